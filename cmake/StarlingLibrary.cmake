@@ -1,0 +1,26 @@
+# starling_library(NAME [DEPENDS lib...] [LINK external...])
+#
+# One static library a folder, `starling_NAME`, from every .cc beside the caller; the folder's *_test.cc become one
+# program, NAME_test. Files are globbed so that a new file needs no edit here.
+function(starling_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;TEST_LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(TRANSFORM ARG_DEPENDS PREPEND starling_)
+  if(sources)
+    add_library(starling_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()  # headers only
+    add_library(starling_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(starling_${name} ${scope} ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(starling_${name} ${scope} ${ARG_DEPENDS} ${ARG_LINK})
+  if(STARLING_BUILD_TESTS AND GTest_FOUND AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE starling_${name} ${ARG_TEST_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  endif()
+endfunction()

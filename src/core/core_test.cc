@@ -1,0 +1,131 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <numeric>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "core/threads.h"
+#include "core/time.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TemporaryFolder : public ::testing::Test {
+ protected:
+  fs::path folder_ = fs::temp_directory_path() / ("starling-core-" + random_hex(8));
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+};
+
+using Files = TemporaryFolder;
+using Settings = TemporaryFolder;
+
+const std::vector<ConfigKey> kKeys = {{"train.steps", int64_t{100}, "updates"},
+                                      {"train.learning_rate", 1e-3, "peak"},
+                                      {"search.model", std::string("own"), "model name"}};
+
+TEST_F(Files, AnAtomicWriteThatFailsKeepsTheOldContent) {
+  const fs::path path = folder_ / "a.txt";
+  write_file_atomic(path, "old");
+  EXPECT_THROW(write_file_atomic(path, [](const AppendBytes& append) {
+                 append("half", 4);
+                 throw DataError("interrupted");
+               }),
+               DataError);
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_FALSE(fs::exists(folder_ / "a.txt.tmp"));
+}
+
+TEST_F(Files, AFullDiskIsReportedWithThePath) {
+  try {
+    AppendFile file("/dev/full");
+    file.append("x");
+    file.sync();
+    FAIL() << "/dev/full took a byte";
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("/dev/full"), std::string::npos);
+  }
+}
+
+TEST_F(Files, ASecondHolderOfALockIsRefused) {
+  FileLock first(folder_ / "lock", "train");
+  EXPECT_THROW(FileLock(folder_ / "lock", "train"), IoError);
+}
+
+TEST_F(Settings, LaterSourcesOverrideEarlierOnes) {
+  write_file_atomic(folder_ / "s.toml", "[train]\nsteps = 7\nlearning_rate = 1\n");
+  Config config(kKeys);
+  config.load_file(folder_ / "s.toml");
+  config.set("train.steps=9");
+  EXPECT_EQ(config.integer("train.steps"), 9);
+  EXPECT_EQ(config.number("train.learning_rate"), 1.0);
+  EXPECT_EQ(config.text("search.model"), "own");
+}
+
+TEST_F(Settings, AnUnknownKeyNamesTheFileTheLineAndTheNearestKey) {
+  write_file_atomic(folder_ / "s.toml", "[train]\nstep = 7\n");
+  Config config(kKeys);
+  try {
+    config.load_file(folder_ / "s.toml");
+    FAIL();
+  } catch (const ConfigError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("s.toml:2"), std::string::npos) << message;
+    EXPECT_NE(message.find("train.steps"), std::string::npos) << message;
+  }
+}
+
+TEST_F(Settings, ResolvedTextLoadsBackToTheSameValues) {
+  Config config(kKeys);
+  config.set("search.model=a\"b\\c");
+  write_file_atomic(folder_ / "resolved.toml", config.to_toml());
+  Config again(kKeys);
+  again.load_file(folder_ / "resolved.toml");
+  EXPECT_EQ(again.text("search.model"), "a\"b\\c");
+  EXPECT_EQ(again.to_toml(), config.to_toml());
+}
+
+TEST(Philox, MatchesThePublishedVectors) {  // Random123 known-answer tests, philox4x32-10
+  EXPECT_EQ(philox4x32(0, 0, 0), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32(~0ull, ~0ull, ~0ull), (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(ParallelFor, CoversEveryIndexOnce) {
+  for (int64_t count : {1, 2, 7, 1000}) {
+    std::vector<int> hits(count);
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) ++hits[i];
+    });
+    EXPECT_EQ(std::accumulate(hits.begin(), hits.end(), int64_t{0}), count);
+    EXPECT_EQ(*std::min_element(hits.begin(), hits.end()), 1);
+  }
+}
+
+TEST(ParallelFor, RethrowsTheExceptionOfABody) {
+  EXPECT_THROW(parallel_for(100, 1, [](int64_t, int64_t end) { if (end == 100) throw DataError("x"); }), DataError);
+}
+
+TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {
+  EXPECT_EQ(parse_time("2017-03-01T12:00:00Z"), 1488369600);
+  EXPECT_EQ(parse_time("2017-03-01T14:00:00.25+02:00"), 1488369600);
+  EXPECT_EQ(parse_time("2017-03-01 12:00"), 1488369600);
+  EXPECT_EQ(parse_time("1488369600"), 1488369600);
+  for (const char* bad : {"", "2017-13-01", "2017-02-30", "yesterday", "2017-03-01T25:00", "2017-03-01x"})
+    EXPECT_FALSE(parse_time(bad)) << bad;
+  EXPECT_EQ(format_time(1488369600), "2017-03-01T12:00:00Z");
+}
+
+TEST(Hash, MatchesThePublishedDigests) {  // FIPS 180-4 example; RFC 4231 test case 2
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hmac_sha256_hex("Jefe", "what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+}  // namespace
+}  // namespace starling

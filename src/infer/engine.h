@@ -1,0 +1,75 @@
+// The inference engine: one loaded model, its tokenizer and its KV caches. Thread-safe: requests of several threads are
+// served in turn, a few tokens each, so that a long generation does not block a short one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+
+struct SamplingOptions {
+  int max_tokens = 128;
+  float temperature = 0.8f;   // 0: greedy
+  int top_k = 0;              // 0: off
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  uint64_t seed = 0;
+  std::vector<std::string> stop;  // generation ends before the first of these
+};
+
+struct ChatMessage {
+  std::string role;           // "system", "user", "assistant"
+  std::string content;        // data: never parsed for control tokens
+};
+
+enum class FinishReason { stop, length, cancelled };
+
+struct Generation {
+  std::string text;
+  int prompt_tokens = 0, completion_tokens = 0;
+  FinishReason finish = FinishReason::stop;
+  double prefill_s = 0, decode_s = 0;
+};
+
+struct EngineOptions {
+  int max_context_tokens = 0;  // 0: the model's max_positions
+};
+
+class Engine {
+ public:
+  // A model folder: config.json, tokenizer.json and model.safetensors (own or Hugging Face's), or an imported GGUF
+  // (model.gguf beside config.json and tokenizer.json). Throws IoError or DataError that names the missing part.
+  static std::unique_ptr<Engine> load(const std::filesystem::path& model_folder, const EngineOptions& options = {});
+  virtual ~Engine() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual std::string name() const = 0;                      // the folder's name
+  virtual bool has_chat_template() const = 0;
+
+  // Called with each piece of text as it is final (whole UTF-8 characters only); false cancels.
+  using OnText = std::function<bool(std::string_view piece)>;
+  virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options, const OnText& on_text = {}) = 0;
+  // Plain text: the model's begin token, then the text as data.
+  Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
+  // Template text becomes control tokens, messages do not. A model without a template gets "role: content" lines.
+  Generation chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options, const OnText& on_text = {});
+  virtual std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
+
+  // Mean of the last hidden states (after the final norm), L2-normalised; hidden_size values.
+  virtual std::vector<float> embed(std::string_view text) = 0;
+  virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
+  // Sum of log p(continuation | prefix) in nats.
+  virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
+};
+
+}  // namespace starling

@@ -1,0 +1,31 @@
+// A post, as the platform gave it. Written as one JSON object a line; docs/formats/posts.md describes every field.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace starling {
+
+struct Post {
+  std::string id;                     // unique on the platform; required
+  std::string author;                 // account id; may be empty
+  int64_t time_s = 0;                 // UTC seconds since 1970
+  std::string text;                   // UTF-8; required
+  std::string language;               // ISO 639-1, "und" when unknown, empty when not yet detected
+  std::string community;              // group, list or forum
+  std::string reply_to, quote_of;     // ids of other posts, empty when none
+  std::vector<std::string> hashtags;  // without '#', as written
+  std::vector<std::string> mentions;  // without '@'
+  std::vector<std::string> urls;
+  int64_t likes = 0, reposts = 0, replies = 0;
+
+  friend bool operator==(const Post&, const Post&) = default;
+};
+
+// One line of JSON without the newline; empty fields are left out.
+std::string to_json_line(const Post& post);
+// Throws DataError that names the field. Hashtags, mentions and URLs that the object does not give are read from the text.
+Post post_from_json(std::string_view json);
+
+}  // namespace starling

@@ -1,0 +1,61 @@
+// The control database (`control.db`): only what must be transactional. SQLite through SOCI, write-ahead log, full sync.
+// A method returns when its effect is durable. All throw IoError. Thread-safe: calls take turns.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace soci {
+class session;
+}
+
+namespace starling {
+
+struct Tombstone {
+  std::string kind;     // "post" or "author"
+  std::string id;
+  int64_t time_s = 0;
+  std::string reason;   // free text, for example "user request"
+};
+
+struct ApiKey {
+  std::string name;     // who it was given to
+  std::string role;     // "admin", "search", "ads", "advertiser", "read"
+};
+
+class ControlDb {
+ public:
+  explicit ControlDb(const std::filesystem::path& path);  // created when missing, migrated when older
+  ~ControlDb();
+
+  // Deletions. In-memory sets answer look-ups; they are re-read when another process has written.
+  void add_tombstone(const Tombstone& tombstone);         // idempotent
+  bool is_deleted(const std::string& post_id, const std::string& author) const;
+  std::vector<Tombstone> tombstones() const;
+  uint64_t tombstone_version() const;                     // grows with every tombstone, across processes
+
+  // Authors who do not want their posts used: "training", "ads" or "search".
+  void add_opt_out(const std::string& author, const std::string& purpose);
+  void remove_opt_out(const std::string& author, const std::string& purpose);
+  bool has_opted_out(const std::string& author, const std::string& purpose) const;
+
+  // API keys: stored as SHA-256; the clear key is returned once. Revoked keys no longer resolve.
+  std::string create_key(const std::string& name, const std::string& role);
+  bool find_key(const std::string& key, ApiKey& found) const;
+  bool revoke_key(const std::string& name);
+  std::vector<ApiKey> keys() const;
+
+  // For modules that keep own tables (campaigns, ledger, audit): runs `work` in one immediate transaction, rolled back
+  // when it throws. The module makes its tables with `create table if not exists` when it starts.
+  void transaction(const std::function<void(soci::session&)>& work);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace starling

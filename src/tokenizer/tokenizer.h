@@ -1,0 +1,57 @@
+// Byte-pair encodings, loaded from and saved as Hugging Face `tokenizer.json`:
+//  - byte level (GPT-2 byte alphabet; trained here), any bytes round-trip;
+//  - SentencePiece style with byte fallback (Llama 2, TinyLlama; imported).
+// encode() never produces a special token from text: "<|system|>" typed by a user becomes ordinary pieces.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace starling {
+
+using TokenId = int32_t;
+
+struct SpecialToken {
+  TokenId id = 0;
+  std::string text;  // "<|endofpost|>"
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  virtual std::vector<TokenId> encode(std::string_view text) const = 0;
+  virtual std::string decode(std::span<const TokenId> ids) const = 0;   // special tokens decode to nothing
+  virtual std::string token_bytes(TokenId id) const = 0;                // for streaming; "" for special tokens
+  virtual int64_t vocab_size() const = 0;
+  virtual const std::vector<SpecialToken>& special_tokens() const = 0;
+  virtual void save(const std::filesystem::path& tokenizer_json) const = 0;
+
+  std::optional<TokenId> special_id(std::string_view text) const;       // exact text of a special token
+
+  // Throws DataError for a kind of tokenizer.json that is not supported, naming what it found.
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& tokenizer_json);
+};
+
+// The special tokens of the platform's own models, ids 0, 1, 2 in this order.
+inline constexpr const char* kPadToken = "<|pad|>";
+inline constexpr const char* kBeginToken = "<|beginofpost|>";
+inline constexpr const char* kEndToken = "<|endofpost|>";
+
+// Trains byte-level BPE. `next_text` returns false at the end. Ties between pairs go to the smaller pair of ids, so the
+// result does not depend on threads or on the order of the texts. Throws ConfigError when vocab_size < 256 + special tokens.
+std::unique_ptr<Tokenizer> train_byte_level_bpe(const std::function<bool(std::string&)>& next_text, int64_t vocab_size);
+
+// SentencePiece BPE from a vocabulary with scores, as GGUF files carry it. types: 1 normal, 2 unknown, 3 control,
+// 6 byte (llama.cpp's numbering).
+std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,
+                                                  std::vector<int32_t> types);
+
+}  // namespace starling
