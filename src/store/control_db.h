@@ -1,5 +1,5 @@
-// The control database (`control.db`): only what must be transactional. SQLite through SOCI, write-ahead log, full sync.
-// A method returns when its effect is durable. All throw IoError. Thread-safe: calls take turns.
+// The control database (`control.db`): only what must be transactional. SQLite through SOCI, write-ahead log, full
+// sync. A method returns when its effect is durable. All throw IoError. Thread-safe: calls take turns.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@ class session;
 namespace starling {
 
 struct Tombstone {
-  std::string kind;     // "post" or "author"
+  std::string kind;  // "post" or "author"
   std::string id;
   int64_t time_s = 0;
-  std::string reason;   // free text, for example "user request"
+  std::string reason;  // free text, for example "user request"
 };
 
 struct ApiKey {
-  std::string name;     // who it was given to
-  std::string role;     // "admin", "search", "ads", "advertiser", "read"
+  std::string name;  // who it was given to
+  std::string role;  // "admin", "search", "ads", "advertiser", "read"
 };
 
 class ControlDb {
@@ -33,10 +33,10 @@ class ControlDb {
   ~ControlDb();
 
   // Deletions. In-memory sets answer look-ups; they are re-read when another process has written.
-  void add_tombstone(const Tombstone& tombstone);         // idempotent
+  void add_tombstone(const Tombstone& tombstone);  // idempotent
   bool is_deleted(const std::string& post_id, const std::string& author) const;
   std::vector<Tombstone> tombstones() const;
-  uint64_t tombstone_version() const;                     // grows with every tombstone, across processes
+  uint64_t tombstone_version() const;  // grows with every tombstone, across processes
 
   // Authors who do not want their posts used: "training", "ads" or "search".
   void add_opt_out(const std::string& author, const std::string& purpose);
