@@ -1,0 +1,57 @@
+# The front of the project: two commands are enough on a fresh Debian 12, `make demo` and `make test`.
+PRESET  ?= release
+BUILD   := build/$(PRESET)
+JOBS    ?= $(shell nproc)
+STARLING := $(BUILD)/starling
+SOURCES  = $(shell git ls-files 'app/*.cc' 'app/*.h' 'src/*.cc' 'src/*.h' 'test/*.cc' 'bench/*.cc')
+
+.PHONY: help deps deps-build build page demo serve test sanitize bench format lint clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+deps:  ## install the Debian packages for build, demo and tests
+	@tools/install_deps.sh test
+
+deps-build:
+	@tools/install_deps.sh build
+
+build: deps-build $(BUILD)/build.ninja page  ## build the program and the page
+	cmake --build $(BUILD) -j $(JOBS) --target starling
+
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
+	cmake --preset $(PRESET)
+
+page: web/dist/index.html
+
+web/dist/index.html: web/package-lock.json web/index.html $(shell find web/src web/public -type f 2>/dev/null) | deps-build
+	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
+demo: build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own does without the 320 MB writer
+	python3 tools/demo.py --starling $(STARLING) --folder demo
+
+serve: build  ## open the page on the demo's workspace
+	$(STARLING) serve --workspace demo/workspace
+
+test: deps $(BUILD)/build.ninja page  ## build everything and run every test
+	cmake --preset $(PRESET) > /dev/null
+	cmake --build $(BUILD) -j $(JOBS)
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
+	$(MAKE) test PRESET=dev
+	$(MAKE) test PRESET=tsan
+
+bench: build  ## the machine's limits and the percent of them that training and inference reach
+	$(STARLING) bench machine
+	$(STARLING) bench train
+
+format: deps  ## clang-format every source
+	clang-format -i $(SOURCES)
+
+lint: deps $(BUILD)/build.ninja  ## formatting and clang-tidy, as errors
+	clang-format --dry-run -Werror $(SOURCES)
+	run-clang-tidy -quiet -p $(BUILD) -j $(JOBS) '/(app|src)/.*\.cc$$' > $(BUILD)/clang-tidy.log 2>&1 || (grep -E 'error:|warning:' $(BUILD)/clang-tidy.log; exit 1)
+
+clean:
+	rm -rf build web/dist web/node_modules

