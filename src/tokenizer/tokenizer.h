@@ -27,14 +27,18 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
+  // Thread-safe. The time grows as n log n with the text, with or without spaces.
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
-  virtual std::string decode(std::span<const TokenId> ids) const = 0;   // special tokens decode to nothing
-  virtual std::string token_bytes(TokenId id) const = 0;                // for streaming; "" for special tokens
+  // The same for text that follows other text in one prompt: SentencePiece puts no space before it.
+  virtual std::vector<TokenId> encode_continuation(std::string_view text) const { return encode(text); }
+  // Special tokens decode to nothing. Both throw DataError for an id outside the vocabulary.
+  virtual std::string decode(std::span<const TokenId> ids) const = 0;
+  virtual std::string token_bytes(TokenId id) const = 0;  // for streaming; "" for special tokens
   virtual int64_t vocab_size() const = 0;
   virtual const std::vector<SpecialToken>& special_tokens() const = 0;
   virtual void save(const std::filesystem::path& tokenizer_json) const = 0;
 
-  std::optional<TokenId> special_id(std::string_view text) const;       // exact text of a special token
+  std::optional<TokenId> special_id(std::string_view text) const;  // exact text of a special token
 
   // Throws DataError for a kind of tokenizer.json that is not supported, naming what it found.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& tokenizer_json);
@@ -46,7 +50,8 @@ inline constexpr const char* kBeginToken = "<|beginofpost|>";
 inline constexpr const char* kEndToken = "<|endofpost|>";
 
 // Trains byte-level BPE. `next_text` returns false at the end. Ties between pairs go to the smaller pair of ids, so the
-// result does not depend on threads or on the order of the texts. Throws ConfigError when vocab_size < 256 + special tokens.
+// result does not depend on threads or on the order of the texts. Throws ConfigError when vocab_size < 256 + special
+// tokens.
 std::unique_ptr<Tokenizer> train_byte_level_bpe(const std::function<bool(std::string&)>& next_text, int64_t vocab_size);
 
 // SentencePiece BPE from a vocabulary with scores, as GGUF files carry it. types: 1 normal, 2 unknown, 3 control,

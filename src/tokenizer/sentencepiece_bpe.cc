@@ -1,0 +1,188 @@
+#include "tokenizer/sentencepiece_bpe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
+
+namespace starling {
+namespace {
+
+constexpr std::string_view kSpaceMark = "\u2581";
+
+// llama.cpp's numbering of piece types.
+enum PieceType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from)) {
+    out.append(text.substr(0, at)).append(to);
+    text.remove_prefix(at + from.size());
+  }
+  return out.append(text);
+}
+
+// Does a space mark follow another character somewhere in the piece?
+bool has_inner_space(std::string_view piece) {
+  while (piece.starts_with(kSpaceMark)) piece.remove_prefix(kSpaceMark.size());
+  return piece.find(kSpaceMark) != std::string_view::npos;
+}
+
+// The first word with the space marks before it.
+size_t word_end(std::string_view text) {
+  size_t end = 0;
+  while (text.substr(end).starts_with(kSpaceMark)) end += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, end), text.size());
+}
+
+bool takes_part_in_merges(int32_t type) { return type == kNormal || type == kUserDefined; }
+
+// Every way to make a piece from two others, ranked by the piece's score.
+std::vector<Merge> merges_from_scores(const std::vector<std::string>& pieces, const std::vector<float>& scores,
+                                      const std::vector<int32_t>& types) {
+  std::unordered_map<std::string_view, TokenId> ids;
+  std::vector<TokenId> by_score;
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (!takes_part_in_merges(types[id])) continue;
+    ids.emplace(pieces[id], static_cast<TokenId>(id));
+    by_score.push_back(static_cast<TokenId>(id));
+  }
+  std::stable_sort(by_score.begin(), by_score.end(), [&](TokenId a, TokenId b) { return scores[a] > scores[b]; });
+
+  std::vector<Merge> merges;
+  int32_t rank = 0;
+  for (size_t i = 0; i < by_score.size(); ++i) {
+    if (i > 0 && scores[by_score[i]] != scores[by_score[i - 1]]) ++rank;
+    const std::string_view piece = pieces[by_score[i]];
+    for (size_t cut = utf8_length(piece); cut < piece.size(); cut += utf8_length(piece.substr(cut))) {
+      const auto left = ids.find(piece.substr(0, cut)), right = ids.find(piece.substr(cut));
+      if (left == ids.end() || right == ids.end()) continue;
+      merges.push_back({.left = left->second, .right = right->second, .merged = by_score[i], .rank = rank});
+    }
+  }
+  return merges;
+}
+
+void check_pieces(const std::vector<std::string>& pieces, size_t scores, size_t types) {
+  if (pieces.size() != scores || pieces.size() != types) {
+    throw DataError(fmt::format("a vocabulary of {} pieces has {} scores and {} types; the counts must be equal",
+                                pieces.size(), scores, types));
+  }
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (pieces[id].empty() || !is_valid_utf8(pieces[id])) {
+      throw DataError(fmt::format("piece {} of the vocabulary is empty or not UTF-8", id));
+    }
+  }
+}
+
+}  // namespace
+
+int byte_of_piece(std::string_view piece) {
+  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
+  int byte = -1;
+  const auto [end, error] = std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16);
+  return error == std::errc() && end == piece.data() + 5 && byte >= 0 ? byte : -1;
+}
+
+SentencePieceBpe::SentencePieceBpe(SentencePieceVocabulary vocabulary)
+    : vocabulary_(std::move(vocabulary)), merges_(std::move(vocabulary_.merges)) {
+  std::vector<bool> special(vocabulary_.pieces.size(), false);
+  for (const SpecialToken& token : vocabulary_.special) special[token.id] = true;
+  byte_tokens_.fill(-1);
+  bytes_.resize(vocabulary_.pieces.size());
+  for (size_t id = 0; id < vocabulary_.pieces.size(); ++id) {
+    const std::string& piece = vocabulary_.pieces[id];
+    if (special[id]) continue;
+    if (const int byte = byte_of_piece(piece); byte >= 0) {
+      byte_tokens_[byte] = static_cast<TokenId>(id);
+      bytes_[id] = static_cast<char>(byte);
+      continue;
+    }
+    bytes_[id] = replace_all(piece, kSpaceMark, " ");
+    if (utf8_length(piece) == piece.size()) characters_.emplace(piece, static_cast<TokenId>(id));
+    words_are_apart_ = words_are_apart_ && !has_inner_space(piece);
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    if (byte_tokens_[byte] < 0) throw DataError(fmt::format("the vocabulary has no token <0x{:02X}>", byte));
+  }
+}
+
+std::vector<TokenId> SentencePieceBpe::encode_piece(std::string_view piece) const {
+  std::vector<TokenId> symbols;
+  symbols.reserve(piece.size());
+  while (!piece.empty()) {
+    const size_t length = std::max<size_t>(1, utf8_length(piece));
+    const auto character = characters_.find(std::string(piece.substr(0, length)));
+    if (character != characters_.end()) {
+      symbols.push_back(character->second);
+    } else {
+      for (const char byte : piece.substr(0, length)) symbols.push_back(byte_tokens_[static_cast<unsigned char>(byte)]);
+    }
+    piece.remove_prefix(length);
+  }
+  merges_.apply(symbols);
+  return symbols;
+}
+
+std::vector<TokenId> SentencePieceBpe::encode_marked(std::string_view text) const {
+  if (!words_are_apart_) return encode_piece(text);
+  std::vector<TokenId> ids;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, word_end(text));
+    cache_.append(word, ids, [this](std::string_view missing) { return encode_piece(missing); });
+    text.remove_prefix(word.size());
+  }
+  return ids;
+}
+
+std::vector<TokenId> SentencePieceBpe::encode(std::string_view text) const {
+  if (text.empty()) return {};
+  return encode_marked(std::string(kSpaceMark) + replace_all(text, " ", kSpaceMark));
+}
+
+std::vector<TokenId> SentencePieceBpe::encode_continuation(std::string_view text) const {
+  return encode_marked(replace_all(text, " ", kSpaceMark));
+}
+
+std::string SentencePieceBpe::token_bytes(TokenId id) const {
+  if (id < 0 || id >= vocab_size()) {
+    throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, vocab_size()));
+  }
+  return bytes_[id];
+}
+
+std::string SentencePieceBpe::decode(std::span<const TokenId> ids) const {
+  std::string text;
+  for (const TokenId id : ids) text += token_bytes(id);
+  if (text.starts_with(' ')) text.erase(0, 1);  // the one that encode() put there
+  return text;
+}
+
+void SentencePieceBpe::save(const std::filesystem::path& tokenizer_json) const {
+  write_file_atomic(tokenizer_json, sentencepiece_json({.pieces = vocabulary_.pieces,
+                                                        .special = vocabulary_.special,
+                                                        .merges = merges_.merges(),
+                                                        .unknown_piece = vocabulary_.unknown_piece}));
+}
+
+std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,
+                                                  std::vector<int32_t> types) {
+  check_pieces(pieces, scores.size(), types.size());
+  SentencePieceVocabulary vocabulary;
+  vocabulary.merges = merges_from_scores(pieces, scores, types);
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (types[id] == kUnknown) vocabulary.unknown_piece = pieces[id];
+    if (types[id] == kUnknown || types[id] == kControl) {
+      vocabulary.special.push_back({.id = static_cast<TokenId>(id), .text = pieces[id]});
+    }
+  }
+  vocabulary.pieces = std::move(pieces);
+  return std::make_unique<SentencePieceBpe>(std::move(vocabulary));
+}
+
+}  // namespace starling

@@ -1,0 +1,54 @@
+// SentencePiece-style BPE with byte fallback, as Llama 2 and TinyLlama use it. A space is written "▁" (U+2581), one is
+// put before the text; characters are merged by score (highest first, leftmost on ties); a character without a piece
+// becomes its bytes' tokens <0x00> ... <0xFF>. A "▁" typed by a user decodes to a space, as in SentencePiece.
+// Source: Kudo & Richardson 2018, arXiv:1808.06226.
+#pragma once
+
+#include <array>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tokenizer/merge_table.h"
+#include "tokenizer/piece_cache.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+
+struct SentencePieceVocabulary {
+  std::vector<std::string> pieces;    // id -> text
+  std::vector<SpecialToken> special;  // control and unknown pieces: never produced from text
+  std::vector<Merge> merges;
+  std::string unknown_piece = "<unk>";
+};
+
+class SentencePieceBpe final : public Tokenizer {
+ public:
+  // Throws DataError when one of the 256 byte tokens is missing.
+  explicit SentencePieceBpe(SentencePieceVocabulary vocabulary);
+
+  std::vector<TokenId> encode(std::string_view text) const override;
+  std::vector<TokenId> encode_continuation(std::string_view text) const override;
+  std::string decode(std::span<const TokenId> ids) const override;
+  std::string token_bytes(TokenId id) const override;
+  int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.pieces.size()); }
+  const std::vector<SpecialToken>& special_tokens() const override { return vocabulary_.special; }
+  void save(const std::filesystem::path& tokenizer_json) const override;
+
+ private:
+  std::vector<TokenId> encode_marked(std::string_view text) const;  // spaces already written as "▁"
+  std::vector<TokenId> encode_piece(std::string_view piece) const;
+
+  SentencePieceVocabulary vocabulary_;
+  MergeTable merges_;
+  std::vector<std::string> bytes_;  // id -> what it decodes to
+  std::array<TokenId, 256> byte_tokens_;
+  std::unordered_map<std::string, TokenId> characters_;  // pieces of one character
+  bool words_are_apart_ = true;  // no piece has "▁" after another character, so words can be encoded one by one
+  mutable PieceCache cache_;
+};
+
+// The byte of a token "<0x41>", -1 for any other text.
+int byte_of_piece(std::string_view piece);
+
+}  // namespace starling
