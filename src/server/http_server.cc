@@ -1,0 +1,423 @@
+#include "server/http_server.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <boost/asio.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <set>
+#include <thread>
+
+#include "core/time.h"
+#include "server/exchange.h"
+#include "server/worker_pool.h"
+
+namespace starling {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr int kClientLeft = 499;  // nginx's number for it; only in metrics and logs
+
+std::chrono::milliseconds milliseconds(double seconds) { return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000)); }
+
+// A response that answers bytes which are not a request we can serve.
+Response refusal_for(const error_code& error, const HttpOptions& options) {
+  if (error == http::error::header_limit)
+    return error_response(HttpError(431, "headers_too_large", fmt::format("headers may have {} bytes", options.max_header_bytes)));
+  if (error == http::error::body_limit)
+    return error_response(HttpError(413, "body_too_large", fmt::format("a body may have {} bytes", options.max_body_bytes)));
+  if (error == beast::error::timeout) return error_response(HttpError(408, "request_timeout", "the request took too long to arrive"));
+  return error_response(HttpError(400, "bad_request", "this is not an HTTP/1.1 request: " + error.message()));
+}
+
+bool deserves_answer(const error_code& error) {
+  if (error == http::error::end_of_stream || error == http::error::partial_message) return false;
+  return error == beast::error::timeout || error.category() == http::make_error_code(http::error::bad_method).category();
+}
+
+// The headers every response carries, unless the handler gave its own.
+constexpr std::pair<const char*, const char*> kDefaultHeaders[] = {
+    {"X-Content-Type-Options", "nosniff"},
+    {"X-Frame-Options", "DENY"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Permissions-Policy", "camera=(), geolocation=(), microphone=()"},
+    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+    {"Cache-Control", "no-store"},
+};
+
+template <typename Message>
+void set_head(Message& message, const Response& response, bool keep_alive) {
+  message.result(static_cast<unsigned>(response.status));
+  message.set(http::field::server, "starling");
+  message.set(http::field::content_type, response.content_type);
+  for (const auto& [name, value] : kDefaultHeaders) message.set(name, value);
+  for (const auto& [name, value] : response.headers) message.set(name, value);
+  message.keep_alive(keep_alive);
+}
+
+}  // namespace
+
+struct HttpServer::State {
+  class Connection;
+
+  State(const HttpOptions& o, Dispatcher d, OnFinished f)
+      : options(o), dispatcher(std::move(d)), on_finished(std::move(f)), quick(o.quick_threads, o.max_queued_quick),
+        generation(o.generation_threads, o.max_queued_generations) {}
+
+  void bind();
+  asio::awaitable<void> accept();
+  void begin_stop();
+  void forget(const std::shared_ptr<Connection>& connection);
+  WorkerPool& pool(Lane lane) { return lane == Lane::generation ? generation : quick; }
+
+  const HttpOptions options;
+  const Dispatcher dispatcher;
+  const OnFinished on_finished;
+  asio::io_context io{1};
+  tcp::acceptor acceptor{io};
+  asio::steady_timer drain_timer{io};
+  std::set<std::shared_ptr<Connection>> connections;  // I/O thread only
+  std::atomic<int> connection_count{0};
+  std::atomic<bool> stopping{false};
+  // Pools after `io`: their threads end before what they post to. Keys are looked up on a thread of their own, so that
+  // admission never waits behind a search.
+  WorkerPool auth{1, 1024}, quick, generation;
+  std::thread io_thread;
+};
+
+// One client. Lives on the I/O thread.
+class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(State& server, tcp::socket socket) : server_(server), stream_(std::move(socket)) {
+    error_code ignored;
+    stream_.socket().set_option(tcp::no_delay(true), ignored);
+  }
+
+  asio::awaitable<void> run() {
+    while (!server_.stopping && co_await serve_one()) {
+    }
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+  }
+  void close_if_idle() {
+    if (idle_) stream_.close();
+  }
+  void abort() {
+    if (exchange_) exchange_->cancel();
+    stream_.close();
+    if (wake_) wake_->cancel();
+  }
+
+ private:
+  using Parser = http::request_parser<http::string_body>;
+
+  asio::awaitable<bool> serve_one();  // false: the connection is over
+  asio::awaitable<error_code> read_head(Parser& parser);
+  asio::awaitable<error_code> read_body(Parser& parser);
+  asio::awaitable<std::optional<Response>> admit(const Dispatch& dispatch, Request& request);
+  asio::awaitable<int> answer(const Dispatch& dispatch, Request& request, bool keep_alive);
+  asio::awaitable<bool> respond(Response response, bool head_only, bool keep_alive);
+  asio::awaitable<bool> respond_streamed(const Response& head, bool keep_alive);
+  asio::awaitable<bool> refuse(Response response);
+  asio::awaitable<bool> run_and_wait(WorkerPool& pool, std::function<void()> work);
+  asio::awaitable<void> wait_for_worker() { co_await wake_->async_wait(kAwait); }
+  void watch_for_disconnect();
+
+  State& server_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  std::shared_ptr<Exchange> exchange_;                 // of the request under way
+  std::shared_ptr<asio::steady_timer> wake_;           // never expires; cancelled to wake the coroutine
+  asio::cancellation_signal stop_watching_;
+  bool idle_ = true, http_10_ = false;
+};
+
+asio::awaitable<error_code> HttpServer::State::Connection::read_head(Parser& parser) {
+  idle_ = true;
+  stream_.expires_after(milliseconds(server_.options.idle_s));
+  auto [error, size] = co_await http::async_read_some(stream_, buffer_, parser, kAwait);
+  idle_ = false;
+  if (error == beast::error::timeout) co_return http::error::end_of_stream;  // idle too long: nothing to answer
+  if (error || parser.is_header_done()) co_return error;
+  stream_.expires_after(milliseconds(server_.options.header_s));
+  std::tie(error, size) = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
+  co_return error;
+}
+
+asio::awaitable<error_code> HttpServer::State::Connection::read_body(Parser& parser) {
+  stream_.expires_after(milliseconds(server_.options.body_s));
+  if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    auto [error, size] = co_await asio::async_write(stream_, asio::buffer(kContinue), kAwait);
+    if (error) co_return error;
+  }
+  auto [error, size] = co_await http::async_read(stream_, buffer_, parser, kAwait);
+  co_return error;
+}
+
+asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
+  Parser parser;
+  parser.header_limit(static_cast<uint32_t>(server_.options.max_header_bytes));
+  parser.body_limit(static_cast<uint64_t>(server_.options.max_body_bytes));
+  if (const error_code error = co_await read_head(parser)) {
+    if (deserves_answer(error)) co_await refuse(refusal_for(error, server_.options));
+    co_return false;
+  }
+  const double start_s = monotonic_s();
+  const auto& head = parser.get();
+  http_10_ = head.version() < 11;
+  Request request{.method = head.method_string(), .authorization = head[http::field::authorization],
+                  .if_none_match = head[http::field::if_none_match]};
+  Dispatch dispatch;
+  std::optional<Response> refused;
+  try {
+    parse_target(head.target(), request);
+    dispatch = server_.dispatcher(request);
+  } catch (const HttpError& error) {
+    refused = error_response(error);
+  }
+  if (!refused) refused = co_await admit(dispatch, request);
+  int status = refused ? refused->status : 0;
+  bool keep_alive = !server_.stopping && parser.keep_alive();
+  if (!refused && !parser.is_done()) {
+    const error_code error = co_await read_body(parser);
+    if (error && !deserves_answer(error)) co_return false;
+    if (error) refused = refusal_for(error, server_.options);
+  }
+  if (refused) {
+    status = refused->status;
+    keep_alive = keep_alive && parser.is_done();
+    const bool head_only = request.method == "HEAD";
+    keep_alive = keep_alive ? co_await respond(std::move(*refused), head_only, true) : co_await refuse(std::move(*refused));
+  } else {
+    request.body = std::move(parser.get().body());
+    status = co_await answer(dispatch, request, keep_alive);
+  }
+  server_.on_finished({request, dispatch.route, status, monotonic_s() - start_s});
+  co_return keep_alive && status != kClientLeft;
+}
+
+asio::awaitable<bool> HttpServer::State::Connection::run_and_wait(WorkerPool& pool, std::function<void()> work) {
+  wake_ = std::make_shared<asio::steady_timer>(stream_.get_executor(), asio::steady_timer::time_point::max());
+  const auto posted = [work = std::move(work), wake = wake_, &io = server_.io] {
+    work();
+    asio::post(io, [wake] { wake->cancel(); });
+  };
+  // The wake-up is posted to this thread, so it cannot come before the wait begins.
+  if (!pool.try_post(posted)) co_return false;
+  co_await wait_for_worker();
+  co_return true;
+}
+
+asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(const Dispatch& dispatch, Request& request) {
+  if (!dispatch.admit) co_return std::nullopt;
+  // Shared: should the connection be aborted while it waits, the worker still writes into something alive.
+  const auto copy = std::make_shared<Request>(request);
+  const auto refused = std::make_shared<std::optional<Response>>();
+  const auto done = std::make_shared<std::atomic<bool>>(false);
+  const bool posted = co_await run_and_wait(server_.auth, [admit = dispatch.admit, copy, refused, done] {
+    try {
+      *refused = admit(*copy);
+    } catch (const std::exception& error) {
+      spdlog::error("checking a key: {}", error.what());
+      *refused = error_response(HttpError(500, "internal_error", "the server could not check the key; its log says why"));
+    }
+    *done = true;
+  });
+  if (!posted || !*done) co_return error_response(HttpError(503, "overloaded", "the server is busy; try again"));
+  request = *copy;
+  co_return std::move(*refused);
+}
+
+void HttpServer::State::Connection::watch_for_disconnect() {
+  auto on_readable = [self = shared_from_this(), exchange = exchange_](error_code error) {
+    if (error) return;
+    char byte;
+    const ssize_t size = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (size > 0 || (size < 0 && errno == EAGAIN)) return;  // the next request, sent early
+    exchange->cancel();
+    if (self->exchange_ == exchange) self->wake_->cancel();
+  };
+  stream_.socket().async_wait(tcp::socket::wait_read, asio::bind_cancellation_slot(stop_watching_.slot(), std::move(on_readable)));
+}
+
+asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispatch, Request& request, bool keep_alive) {
+  const bool head_only = request.method == "HEAD";
+  if (dispatch.lane == Lane::io) {
+    Response response = answer_safely(dispatch.answer, request);
+    const int status = response.status;
+    co_return co_await respond(std::move(response), head_only, keep_alive) ? status : kClientLeft;
+  }
+  wake_ = std::make_shared<asio::steady_timer>(stream_.get_executor(), asio::steady_timer::time_point::max());
+  exchange_ = std::make_shared<Exchange>([wake = wake_, &io = server_.io] { asio::post(io, [wake] { wake->cancel(); }); });
+  request.cancelled = exchange_->cancelled();
+  const auto work = [exchange = exchange_, answer = dispatch.answer, shared = std::make_shared<Request>(request)] {
+    exchange->run(answer, *shared);
+  };
+  if (!server_.pool(dispatch.lane).try_post(work)) {
+    HttpError busy(503, "overloaded", "the server has as much work queued as it may; try again in a moment");
+    busy.retry_after_s = 1;
+    co_return co_await respond(error_response(busy), head_only, keep_alive) ? busy.status : kClientLeft;
+  }
+  watch_for_disconnect();
+  std::optional<Response> head;
+  while (!*exchange_->cancelled() && !(head = exchange_->take_head())) co_await wait_for_worker();
+  bool sent = false;
+  if (head) {
+    sent = head->stream ? co_await respond_streamed(*head, keep_alive) : co_await respond(*head, head_only, keep_alive);
+  }
+  if (!sent) exchange_->cancel();
+  stop_watching_.emit(asio::cancellation_type::all);
+  exchange_.reset();
+  co_return sent ? head->status : kClientLeft;
+}
+
+asio::awaitable<bool> HttpServer::State::Connection::respond(Response response, bool head_only, bool keep_alive) {
+  stream_.expires_after(milliseconds(server_.options.write_s));
+  const bool bodyless = response.status == 304 || response.status == 204;
+  if (head_only || bodyless) {
+    http::response<http::empty_body> message;
+    set_head(message, response, keep_alive);
+    if (!bodyless) message.content_length(response.body.size());
+    auto [error, size] = co_await http::async_write(stream_, message, kAwait);
+    co_return !error;
+  }
+  http::response<http::string_body> message;
+  message.body() = std::move(response.body);
+  set_head(message, response, keep_alive);
+  message.prepare_payload();
+  auto [error, size] = co_await http::async_write(stream_, message, kAwait);
+  co_return !error;
+}
+
+asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Response& head, bool keep_alive) {
+  http::response<http::empty_body> message;
+  set_head(message, head, keep_alive && !http_10_);
+  message.chunked(!http_10_);
+  http::response_serializer<http::empty_body> serializer(message);
+  stream_.expires_after(milliseconds(server_.options.write_s));
+  auto [error, size] = co_await http::async_write_header(stream_, serializer, kAwait);
+  for (bool finished = false; !error && !finished;) {
+    const std::string pieces = exchange_->take(finished);
+    stream_.expires_after(milliseconds(server_.options.write_s));
+    if (!pieces.empty() && http_10_)
+      std::tie(error, size) = co_await asio::async_write(stream_, asio::buffer(pieces), kAwait);
+    else if (!pieces.empty())
+      std::tie(error, size) = co_await asio::async_write(stream_, http::make_chunk(asio::buffer(pieces)), kAwait);
+    if (*exchange_->cancelled()) co_return false;
+    if (pieces.empty() && !finished) co_await wait_for_worker();
+  }
+  if (!error && !http_10_) std::tie(error, size) = co_await asio::async_write(stream_, http::make_chunk_last(), kAwait);
+  co_return !error && !http_10_;
+}
+
+// Answers, then reads and drops what the client still sends for a moment: closing with unread bytes would reset the
+// connection, and the client might never see the answer.
+asio::awaitable<bool> HttpServer::State::Connection::refuse(Response response) {
+  if (!co_await respond(std::move(response), false, false)) co_return false;
+  error_code ignored;
+  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  stream_.expires_after(std::chrono::seconds(2));
+  std::array<char, 16384> dropped;
+  for (size_t total = 0; total < 16 * static_cast<size_t>(server_.options.max_body_bytes);) {
+    auto [error, size] = co_await stream_.async_read_some(asio::buffer(dropped), kAwait);
+    if (error) break;
+    total += size;
+  }
+  co_return false;
+}
+
+void HttpServer::State::bind() {
+  error_code error;
+  const auto address = asio::ip::make_address(options.host, error);
+  if (error) throw IoError(fmt::format("server.host \"{}\" is not an IP address; use 127.0.0.1, 0.0.0.0 or ::", options.host));
+  const tcp::endpoint endpoint(address, static_cast<uint16_t>(options.port));
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error == asio::error::address_in_use)
+    throw IoError(fmt::format("{}:{}: the port is in use; stop the program that has it or choose another with --port",
+                              options.host, options.port));
+  if (error) throw IoError(fmt::format("{}:{}: cannot listen: {}", options.host, options.port, error.message()));
+}
+
+asio::awaitable<void> HttpServer::State::accept() {
+  constexpr std::string_view kFull =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+      R"({"error":{"message":"too many connections","type":"server_error","param":null,"code":"too_many_connections"}})";
+  while (!stopping) {
+    auto [error, socket] = co_await acceptor.async_accept(kAwait);
+    if (error == asio::error::operation_aborted || stopping) co_return;
+    if (error) {  // for example out of file descriptors: some will come back
+      spdlog::warn("accepting a connection: {}", error.message());
+      asio::steady_timer pause(io, std::chrono::milliseconds(100));
+      co_await pause.async_wait(kAwait);
+    } else if (connection_count >= options.max_connections) {
+      socket.non_blocking(true, error);
+      socket.write_some(asio::buffer(kFull), error);
+      socket.shutdown(tcp::socket::shutdown_send, error);
+    } else {
+      auto connection = std::make_shared<Connection>(*this, std::move(socket));
+      connections.insert(connection);
+      ++connection_count;
+      asio::co_spawn(io, connection->run(), [this, connection](const std::exception_ptr& failure) {
+        forget(connection);
+        if (failure) spdlog::error("a connection ended by an exception");
+      });
+    }
+  }
+}
+
+void HttpServer::State::forget(const std::shared_ptr<Connection>& connection) {
+  connections.erase(connection);
+  --connection_count;
+  if (stopping && connections.empty()) drain_timer.cancel();
+}
+
+void HttpServer::State::begin_stop() {
+  error_code ignored;
+  acceptor.close(ignored);
+  for (const auto& connection : connections) connection->close_if_idle();
+  if (connections.empty()) return;
+  drain_timer.expires_after(milliseconds(options.drain_s));
+  drain_timer.async_wait([this](error_code error) {
+    if (error) return;
+    for (const auto& connection : connections) connection->abort();
+  });
+}
+
+HttpServer::HttpServer(const HttpOptions& options, Dispatcher dispatcher, OnFinished on_finished)
+    : state_(std::make_unique<State>(options, std::move(dispatcher), std::move(on_finished))) {
+  state_->bind();
+}
+
+HttpServer::~HttpServer() { stop(); }
+
+void HttpServer::start() {
+  asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  state_->io_thread = std::thread([this] { state_->io.run(); });
+}
+
+void HttpServer::stop() {
+  if (state_->stopping.exchange(true)) return;
+  asio::post(state_->io, [this] { state_->begin_stop(); });
+  if (state_->io_thread.joinable()) state_->io_thread.join();
+}
+
+int HttpServer::port() const { return state_->acceptor.is_open() ? state_->acceptor.local_endpoint().port() : state_->options.port; }
+bool HttpServer::stopping() const { return state_->stopping; }
+int HttpServer::connections() const { return state_->connection_count; }
+size_t HttpServer::queued(Lane lane) const { return state_->pool(lane).queued(); }
+
+}  // namespace starling
