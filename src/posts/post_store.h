@@ -1,5 +1,7 @@
-// The workspace's raw posts: segments `posts/*.jsonl.zst` written by ingest and one journal `posts/live.jsonl` that
-// the server appends to. Nothing else stores post text for training.
+// The workspace's raw posts: segments `posts/NNNNNN.jsonl.zst` written by ingest and one journal `posts/live.jsonl`
+// that the server appends to. Nothing else stores post text for training. Beside a segment, `NNNNNN.ids` holds the
+// 64-bit hashes of its ids so that a known id is found without reading the posts; it is made again when missing. Known
+// ids are compared by hash: of a billion posts about one in forty stores would take a new id for a known one.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +16,13 @@ namespace starling {
 
 class PostStore {
  public:
-  // Opens or creates the store. Several processes may read; writers take a lock (IoError names the holder).
+  // Opens or creates the store. Several processes may read. The first write takes the lock `posts/.lock`, held until
+  // destruction (IoError names the holder), and cuts a last journal line that a crash left torn.
   explicit PostStore(std::filesystem::path folder);
   ~PostStore();
 
   // Calls visit(post) for every post once, oldest segment first, the journal last; false from visit ends the walk.
-  // Tombstones are not applied here: that is the caller's ControlDb.
+  // Tombstones are not applied here: that is the caller's ControlDb. Throws DataError with file and line when damaged.
   void for_each(const std::function<bool(const Post&)>& visit) const;
   uint64_t size() const;
   bool contains(const std::string& id) const;
@@ -28,6 +31,10 @@ class PostStore {
   bool append(const Post& post);
   // Writes one compressed segment atomically, skipping known ids; returns how many were new.
   uint64_t append_segment(const std::vector<Post>& posts);
+
+  // Takes the posts for which `deleted` holds out of the files for good: each file that has one is rewritten
+  // atomically. Returns how many went.
+  uint64_t purge(const std::function<bool(const Post&)>& deleted);
 
  private:
   struct State;

@@ -1,0 +1,156 @@
+#include "posts/post_store.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/random.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Store : public ::testing::Test {
+ protected:
+  fs::path folder_ = fs::temp_directory_path() / ("starling-posts-" + random_hex(8));
+  void TearDown() override { fs::remove_all(folder_); }
+};
+
+Post make_post(const std::string& id, const std::string& text = "hello") {
+  Post post;
+  post.id = id;
+  post.author = "alice";
+  post.time_s = 1488369600;
+  post.text = text;
+  return post;
+}
+
+std::vector<std::string> ids(const PostStore& store) {
+  std::vector<std::string> found;
+  store.for_each([&](const Post& post) {
+    found.push_back(post.id);
+    return true;
+  });
+  return found;
+}
+
+void append_bytes(const fs::path& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::app | std::ios::binary);
+  file << bytes;
+}
+
+TEST_F(Store, VisitsSegmentsOldestFirstAndTheJournalLast) {
+  PostStore store(folder_);
+  EXPECT_TRUE(store.append(make_post("live")));
+  EXPECT_EQ(store.append_segment({make_post("a"), make_post("b")}), 2u);
+  EXPECT_EQ(store.append_segment({make_post("c")}), 1u);
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "b", "c", "live"}));
+  EXPECT_EQ(store.size(), 4u);
+}
+
+TEST_F(Store, AKnownIdIsNotStoredAgain) {
+  {
+    PostStore store(folder_);
+    store.append_segment({make_post("a")});
+    store.append(make_post("b"));
+  }
+  PostStore store(folder_);
+  EXPECT_TRUE(store.contains("a"));
+  EXPECT_FALSE(store.append(make_post("a")));
+  EXPECT_FALSE(store.append(make_post("b")));
+  EXPECT_EQ(store.append_segment({make_post("a"), make_post("b"), make_post("c"), make_post("c")}), 1u);
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "c", "b"}));
+}
+
+TEST_F(Store, AHalfWrittenLastJournalLineIsCutAndTheRestKept) {
+  {
+    PostStore store(folder_);
+    store.append(make_post("a"));
+  }
+  append_bytes(folder_ / "live.jsonl", "{\"id\":\"torn\",\"te");
+  PostStore store(folder_);
+  EXPECT_EQ(ids(store), std::vector<std::string>{"a"});
+  EXPECT_TRUE(store.append(make_post("b")));
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(Store, ALostIdFileIsMadeAgainFromTheSegment) {
+  {
+    PostStore store(folder_);
+    store.append_segment({make_post("a"), make_post("b")});
+  }
+  for (const std::string& damage : {std::string(), std::string("short"), std::string(64, 'x')}) {
+    write_file_atomic(folder_ / "000001.ids", damage);
+    PostStore store(folder_);
+    EXPECT_TRUE(store.contains("b")) << damage;
+    EXPECT_EQ(store.append_segment({make_post("b")}), 0u) << damage;
+  }
+}
+
+TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
+  PostStore store(folder_);
+  store.append_segment({make_post("a", "secret one"), make_post("b")});
+  store.append_segment({make_post("c")});
+  store.append(make_post("d", "secret two"));
+  store.append(make_post("e"));
+  const std::string untouched = read_file(folder_ / "000002.jsonl.zst");
+  EXPECT_EQ(store.purge([](const Post& post) { return post.text.starts_with("secret"); }), 2u);
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"b", "c", "e"}));
+  EXPECT_EQ(read_file(folder_ / "live.jsonl").find("secret"), std::string::npos);
+  EXPECT_EQ(read_file(folder_ / "000002.jsonl.zst"), untouched);
+  EXPECT_TRUE(store.append(make_post("f")));
+  EXPECT_EQ(PostStore(folder_).size(), 4u);
+}
+
+TEST_F(Store, ASecondWriterIsToldWhoHoldsTheLock) {
+  PostStore first(folder_), second(folder_);
+  first.append(make_post("a"));
+  EXPECT_THROW(second.append(make_post("b")), IoError);
+  EXPECT_EQ(ids(second), std::vector<std::string>{"a"});
+}
+
+TEST_F(Store, ADamagedSegmentIsReportedAndNeverCrashes) {
+  {
+    PostStore store(folder_);
+    std::vector<Post> posts;
+    for (int i = 0; i < 50; ++i) posts.push_back(make_post(std::to_string(i), "post number " + std::to_string(i)));
+    store.append_segment(posts);
+  }
+  const fs::path path = folder_ / "000001.jsonl.zst";
+  const std::string whole = read_file(path);
+  for (int round = 0; round < 300; ++round) {
+    std::string damaged = whole;
+    if (round < 100) damaged.resize(random_u64(1, 0, round) % whole.size());
+    else damaged[random_u64(2, 0, round) % whole.size()] ^= static_cast<char>(1 << (round % 8));
+    write_file_atomic(path, damaged);
+    PostStore store(folder_);
+    uint64_t seen = 0;
+    try {
+      store.for_each([&](const Post&) { return ++seen > 0; });
+      EXPECT_EQ(seen, 50u) << round;  // an unused bit of the frame header may flip without effect
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find("000001.jsonl.zst"), std::string::npos);
+    }
+  }
+}
+
+TEST_F(Store, ADamagedJournalLineNamesFileAndLine) {
+  {
+    PostStore store(folder_);
+    store.append(make_post("a"));
+  }
+  append_bytes(folder_ / "live.jsonl", "nonsense\n");
+  try {
+    ids(PostStore(folder_));
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("live.jsonl:2"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace starling

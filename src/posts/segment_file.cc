@@ -1,0 +1,117 @@
+#include "posts/segment_file.h"
+
+#include <fmt/format.h>
+#include <zstd.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "posts/byte_stream.h"
+
+namespace starling {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kCompressionLevel = 3;
+constexpr size_t kMaxLineBytes = 64 << 20;          // of our own files; ingest bounds what it lets in far below
+constexpr uint64_t kIdsMagic = 0x3130534449525453;  // "STRIDS01" in little-endian bytes
+
+// `.ids`: magic, size of the segment file, XXH3 of the hashes, hashes; each u64 little-endian.
+struct IdsHeader {
+  uint64_t magic, segment_bytes, checksum;
+};
+
+uint64_t checksum(const std::vector<uint64_t>& hashes) {
+  return hash64({reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(uint64_t)});
+}
+
+fs::path ids_path(const fs::path& segment) {
+  fs::path path = segment;
+  return path.replace_extension().replace_extension(".ids");  // 000001.jsonl.zst -> 000001.ids
+}
+
+bool read_id_hashes(const fs::path& segment, std::vector<uint64_t>& hashes) {
+  const fs::path path = ids_path(segment);
+  if (!fs::exists(path)) return false;
+  const std::string bytes = read_file(path);
+  IdsHeader header{};
+  if (bytes.size() < sizeof header || (bytes.size() - sizeof header) % sizeof(uint64_t) != 0) return false;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  hashes.resize((bytes.size() - sizeof header) / sizeof(uint64_t));
+  if (!hashes.empty()) std::memcpy(hashes.data(), bytes.data() + sizeof header, bytes.size() - sizeof header);
+  return header.magic == kIdsMagic && header.segment_bytes == fs::file_size(segment) &&
+         header.checksum == checksum(hashes);
+}
+
+using Compressor = std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)>;
+
+void compress(ZSTD_CCtx* context, std::string_view text, ZSTD_EndDirective end, const AppendBytes& append) {
+  char block[1 << 16];
+  ZSTD_inBuffer input{text.data(), text.size(), 0};
+  for (bool more = true; more;) {
+    ZSTD_outBuffer output{block, sizeof block, 0};
+    const size_t left = ZSTD_compressStream2(context, &output, &input, end);
+    if (ZSTD_isError(left)) throw IoError(fmt::format("zstd: {}", ZSTD_getErrorName(left)));
+    append(block, output.pos);
+    more = end == ZSTD_e_end ? left != 0 : input.pos < input.size;
+  }
+}
+
+}  // namespace
+
+bool read_segment(const fs::path& path, const std::function<bool(const Post&)>& visit) {
+  const auto stream = ByteStream::open(path);
+  if (path.extension() == ".zst" && !stream->is_compressed())
+    throw DataError(path.string() + ": not a zstd file; the segment is damaged, restore it or ingest its posts again");
+  LineReader lines(*stream, kMaxLineBytes);
+  for (LineReader::Line line; lines.next(line);) {
+    if (!line.complete) break;
+    Post post;
+    try {
+      post = post_from_json(line.text);
+    } catch (const DataError& error) {
+      throw DataError(
+          fmt::format("{}:{}: {}; restore the file or remove the line", path.string(), line.number, error.what()));
+    }
+    if (!visit(post)) return false;
+  }
+  return true;
+}
+
+void write_segment(const fs::path& path, const std::function<const Post*()>& next) {
+  const Compressor context(ZSTD_createCCtx(), &ZSTD_freeCCtx);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, kCompressionLevel);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
+  write_file_atomic(path, [&](const AppendBytes& append) {
+    while (const Post* post = next()) compress(context.get(), to_json_line(*post) + "\n", ZSTD_e_continue, append);
+    compress(context.get(), {}, ZSTD_e_end, append);
+  });
+}
+
+uint64_t hash_post_id(const std::string& id) { return hash64(id); }
+
+std::vector<uint64_t> segment_id_hashes(const fs::path& segment, bool repair) {
+  std::vector<uint64_t> hashes;
+  if (read_id_hashes(segment, hashes)) return hashes;
+  hashes.clear();
+  read_segment(segment, [&](const Post& post) {
+    hashes.push_back(hash_post_id(post.id));
+    return true;
+  });
+  if (repair) write_id_hashes(segment, hashes);
+  return hashes;
+}
+
+void write_id_hashes(const fs::path& segment, const std::vector<uint64_t>& hashes) {
+  const IdsHeader header{kIdsMagic, fs::file_size(segment), checksum(hashes)};
+  write_file_atomic(ids_path(segment), [&](const AppendBytes& append) {
+    append(&header, sizeof header);
+    append(hashes.data(), hashes.size() * sizeof(uint64_t));
+  });
+}
+
+}  // namespace starling
