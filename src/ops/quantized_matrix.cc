@@ -1,0 +1,171 @@
+#include "ops/quantized_matrix.h"
+
+#include <fmt/format.h>
+#include <immintrin.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "core/error.h"
+
+namespace starling {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT;
+
+uint16_t to_f16(float value) { return static_cast<uint16_t>(_cvtss_sh(value, kNearest)); }
+float from_f16(uint16_t bits) { return _cvtsh_ss(bits); }
+
+// Round to nearest, ties to even; a NaN stays one.
+uint16_t to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+float from_bf16(uint16_t stored) {
+  const uint32_t bits = static_cast<uint32_t>(stored) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+void QuantizedMatrix::Free::operator()(void* memory) const { std::free(memory); }
+
+// Zeroed. Large blocks ask for huge pages: decoding streams through all weights once a token, and a page walk every 4
+// KB would cost a tenth of that.
+template <class T>
+QuantizedMatrix::Aligned<T> QuantizedMatrix::allocate(size_t count) {
+  const size_t alignment = count * sizeof(T) >= kHugePage ? kHugePage : 64;
+  const size_t size = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+  auto* memory = static_cast<T*>(std::aligned_alloc(alignment, std::max(size, alignment)));
+  if (memory == nullptr) throw std::bad_alloc();
+  if (alignment == kHugePage) ::madvise(memory, size, MADV_HUGEPAGE);
+  std::memset(static_cast<void*>(memory), 0, size);
+  return Aligned<T>(memory);
+}
+
+QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols,
+                                 const std::array<int8_t, 16>& codebook)
+    : format_(format), rows_(rows), cols_(cols), codebook_(codebook) {
+  if (rows <= 0 || cols <= 0) throw ShapeError(fmt::format("a weight matrix of {} x {}", rows, cols));
+  data_ = allocate<uint8_t>(static_cast<size_t>(row_blocks()) * block_bytes());
+  if (format == WeightFormat::bf16) return;
+  scales_ = allocate<uint16_t>(static_cast<size_t>(row_blocks() * groups() * kRowBlock));
+  units_ = allocate<float>(static_cast<size_t>(row_blocks() * kRowBlock));
+}
+
+size_t QuantizedMatrix::block_bytes() const {
+  const auto weights = static_cast<size_t>(kRowBlock * padded_cols());
+  if (format_ == WeightFormat::bf16) return weights * 2;
+  return format_ == WeightFormat::int8 ? weights : weights / 2;
+}
+
+size_t QuantizedMatrix::bytes() const {
+  const size_t scales = format_ == WeightFormat::bf16 ? 0 : static_cast<size_t>(kRowBlock) * (2 * groups() + 4);
+  return static_cast<size_t>(row_blocks()) * (block_bytes() + scales);
+}
+
+void QuantizedMatrix::check_row(int64_t row, size_t cols) const {
+  if (row < 0 || row >= rows_ || cols != static_cast<size_t>(cols_)) {
+    throw ShapeError(fmt::format("row {} of {} columns does not fit a matrix of {} x {}", row, cols, rows_, cols_));
+  }
+}
+
+void QuantizedMatrix::set_scales(int64_t row, std::span<const float> scales) {
+  float unit = 0;
+  for (float scale : scales) unit = std::max(unit, std::abs(scale));
+  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
+  units_[row] = unit;
+  for (int64_t group = 0; group < groups(); ++group) {
+    const float fraction = unit > 0 ? scales[group] / unit : 0.0f;
+    scales_[(block * groups() + group) * kRowBlock + lane] = to_f16(fraction);
+  }
+}
+
+void QuantizedMatrix::set_value(int64_t row, int64_t col, uint8_t stored) {
+  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
+  uint8_t* data = data_.get() + static_cast<size_t>(block) * block_bytes();
+  if (format_ == WeightFormat::int8) {
+    data[(col / 4 * kRowBlock + lane) * 4 + col % 4] = stored;
+    return;
+  }
+  uint8_t& pair = data[(col / 8 * kRowBlock + lane) * 4 + col % 4];
+  pair = col / 4 % 2 == 0 ? static_cast<uint8_t>((pair & 0xf0) | stored)
+                          : static_cast<uint8_t>((pair & 0x0f) | stored << 4);
+}
+
+uint8_t QuantizedMatrix::value(int64_t row, int64_t col) const {
+  const int64_t lane = row % kRowBlock;
+  const uint8_t* data = block_data(row / kRowBlock);
+  if (format_ == WeightFormat::int8) return data[(col / 4 * kRowBlock + lane) * 4 + col % 4];
+  const uint8_t pair = data[(col / 8 * kRowBlock + lane) * 4 + col % 4];
+  return col / 4 % 2 == 0 ? pair & 0x0f : pair >> 4;
+}
+
+void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
+  check_row(row, values.size());
+  if (format_ == WeightFormat::bf16) {
+    auto* data = reinterpret_cast<uint16_t*>(data_.get() + static_cast<size_t>(row / kRowBlock) * block_bytes());
+    for (int64_t col = 0; col < cols_; ++col) data[col * kRowBlock + row % kRowBlock] = to_bf16(values[col]);
+    return;
+  }
+  if (format_ == WeightFormat::code4) throw ShapeError("a code4 row is set from codebook values and scales");
+  std::vector<float> scales(static_cast<size_t>(groups()));
+  std::vector<int8_t> rounded(values.size());
+  for (int64_t group = 0; group < groups(); ++group) {
+    const int64_t first = group * kScaleGroup, last = std::min(first + kScaleGroup, cols_);
+    float largest = 0;
+    for (int64_t col = first; col < last; ++col) largest = std::max(largest, std::abs(values[col]));
+    scales[group] = largest / 127.0f;
+    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    for (int64_t col = first; col < last; ++col) rounded[col] = static_cast<int8_t>(std::lrint(values[col] * inverse));
+  }
+  set_row(row, rounded, scales);
+}
+
+void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::span<const float> scales) {
+  check_row(row, values.size());
+  if (format_ == WeightFormat::bf16 || scales.size() != static_cast<size_t>(groups())) {
+    throw ShapeError(fmt::format("{} scales for {} groups of a row", scales.size(), groups()));
+  }
+  set_scales(row, scales);
+  std::array<int, 256> stored{};  // by value + 128; -1: not in the codebook
+  if (format_ == WeightFormat::int8) {
+    for (int i = 0; i < 256; ++i) stored[i] = i;
+  } else {
+    stored.fill(-1);
+    for (int code = 15; code >= 0; --code) stored[codebook_[code] + 128] = code;
+  }
+  for (int64_t col = 0; col < cols_; ++col) {
+    const int code = stored[values[col] + 128];
+    if (code < 0) throw DataError(fmt::format("weight value {} is not in the codebook", values[col]));
+    set_value(row, col, static_cast<uint8_t>(code));
+  }
+}
+
+void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {
+  check_row(row, values.size());
+  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
+  if (format_ == WeightFormat::bf16) {
+    const auto* data = reinterpret_cast<const uint16_t*>(block_data(block));
+    for (int64_t col = 0; col < cols_; ++col) values[col] = from_bf16(data[col * kRowBlock + lane]);
+    return;
+  }
+  for (int64_t col = 0; col < cols_; ++col) {
+    const float scale = units_[row] * from_f16(block_scales(block)[col / kScaleGroup * kRowBlock + lane]);
+    const uint8_t stored = value(row, col);
+    values[col] = scale * static_cast<float>(format_ == WeightFormat::int8 ? stored - 128 : codebook_[stored]);
+  }
+}
+
+}  // namespace starling

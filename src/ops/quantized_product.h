@@ -1,0 +1,25 @@
+// y[m,n] = sum_k x[m,k] W[n,k]     x [M,K] f32, y [M,N] f32, W a QuantizedMatrix [N,K].
+//
+// code4 and int8 weights: x is rounded to 8 bits in groups of 32 columns, xs[m,g] = max |x| / 127, and
+//   y[m,n] = unit[n] * sum_g (ws[n,g] * xs[m,g]) * sum_{k in g} q[n,k] xq[m,k]    inner sum in integers, outer in f32
+//   by fma
+// bf16 weights: y[m,n] = sum_k by fma in f32, x not rounded.
+// The order of the sums is fixed and the same in every kernel: a row of y has the same bits in any batch, with any
+// number of threads, and with any instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/quantized_matrix.h"
+
+namespace starling {
+
+enum class InstructionSet { reference, avx2, avx512_vnni };
+
+InstructionSet best_instruction_set();  // of this processor
+
+// x is [tokens, w.cols()] and y [tokens, w.rows()], both contiguous; y must not overlap x.
+void quantized_product(float* y, const float* x, int64_t tokens, const QuantizedMatrix& w,
+                       InstructionSet instructions = best_instruction_set());
+
+}  // namespace starling
