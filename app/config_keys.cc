@@ -1,11 +1,13 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "tokenizer/tokenizer.h"
 
 namespace starling {
 
 std::vector<ConfigKey> all_config_keys() {
   std::vector<ConfigKey> keys;
+  for (const ConfigKey& key : tokenizer_config_keys()) keys.push_back(key);
   return keys;
 }
 

@@ -1,3 +1,5 @@
+#include "tokenizer/bpe_trainer.h"
+
 #include <fmt/format.h>
 
 #include <queue>
@@ -5,6 +7,7 @@
 #include <unordered_set>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "tokenizer/byte_level_bpe.h"
 
 namespace starling {
@@ -12,6 +15,7 @@ namespace {
 
 constexpr SplitPattern kTrainingPattern = SplitPattern::kCl100k;
 constexpr int kByteTokens = 256;
+constexpr int64_t kLargestVocabulary = 1 << 24;
 constexpr TokenId kEveryPair = -1;
 // A longer piece (a text without spaces) is counted in parts, which bounds the work of one merge.
 constexpr size_t kLongestPiece = 256;
@@ -44,23 +48,23 @@ struct Candidate {
   }
 };
 
-class BpeTrainer {
+class MergeLearner {
  public:
-  explicit BpeTrainer(ByteLevelVocabulary& vocabulary) : vocabulary_(vocabulary) {}
-
-  void add(std::string_view text) {
-    for (std::string_view piece : split_text(kTrainingPattern, text)) {
-      while (!piece.empty()) {
-        ++piece_counts_[std::string(piece.substr(0, kLongestPiece))];
-        piece.remove_prefix(std::min(piece.size(), kLongestPiece));
-      }
+  MergeLearner(ByteLevelVocabulary& vocabulary, std::unordered_map<std::string, int64_t> piece_counts,
+               TokenId first_byte)
+      : vocabulary_(vocabulary) {
+    for (const auto& [piece, count] : piece_counts) {
+      Word word{.count = count};
+      for (const char byte : piece) word.symbols.push_back(first_byte + static_cast<unsigned char>(byte));
+      words_.push_back(std::move(word));
     }
+    for (uint32_t index = 0; index < words_.size(); ++index) add_pairs(index, kEveryPair);
+    push_fresh();
   }
 
-  void train(size_t vocab_size, TokenId first_byte) {
-    make_words(first_byte);
-    count_pairs();
+  void learn(size_t vocab_size) {
     while (vocabulary_.tokens.size() < vocab_size && !heap_.empty()) {
+      if (stop_requested()) throw Error("stopped while the vocabulary was being made; nothing was written");
       const Candidate best = heap_.top();
       heap_.pop();
       const int64_t count = pairs_.at(best.pair).count;
@@ -74,20 +78,6 @@ class BpeTrainer {
   }
 
  private:
-  void make_words(TokenId first_byte) {
-    for (const auto& [piece, count] : piece_counts_) {
-      Word word{.count = count};
-      for (const char byte : piece) word.symbols.push_back(first_byte + static_cast<unsigned char>(byte));
-      words_.push_back(std::move(word));
-    }
-    piece_counts_.clear();
-  }
-
-  void count_pairs() {
-    for (uint32_t index = 0; index < words_.size(); ++index) add_pairs(index, kEveryPair);
-    push_fresh();
-  }
-
   // Counts the word's pairs; those with the symbol `fresh` are new and get the word in their list.
   void add_pairs(uint32_t index, TokenId fresh) {
     const Word& word = words_[index];
@@ -148,7 +138,6 @@ class BpeTrainer {
   }
 
   ByteLevelVocabulary& vocabulary_;
-  std::unordered_map<std::string, int64_t> piece_counts_;
   std::vector<Word> words_;
   std::unordered_map<Pair, PairState, PairHash> pairs_;
   std::unordered_set<Pair, PairHash> fresh_;  // pairs whose count may have risen since the last merge
@@ -159,26 +148,38 @@ class BpeTrainer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> train_byte_level_bpe(const std::function<bool(std::string&)>& next_text,
-                                                int64_t vocab_size) {
-  ByteLevelVocabulary vocabulary;
+void BpeTrainer::add(std::string_view text) {
+  for (std::string_view piece : split_text(kTrainingPattern, text)) {
+    while (!piece.empty()) {
+      ++piece_counts_[std::string(piece.substr(0, kLongestPiece))];
+      piece.remove_prefix(std::min(piece.size(), kLongestPiece));
+    }
+  }
+}
+
+std::unique_ptr<Tokenizer> BpeTrainer::train(int64_t vocab_size) {
+  ByteLevelVocabulary vocabulary{.pattern = kTrainingPattern};
   for (const char* text : {kPadToken, kBeginToken, kEndToken}) {
     vocabulary.special.push_back({.id = static_cast<TokenId>(vocabulary.tokens.size()), .text = text});
     vocabulary.tokens.emplace_back(text);
   }
   const auto first_byte = static_cast<TokenId>(vocabulary.tokens.size());
-  if (vocab_size < first_byte + kByteTokens || vocab_size > (1 << 24)) {
+  if (vocab_size < first_byte + kByteTokens || vocab_size > kLargestVocabulary) {
     throw ConfigError(fmt::format("tokenizer.vocab_size = {} must be from {} (the bytes and the special tokens) to {}",
-                                  vocab_size, first_byte + kByteTokens, 1 << 24));
+                                  vocab_size, first_byte + kByteTokens, kLargestVocabulary));
   }
   for (int byte = 0; byte < kByteTokens; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
-  vocabulary.pattern = kTrainingPattern;
+  MergeLearner(vocabulary, std::move(piece_counts_), first_byte).learn(static_cast<size_t>(vocab_size));
+  piece_counts_.clear();
+  return std::make_unique<ByteLevelBpe>(std::move(vocabulary));
+}
 
-  BpeTrainer trainer(vocabulary);
+std::unique_ptr<Tokenizer> train_byte_level_bpe(const std::function<bool(std::string&)>& next_text,
+                                                int64_t vocab_size) {
+  BpeTrainer trainer;
   std::string text;
   while (next_text(text)) trainer.add(text);
-  trainer.train(static_cast<size_t>(vocab_size), first_byte);
-  return std::make_unique<ByteLevelBpe>(std::move(vocabulary));
+  return trainer.train(vocab_size);
 }
 
 }  // namespace starling

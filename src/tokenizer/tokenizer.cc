@@ -12,6 +12,10 @@ std::optional<TokenId> Tokenizer::special_id(std::string_view text) const {
   return std::nullopt;
 }
 
+std::vector<ConfigKey> tokenizer_config_keys() {
+  return {{"tokenizer.vocab_size", int64_t{4096}, "tokens in the vocabulary that `starling tokenizer train` makes"}};
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& tokenizer_json) {
   const MappedFile file(tokenizer_json);
   return tokenizer_from_json(file.text(), tokenizer_json.string());

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/config.h"
+
 namespace starling {
 
 using TokenId = int32_t;
@@ -49,10 +51,10 @@ inline constexpr const char* kPadToken = "<|pad|>";
 inline constexpr const char* kBeginToken = "<|beginofpost|>";
 inline constexpr const char* kEndToken = "<|endofpost|>";
 
-// Trains byte-level BPE. `next_text` returns false at the end. Ties between pairs go to the smaller pair of ids, so the
-// result does not depend on threads or on the order of the texts. Throws ConfigError when vocab_size < 256 + special
-// tokens.
+// Trains byte-level BPE by BpeTrainer (bpe_trainer.h). `next_text` returns false at the end.
 std::unique_ptr<Tokenizer> train_byte_level_bpe(const std::function<bool(std::string&)>& next_text, int64_t vocab_size);
+
+std::vector<ConfigKey> tokenizer_config_keys();  // tokenizer.vocab_size
 
 // SentencePiece BPE from a vocabulary with scores, as GGUF files carry it. types: 1 normal, 2 unknown, 3 control,
 // 6 byte (llama.cpp's numbering).

@@ -1,0 +1,170 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "posts/post_store.h"
+#include "store/control_db.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct TokenizerOptions {
+  fs::path file;  // empty: the workspace's tokenizer.json
+  fs::path text_file;
+  std::vector<std::string> words;  // the arguments; none: standard input
+  int64_t vocab_size = 0;          // 0: tokenizer.vocab_size
+};
+
+fs::path tokenizer_file(const TokenizerOptions& options, const GlobalOptions& global) {
+  return options.file.empty() ? global.open_workspace().tokenizer() : options.file;
+}
+
+std::string arguments_or_stdin(const std::vector<std::string>& words) {
+  if (words.empty()) return {std::istreambuf_iterator<char>(std::cin), {}};
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
+
+using VisitText = std::function<void(const std::string&)>;
+
+// Posts that are deleted, or whose author does not want them used for training, do not shape the vocabulary.
+void visit_posts(const Workspace& workspace, const VisitText& visit) {
+  const PostStore store(workspace.posts());
+  const ControlDb control(workspace.control_db());
+  Progress progress("tokenizer: counting", store.size(), "posts");
+  uint64_t done = 0;
+  store.for_each([&](const Post& post) {
+    if (!control.is_deleted(post.id, post.author) && !control.has_opted_out(post.author, "training")) visit(post.text);
+    progress.update(++done);
+    return !stop_requested();
+  });
+}
+
+void visit_lines(const fs::path& file, const VisitText& visit) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw io_error(file.string(), "open");
+  for (std::string line; !stop_requested() && std::getline(in, line);) visit(line + '\n');
+}
+
+void train(const TokenizerOptions& options, const GlobalOptions& global) {
+  const fs::path output = tokenizer_file(options, global);
+  uint64_t texts = 0, bytes = 0;
+  BpeTrainer trainer;
+  const auto count = [&](const std::string& text) {
+    trainer.add(text);
+    ++texts;
+    bytes += text.size();
+  };
+  if (options.text_file.empty()) visit_posts(global.open_workspace(), count);
+  else visit_lines(options.text_file, count);
+  if (texts == 0)
+    throw DataError("there is no text to learn a vocabulary from; run `starling ingest` first or give --text-file");
+  const int64_t vocab_size =
+      options.vocab_size > 0 ? options.vocab_size : global.config().integer("tokenizer.vocab_size");
+  const auto tokenizer = trainer.train(vocab_size);
+  tokenizer->save(output);
+  if (global.json) {
+    fmt::print("{}\n", to_text({{"tokenizer", output.string()},
+                                {"vocab_size", tokenizer->vocab_size()},
+                                {"texts", texts},
+                                {"text_bytes", bytes}}));
+  } else {
+    fmt::print("{}: {} tokens, learned from {} texts of {:.1f} MB\n", output.string(), tokenizer->vocab_size(), texts,
+               bytes / 1e6);
+  }
+}
+
+void encode(const TokenizerOptions& options, const GlobalOptions& global) {
+  const auto tokenizer = Tokenizer::load(tokenizer_file(options, global));
+  const std::string text = arguments_or_stdin(options.words);
+  const std::vector<TokenId> ids = tokenizer->encode(text);
+  if (!global.json) return fmt::print("{}\n", fmt::join(ids, " "));
+  Json tokens = Json::array();
+  for (const TokenId id : ids) tokens.push_back(tokenizer->token_bytes(id));
+  fmt::print("{}\n", to_text({{"ids", ids}, {"tokens", tokens}, {"text_bytes", text.size()}}));
+}
+
+void decode(const TokenizerOptions& options, const GlobalOptions& global) {
+  const auto tokenizer = Tokenizer::load(tokenizer_file(options, global));
+  std::istringstream words(arguments_or_stdin(options.words));
+  std::vector<TokenId> ids;
+  for (std::string word; words >> word;) {
+    TokenId id = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (error != std::errc() || end != word.data() + word.size()) {
+      throw DataError(fmt::format("\"{}\" is not a token id; give whole numbers separated by spaces", word));
+    }
+    ids.push_back(id);
+  }
+  const std::string text = tokenizer->decode(ids);
+  if (global.json) fmt::print("{}\n", to_text({{"text", text}}));
+  else std::cout << text << '\n';  // bytes as they are, whether or not they are UTF-8
+}
+
+void info(const TokenizerOptions& options, const GlobalOptions& global) {
+  const fs::path file = tokenizer_file(options, global);
+  const auto tokenizer = Tokenizer::load(file);
+  Json special = Json::object();
+  for (const SpecialToken& token : tokenizer->special_tokens()) special[token.text] = token.id;
+  const Json report = {{"tokenizer", file.string()},
+                       {"sha256", sha256_file_hex(file)},
+                       {"vocab_size", tokenizer->vocab_size()},
+                       {"special_tokens", special}};
+  if (global.json) return fmt::print("{}\n", to_text(report));
+  fmt::print("file            {}\nsha256          {}\nvocabulary      {} tokens\n", file.string(),
+             sha256_file_hex(file), tokenizer->vocab_size());
+  for (const SpecialToken& token : tokenizer->special_tokens())
+    fmt::print("special token   {} {}\n", token.id, token.text);
+}
+
+using Action = void (*)(const TokenizerOptions&, const GlobalOptions&);
+
+CLI::App* add_action(CLI::App& parent, const char* name, const char* help, Action action,
+                     const std::shared_ptr<TokenizerOptions>& options, const GlobalOptions& global) {
+  CLI::App* command = parent.add_subcommand(name, help);
+  command->add_option("--tokenizer", options->file, "A tokenizer.json (default: the workspace's)");
+  command->callback([action, options, &global] { action(*options, global); });
+  return command;
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& root, const GlobalOptions& global) {
+  CLI::App* command = root.add_subcommand("tokenizer", "Train and use the byte-pair vocabulary");
+  command->require_subcommand(1);
+  auto options = std::make_shared<TokenizerOptions>();
+  CLI::App* training =
+      add_action(*command, "train", "Learn a vocabulary from the workspace's posts", train, options, global);
+  training->add_option("--text-file", options->text_file, "Learn from a text file instead, one text a line")
+      ->check(CLI::ExistingFile);
+  training->add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)");
+  CLI::App* encoding = add_action(*command, "encode", "Text to token ids", encode, options, global);
+  encoding->add_option("text", options->words, "The text (default: standard input)");
+  CLI::App* decoding = add_action(*command, "decode", "Token ids to text", decode, options, global);
+  decoding->add_option("ids", options->words, "The ids (default: standard input)");
+  add_action(*command, "info", "Size, special tokens and digest", info, options, global);
+  command->footer(
+      "Examples:\n"
+      "  starling tokenizer train --workspace demo --vocab-size 8192\n"
+      "  starling tokenizer encode 'good morning'\n"
+      "  starling tokenizer encode < post.txt | starling tokenizer decode\n"
+      "  starling tokenizer info --tokenizer models/tinyllama/tokenizer.json");
+}
+
+}  // namespace starling
