@@ -25,15 +25,39 @@ struct Sample {
   std::string_view post_id, author;
 };
 
+// Writes the shards of all splits and, last, the manifest: a folder without a manifest is not a set of shards.
+// Files go to `shards_folder`, which must exist. Not thread-safe. Throws IoError; DataError for a token outside the
+// vocabulary.
+class ShardWriter {
+ public:
+  struct Options {
+    int64_t vocab_size = 0;               // up to 65,536 tokens take 2 bytes each, else 4
+    std::string tokenizer_sha256;         // of tokenizer.json
+    uint64_t max_shard_tokens = 1 << 28;  // a shard ends with the sample that reaches it
+  };
+  ShardWriter(std::filesystem::path shards_folder, Options options);
+  ~ShardWriter();
+  void add(const std::string& split, const Sample& sample);  // samples of a split in the order of their time
+  void finish();                                             // durable when it returns
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Reads one split through memory maps. Opening checks the manifest, every file's size and SHA-256, and the sample
+// table, so a truncated or changed shard is found before a token is used. sample() is thread-safe.
 class ShardReader {
  public:
-  // split: "train" or "valid". Throws IoError when missing (naming `starling prepare`), DataError when damaged.
+  // split: "train" or "valid". Throws IoError when missing (naming `starling prepare`), DataError when damaged (naming
+  // the file). A split without samples has sample_count() 0.
   ShardReader(const std::filesystem::path& shards_folder, const std::string& split);
   ~ShardReader();
   uint64_t sample_count() const;
   uint64_t token_count() const;
   uint64_t text_bytes() const;
   Sample sample(uint64_t index) const;  // in the order of the posts' time
+  int64_t vocab_size() const;
   std::string tokenizer_sha256() const;
 
  private:
