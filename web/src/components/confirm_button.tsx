@@ -1,0 +1,26 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Icon, type IconName } from "./icon";
+
+interface ConfirmButtonProps {
+  icon: IconName;
+  name: string;
+  question: string;
+  onConfirm: () => void;
+}
+
+// Asks once more, in place, before something that cannot be undone. Escape goes back.
+export function ConfirmButton({ icon, name, question, onConfirm }: ConfirmButtonProps) {
+  const [asking, setAsking] = useState(false);
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => { if (asking) yes.current?.focus(); }, [asking]);
+  if (!asking) {
+    return <button type="button" class="button quiet small" onClick={() => setAsking(true)}><Icon name={icon} /> {name}</button>;
+  }
+  return (
+    <span class="confirm" role="group" aria-label={question} onKeyDown={(event) => { if (event.key === "Escape") setAsking(false); }}>
+      <span>{question}</span>
+      <button type="button" class="button danger small" ref={yes} onClick={() => { setAsking(false); onConfirm(); }}>Yes, {name.toLowerCase()}</button>
+      <button type="button" class="button quiet small" onClick={() => setAsking(false)}>Cancel</button>
+    </span>
+  );
+}

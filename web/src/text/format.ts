@@ -1,0 +1,43 @@
+// Numbers, money and times as people read them. All in the reader's own locale.
+
+const kCompact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const kPlain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+
+export const compact = (value: number) => kCompact.format(value);
+export const number = (value: number, digits = 2) =>
+  digits === 2 ? kPlain.format(value) : new Intl.NumberFormat(undefined, { maximumFractionDigits: digits }).format(value);
+export const percent = (fraction: number, digits = 1) => `${(fraction * 100).toFixed(digits)} %`;
+
+export function money(micros: number, currency: string): string {
+  const amount = micros / 1e6;
+  try {
+    return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+  } catch {
+    return `${kPlain.format(amount)} ${currency}`; // not an ISO 4217 code: shown as it is
+  }
+}
+
+export const plural = (count: number, one: string, many = `${one}s`) => `${kPlain.format(count)} ${count === 1 ? one : many}`;
+
+export function bytes(value: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let unit = 0;
+  while (Math.abs(value) >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value.toFixed(value < 10 && unit > 0 ? 1 : 0)} ${units[unit]}`;
+}
+
+export function day(time: string): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime())
+    ? time
+    : date.toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
+}
+
+export function moment(time: string): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return time;
+  return `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}

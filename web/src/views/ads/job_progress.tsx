@@ -1,0 +1,12 @@
+import type { WriteJob } from "../../api/types";
+
+export function JobProgress({ job }: { job: WriteJob }) {
+  const fraction = Math.min(1, Math.max(0, job.progress ?? 0));
+  return (
+    <div class="job" role="status">
+      <label for="job-progress">Writing: {job.message || "working"}</label>
+      <progress id="job-progress" max={1} value={fraction} />
+      <span class="job-percent">{Math.round(fraction * 100)} %</span>
+    </div>
+  );
+}

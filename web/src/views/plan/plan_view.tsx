@@ -1,0 +1,3 @@
+export function PlanView() {
+  return <section class="view"><h1 tabIndex={-1}>Cluster plan</h1></section>;
+}

@@ -1,0 +1,35 @@
+// Adds and removes the query language's terms for the facets.
+
+const kDayMs = 86_400_000;
+
+function nextDay(day: string): string {
+  const time = Date.parse(`${day}T00:00:00Z`);
+  return Number.isNaN(time) ? day : new Date(time + kDayMs).toISOString().slice(0, 10);
+}
+
+const quoted = (value: string) => (/\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value);
+
+// The term that keeps only the posts a facet value counts; `until:` is the first day that is left out.
+export function facetTerm(field: string, value: string): string | null {
+  switch (field) {
+    case "author": return `from:${quoted(value)}`;
+    case "community": return `in:${quoted(value)}`;
+    case "language": return `lang:${value}`;
+    case "hashtag": return `#${value.replace(/^#/, "")}`;
+    case "day": return `since:${value} until:${nextDay(value)}`;
+    default: return null;
+  }
+}
+
+const words = (query: string) => query.trim().split(/\s+/).filter(Boolean);
+
+export function hasTerm(query: string, term: string): boolean {
+  return ` ${words(query).join(" ").toLowerCase()} `.includes(` ${term.toLowerCase()} `);
+}
+
+export function toggleTerm(query: string, term: string): string {
+  const padded = ` ${words(query).join(" ")} `;
+  const at = padded.toLowerCase().indexOf(` ${term.toLowerCase()} `);
+  if (at < 0) return `${padded.trim()} ${term}`.trim();
+  return (padded.slice(0, at) + padded.slice(at + term.length + 1)).trim();
+}
