@@ -1,0 +1,424 @@
+#include "ads/verifier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "ads/lexicon.h"
+#include "ads/text_scan.h"
+#include "core/time.h"
+
+namespace starling {
+namespace {
+
+using Tokens = std::vector<ScanToken>;
+
+// What a part of a clause has to prove, at tokens [first, last].
+struct Item {
+  ClaimKind kind = ClaimKind::plain;
+  size_t first = 0, last = 0;
+  const Quantity* quantity = nullptr;
+  const DateMention* date = nullptr;
+};
+
+struct Verdict {
+  std::string fact_id, reason;  // no reason: supported
+  bool proven() const { return reason.empty(); }
+};
+
+ClaimKind quantity_kind(const Quantity& quantity) {
+  if (quantity.dimension.starts_with("currency")) return ClaimKind::currency;
+  return quantity.dimension.empty() ? ClaimKind::number : ClaimKind::unit;
+}
+
+std::string validity(const Fact& fact) {
+  if (fact.valid_to_s && fact.valid_from_s)
+    return fmt::format("from {} to {}", format_time(*fact.valid_from_s), format_time(*fact.valid_to_s));
+  return fact.valid_to_s ? "until " + format_time(*fact.valid_to_s)
+                         : "from " + format_time(fact.valid_from_s.value_or(0));
+}
+
+std::string describe(const Fact& fact) {
+  return fmt::format("{} = {}{}{}", fact.id, fact.value, fact.unit.empty() ? "" : " ", fact.unit);
+}
+
+bool is_absolute_at(const Tokens& tokens, size_t at) {
+  const std::string& word = tokens[at].text;
+  if (word == "#" && at + 1 < tokens.size() && tokens[at + 1].type == ScanType::number) return true;
+  return tokens[at].type == ScanType::word && is_absolute_word(word);
+}
+
+// "learn more", "find out more" and "see more" invite; other uses of "more" compare.
+bool is_inviting_more(const Tokens& tokens, size_t at) {
+  if (tokens[at].text != "more" || at == 0) return false;
+  static constexpr std::string_view kVerbs[] = {"learn", "read", "discover", "see", "explore", "out", "know"};
+  const bool invited = std::find(std::begin(kVerbs), std::end(kVerbs), tokens[at - 1].text) != std::end(kVerbs);
+  const bool ends = at + 1 >= tokens.size() || tokens[at + 1].type == ScanType::stop ||
+                    tokens[at + 1].type == ScanType::comma || tokens[at + 1].text == "about" ||
+                    tokens[at + 1].text == "at" || tokens[at + 1].text == "on";
+  return invited && ends;
+}
+
+// One clause of the ad: the tokens [begin, end).
+class Clause {
+ public:
+  Clause(const FactLedger& ledger, const Tokens& tokens, std::string_view text, const Mentions& mentions, size_t begin,
+         size_t end)
+      : ledger_(ledger), tokens_(tokens), text_(text), begin_(begin), end_(end) {
+    for (size_t i = begin; i < end; ++i) {
+      if (tokens_[i].type == ScanType::word) words_.insert(singular(tokens_[i].text));
+    }
+    find_items(mentions);
+  }
+
+  std::vector<Claim> claims() const {
+    std::vector<Claim> found;
+    size_t part = begin_;
+    for (size_t i = 0; i < items_.size(); ++i) {
+      const size_t part_end = i + 1 < items_.size() ? items_[i].last + 1 : end_;
+      found.push_back(claim(part, part_end, items_[i]));
+      part = part_end;
+    }
+    if (items_.empty()) found.push_back(claim(begin_, end_, Item{}));
+    return found;
+  }
+
+ private:
+  bool covered(size_t at) const {
+    return std::any_of(items_.begin(), items_.end(),
+                       [at](const Item& item) { return at >= item.first && at <= item.last; });
+  }
+
+  // "free" is an absolute word, but "free of X" and "X-free" are negations.
+  bool is_free_of(size_t at) const {
+    if (tokens_[at].text != "free") return false;
+    if (at + 1 < end_ && (tokens_[at + 1].text == "of" || tokens_[at + 1].text == "from")) return true;
+    const bool hyphen = at > begin_ + 1 && tokens_[at - 1].text == "-";
+    const size_t noun = hyphen ? at - 2 : at - 1;
+    return at > begin_ && tokens_[noun].type == ScanType::word &&
+           (hyphen || ledger_.negative_with_word(singular(tokens_[noun].text)) != nullptr);
+  }
+
+  void find_items(const Mentions& mentions) {
+    for (const Quantity& quantity : mentions.quantities) {
+      if (quantity.first >= begin_ && quantity.last < end_)
+        items_.push_back({quantity_kind(quantity), quantity.first, quantity.last, &quantity, nullptr});
+    }
+    for (const DateMention& date : mentions.dates) {
+      if (date.first >= begin_ && date.last < end_)
+        items_.push_back({ClaimKind::date, date.first, date.last, nullptr, &date});
+    }
+    for (size_t at = begin_; at < end_; ++at) {
+      const bool negates = is_negation_word(tokens_[at].text) || is_free_of(at);
+      const bool zero_of = negates && tokens_[at].text == "zero";
+      if (covered(at) && !zero_of) continue;
+      if (negates) {
+        if (zero_of) std::erase_if(items_, [at](const Item& item) { return at >= item.first && at <= item.last; });
+        items_.push_back({ClaimKind::negation, at, at, nullptr, nullptr});
+      } else if (is_absolute_at(tokens_, at) && !is_inviting_more(tokens_, at)) {
+        items_.push_back({ClaimKind::superlative, at, at, nullptr, nullptr});
+      }
+    }
+    std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) { return a.first < b.first; });
+  }
+
+  Claim claim(size_t begin, size_t end, const Item& item) const {
+    Claim out{.begin = tokens_[begin].begin, .end = tokens_[end - 1].end, .kind = item.kind};
+    out.text = std::string(text_.substr(out.begin, out.end - out.begin));
+    Verdict verdict = item_verdict(item);
+    if (verdict.proven()) {
+      const Verdict words = words_verdict(begin, end, item, out.kind);
+      verdict.reason = words.reason;
+      if (verdict.fact_id.empty()) verdict.fact_id = words.fact_id;
+    }
+    out.supported = verdict.proven();
+    out.fact_id = verdict.fact_id;
+    out.reason = verdict.reason;
+    return out;
+  }
+
+  Verdict item_verdict(const Item& item) const {
+    if (item.quantity != nullptr) return quantity_verdict(*item.quantity);
+    if (item.date != nullptr) return date_verdict(*item.date);
+    if (item.kind == ClaimKind::negation) return negation_verdict(item.first);
+    if (item.kind == ClaimKind::superlative) return absolute_verdict(item.first);
+    return {};
+  }
+
+  bool negated() const {
+    return std::any_of(items_.begin(), items_.end(), [](const Item& item) { return item.kind == ClaimKind::negation; });
+  }
+
+  // The fact-name word nearest to a quantity decides what it is a quantity of. "of" and "is" before it look back, else
+  // a word behind wins a tie.
+  const std::string nearest_name_word(const Quantity& quantity) const {
+    size_t low = begin_, high = end_;
+    for (const Item& item : items_) {
+      if (item.quantity == nullptr || item.quantity == &quantity) continue;
+      if (item.last < quantity.first) low = std::max(low, item.last + 1);
+      if (item.first > quantity.last) high = std::min(high, item.first);
+    }
+    const bool looks_back =
+        quantity.first > low && (tokens_[quantity.first - 1].text == "of" || tokens_[quantity.first - 1].text == "is");
+    std::string best;
+    size_t best_distance = SIZE_MAX;
+    for (size_t at = low; at < high; ++at) {
+      if ((at >= quantity.first && at <= quantity.last) || !names_some_fact(singular(tokens_[at].text))) continue;
+      const bool behind = at > quantity.last;
+      size_t distance = 2 * (behind ? at - quantity.last : quantity.first - at) + (behind == looks_back ? 1 : 0);
+      if (looks_back && behind) distance += 2 * tokens_.size();
+      if (distance < best_distance) best = singular(tokens_[at].text), best_distance = distance;
+    }
+    return best;
+  }
+  bool names_some_fact(const std::string& word) const {
+    if (ledger_.names_product(word)) return false;
+    return std::any_of(ledger_.facts().begin(), ledger_.facts().end(),
+                       [&](const AttestedFact& fact) { return fact.name_words.contains(word); });
+  }
+
+  // A number counts for a fact when the clause says what it is of: a word of the fact's name or value, the counted
+  // noun, or money.
+  bool speaks_of(const AttestedFact& fact, const Quantity& attested, const Quantity& claimed) const {
+    if (claimed.dimension.starts_with("currency")) return true;
+    if (!attested.counted.empty() && attested.dimension.empty() && !words_.contains(attested.counted) &&
+        claimed.counted != attested.counted)
+      return false;
+    const auto said = [this](const std::string& word) { return words_.contains(word); };
+    return std::any_of(fact.name_words.begin(), fact.name_words.end(), said) ||
+           (!fact.fact->unit.empty() ? false : std::any_of(fact.value_words.begin(), fact.value_words.end(), said));
+  }
+
+  Verdict quantity_verdict(const Quantity& claimed) const {
+    if (negated()) return {{}, fmt::format("“{}” stands in a negation, which no fact attests", claimed.shown)};
+    std::string closest;
+    for (const AttestedFact& fact : ledger_.facts()) {
+      for (const Quantity& attested : fact.quantities) {
+        if (attested.dimension != claimed.dimension) continue;
+        const std::string problem = quantity_problem(fact, attested, claimed);
+        if (problem.empty()) return {fact.fact->id, {}};
+        if (closest.empty() || proves(attested, claimed)) closest = problem;
+      }
+    }
+    if (closest.empty()) closest = "no fact gives such a value";
+    return {{}, fmt::format("“{}”: {}", claimed.shown, closest)};
+  }
+
+  std::string quantity_problem(const AttestedFact& fact, const Quantity& attested, const Quantity& claimed) const {
+    if (!proves(attested, claimed)) return fmt::format("the fact says {}", describe(*fact.fact));
+    if (!fact.valid) return fmt::format("the fact {} is valid only {}", fact.fact->id, validity(*fact.fact));
+    if (!claimed.rate.empty() && claimed.rate != fact.rate) {
+      return fmt::format("the fact {} is not per {}{}{}", fact.fact->id, claimed.rate,
+                         fact.rate.empty() ? "" : ", but per ", fact.rate);
+    }
+    if (claimed.rate.empty() && !fact.rate.empty() && !words_.contains(fact.rate)) {
+      return fmt::format("the fact {} is per {}, which the ad leaves out", fact.fact->id, fact.rate);
+    }
+    if (!speaks_of(fact, attested, claimed))
+      return fmt::format("the clause does not say that this is the {}", fact.fact->name);
+    const std::string about = nearest_name_word(claimed);
+    if (!about.empty() && !fact.name_words.contains(about) && !fact.value_words.contains(about)) {
+      return fmt::format("this is the {}, not the {}", fact.fact->name, about);
+    }
+    return {};
+  }
+
+  Verdict date_verdict(const DateMention& claimed) const {
+    if (claimed.ambiguous)
+      return {{}, fmt::format("“{}” can be read as two days: write the month as a word", claimed.shown)};
+    if (negated()) return {{}, fmt::format("“{}” stands in a negation, which no fact attests", claimed.shown)};
+    std::string problem = "no fact gives this date";
+    for (const AttestedFact& fact : ledger_.facts()) {
+      for (const DateMention& attested : fact.dates) {
+        if (!proves(attested, claimed)) continue;
+        if (!fact.valid) {
+          problem = fmt::format("the fact {} is valid only {}", fact.fact->id, validity(*fact.fact));
+          continue;
+        }
+        const auto said = [this](const std::string& word) { return words_.contains(word); };
+        if (std::any_of(fact.name_words.begin(), fact.name_words.end(), said)) return {fact.fact->id, {}};
+        problem = fmt::format("the clause does not say that this is the {}", fact.fact->name);
+      }
+    }
+    return {{}, fmt::format("“{}”: {}", claimed.shown, problem)};
+  }
+
+  // The content words that a negation at `cue` denies.
+  std::vector<size_t> negation_scope(size_t cue) const {
+    std::vector<size_t> scope;
+    const bool prefix = tokens_[cue].text == "free" &&
+                        !(cue + 1 < end_ && (tokens_[cue + 1].text == "of" || tokens_[cue + 1].text == "from"));
+    if (prefix) {
+      for (size_t at = cue; at-- > begin_;) {
+        if (tokens_[at].type == ScanType::word) return {at};
+      }
+      return scope;
+    }
+    const bool broad = tokens_[cue].text != "no" && tokens_[cue].text != "without" && tokens_[cue].text != "zero" &&
+                       tokens_[cue].text != "free";
+    for (size_t at = cue + 1; at < end_; ++at) {
+      const ScanToken& token = tokens_[at];
+      const bool joins = token.text == "or" || token.text == "and" || token.text == "of" || token.text == "from" ||
+                         token.text == "any" || token.text == "a" || token.text == "the" || token.text == "-";
+      if (joins || (broad && is_function_word(token.text))) continue;
+      if (token.type != ScanType::word && token.type != ScanType::code) break;
+      if (is_function_word(token.text)) break;
+      scope.push_back(at);
+    }
+    return scope;
+  }
+
+  Verdict negation_verdict(size_t cue) const {
+    const auto is_negation = [](const Item& item) { return item.kind == ClaimKind::negation; };
+    if (std::count_if(items_.begin(), items_.end(), is_negation) > 1) return {{}, "the clause holds two negations"};
+    const std::vector<size_t> scope = negation_scope(cue);
+    if (scope.empty()) return {{}, fmt::format("no fact attests what “{}” denies", tokens_[cue].raw)};
+    std::string fact_id;
+    for (const size_t at : scope) {
+      const AttestedFact* fact = ledger_.negative_with_word(singular(tokens_[at].text));
+      if (fact == nullptr) return {{}, fmt::format("no fact attests “{} … {}”", tokens_[cue].raw, tokens_[at].raw)};
+      if (!names_whole(*fact, scope))
+        return {{}, fmt::format("the fact {} denies only “{}”", fact->fact->id, fact->fact->name)};
+      fact_id = fact->fact->id;
+    }
+    return {fact_id, {}};
+  }
+  // "no sugar" is more than "added sugar: none" attests: every word of the denied name must be said.
+  bool names_whole(const AttestedFact& fact, const std::vector<size_t>& scope) const {
+    const std::set<std::string>& denied =
+        fact.fact->value == "false" || fact.value_words.empty() || fold_text(fact.fact->value) == "none" ||
+                fold_text(fact.fact->value) == "no" || fold_text(fact.fact->value) == "0"
+            ? fact.name_words
+            : fact.value_words;
+    return std::all_of(denied.begin(), denied.end(), [&](const std::string& word) {
+      return std::any_of(scope.begin(), scope.end(), [&](size_t at) { return singular(tokens_[at].text) == word; });
+    });
+  }
+
+  // An absolute word needs a fact that uses it, with the whole of that fact's value quoted and its name spoken of.
+  Verdict absolute_verdict(size_t at) const {
+    const std::string& word = tokens_[at].text;
+    if (negated()) return {{}, fmt::format("“{}” stands in a negation, which no fact attests", tokens_[at].raw)};
+    for (const AttestedFact& fact : ledger_.facts()) {
+      if (!fact.valid || fact.negative) continue;
+      const bool uses = fact.name_words.contains(singular(word)) || fact.value_words.contains(singular(word));
+      if (uses && quotes_in_full(fact)) return {fact.fact->id, {}};
+    }
+    return {{}, fmt::format("“{}” is absolute, and no fact says so in these words", tokens_[at].raw)};
+  }
+
+  bool quotes_in_full(const AttestedFact& fact) const {
+    const auto said = [this](const std::string& word) { return words_.contains(word); };
+    const auto written = [this](const std::string& number) {
+      return std::any_of(tokens_.begin() + static_cast<ptrdiff_t>(begin_),
+                         tokens_.begin() + static_cast<ptrdiff_t>(end_),
+                         [&](const ScanToken& token) { return token.text == number; });
+    };
+    return std::all_of(fact.value_words.begin(), fact.value_words.end(), said) &&
+           std::all_of(fact.value_numbers.begin(), fact.value_numbers.end(), written) &&
+           std::any_of(fact.name_words.begin(), fact.name_words.end(), said);
+  }
+
+  // Every word of a part that its item does not explain.
+  Verdict words_verdict(size_t begin, size_t end, const Item& item, ClaimKind& kind) const {
+    std::vector<size_t> denied;
+    for (const Item& other : items_) {
+      if (other.kind == ClaimKind::negation) {
+        const std::vector<size_t> scope = negation_scope(other.first);
+        denied.insert(denied.end(), scope.begin(), scope.end());
+      }
+    }
+    std::set<std::string> said;
+    bool name = false;
+    for (size_t at = begin; at < end; ++at) {
+      if (covered(at) || std::find(denied.begin(), denied.end(), at) != denied.end()) continue;
+      const bool named = tokens_[at].capital && at > begin_ && tokens_[at].type == ScanType::word &&
+                         !is_function_word(tokens_[at].text);
+      const std::string problem = word_problem(tokens_[at]);
+      if (!problem.empty()) {
+        if (named && item.kind == ClaimKind::plain) kind = ClaimKind::name;
+        return {{}, problem};
+      }
+      name = name || named;
+      if (tokens_[at].type == ScanType::word) said.insert(singular(tokens_[at].text));
+    }
+    if (name && item.kind == ClaimKind::plain) kind = ClaimKind::name;
+    return {best_fact(said), {}};
+  }
+
+  std::string word_problem(const ScanToken& token) const {
+    if (token.type == ScanType::word) {
+      const std::string word = singular(token.text);
+      if (is_function_word(token.text) || is_invitation_word(token.text) || token.text == "more" ||
+          ledger_.allows_word(word))
+        return {};
+      if (const AttestedFact* fact = ledger_.negative_with_word(word)) {
+        return fmt::format("“{}” is said of the product, but the fact {} denies it", token.raw, fact->fact->id);
+      }
+      if (const AttestedFact* fact = ledger_.expired_with_word(word)) {
+        return fmt::format("“{}”: the fact {} is valid only {}", token.raw, fact->fact->id, validity(*fact->fact));
+      }
+      return fmt::format("“{}” is in no fact", token.raw);
+    }
+    static constexpr std::string_view kPlainSymbols = "-'\"&/“”‘’–";
+    if (token.type == ScanType::symbol && kPlainSymbols.find(token.raw) != std::string_view::npos) return {};
+    if (token.type == ScanType::comma || token.type == ScanType::stop) return {};
+    return ledger_.quotes_code(token.text) ? std::string() : fmt::format("“{}” is in no fact", token.raw);
+  }
+
+  // The valid fact that shares most words with a plain part; none when it states nothing.
+  std::string best_fact(const std::set<std::string>& said) const {
+    std::string best;
+    size_t most = 0;
+    for (const AttestedFact& fact : ledger_.facts()) {
+      if (!fact.valid || fact.negative) continue;
+      size_t shared = 0;
+      for (const std::string& word : said) {
+        const bool inviting = is_invitation_word(word) || ledger_.names_product(word);
+        shared += !inviting && (fact.name_words.contains(word) || fact.value_words.contains(word)) ? 1 : 0;
+      }
+      if (shared > most) most = shared, best = fact.fact->id;
+    }
+    return best;
+  }
+
+  const FactLedger& ledger_;
+  const Tokens& tokens_;
+  std::string_view text_;
+  size_t begin_, end_;
+  std::set<std::string> words_;
+  std::vector<Item> items_;
+};
+
+bool inside_mention(const Mentions& mentions, size_t at) {
+  const auto holds = [at](const auto& mention) { return at >= mention.first && at <= mention.last; };
+  return std::any_of(mentions.quantities.begin(), mentions.quantities.end(), holds) ||
+         std::any_of(mentions.dates.begin(), mentions.dates.end(), holds);
+}
+
+}  // namespace
+
+std::vector<Claim> verify_claims(const FactLedger& ledger, std::string_view headline, std::string_view body) {
+  const std::string text = std::string(headline) + "\n" + std::string(body);
+  const Tokens tokens = scan_text(text);
+  const Mentions mentions = find_mentions(tokens, text, ledger.brief().currency);
+  std::vector<Claim> claims;
+  for (size_t begin = 0; begin < tokens.size();) {
+    const auto is_break = [&](size_t at) {
+      return (tokens[at].type == ScanType::stop || tokens[at].type == ScanType::comma) && !inside_mention(mentions, at);
+    };
+    if (is_break(begin)) {
+      ++begin;
+      continue;
+    }
+    size_t end = begin;
+    while (end < tokens.size() && !is_break(end)) ++end;
+    const std::vector<Claim> found = Clause(ledger, tokens, text, mentions, begin, end).claims();
+    claims.insert(claims.end(), found.begin(), found.end());
+    begin = end;
+  }
+  return claims;
+}
+
+}  // namespace starling
