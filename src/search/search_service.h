@@ -25,9 +25,10 @@ std::vector<ConfigKey> search_config_keys();
 enum class SearchStage { lexical, vector, fused, ranked };
 
 struct SearchRequest {
-  std::string query;             // the query language: words "phrases" from: to: since: until: lang: in: min_likes: #tag @name -word OR
-  int limit = 10;                // 1..100
-  int offset = 0;                // 0..1000
+  std::string
+      query;  // the query language: words "phrases" from: to: since: until: lang: in: min_likes: #tag @name -word OR
+  int limit = 10;  // 1..100
+  int offset = 0;  // 0..1000
   SearchStage stage = SearchStage::ranked;
   bool facets = false;
 };
@@ -35,12 +36,12 @@ struct SearchRequest {
 struct SearchHit {
   Post post;
   double score = 0;
-  double lexical_score = 0, vector_score = 0;   // 0 when that stage did not find it
-  std::string snippet_html;                     // escaped text with <mark> round the query's words
+  double lexical_score = 0, vector_score = 0;  // 0 when that stage did not find it
+  std::string snippet_html;                    // escaped text with <mark> round the query's words
 };
 
 struct Facet {
-  std::string field;                            // "author", "community", "language", "hashtag", "day"
+  std::string field;  // "author", "community", "language", "hashtag", "day"
   std::vector<std::pair<std::string, int64_t>> counts;
 };
 
@@ -48,17 +49,17 @@ struct SearchResult {
   std::vector<SearchHit> hits;
   int64_t estimated_total = 0;
   std::vector<Facet> facets;
-  std::string corrected_query;                  // spelling suggestion, empty when none
+  std::string corrected_query;  // spelling suggestion, empty when none
   double took_ms = 0;
 };
 
 struct AskSentence {
   std::string text;
-  std::vector<std::string> post_ids;            // live posts that support it; never empty
+  std::vector<std::string> post_ids;  // live posts that support it; never empty
 };
 
 struct AskAnswer {
-  bool answered = false;                        // false: "no answer in the posts"
+  bool answered = false;  // false: "no answer in the posts"
   std::vector<AskSentence> sentences;
   std::vector<SearchHit> sources;
 };
@@ -66,15 +67,17 @@ struct AskAnswer {
 class SearchService {
  public:
   // `embedder` may be null: lexical only. All references must outlive the service.
-  SearchService(const Workspace& workspace, const Config& config, PostStore& posts, ControlDb& control, Engine* embedder);
+  SearchService(const Workspace& workspace, const Config& config, PostStore& posts, ControlDb& control,
+                Engine* embedder);
   ~SearchService();
 
-  SearchResult search(const SearchRequest& request);          // throws DataError for a malformed query
-  AskAnswer ask(const std::string& question, Engine* writer); // without a writer: sentences taken from the posts
-  void add(const Post& post);                                 // visible to the next search
-  void hide_deleted();                                        // after new tombstones; search also checks each hit
+  SearchResult search(const SearchRequest& request);           // throws DataError for a malformed query
+  AskAnswer ask(const std::string& question, Engine* writer);  // without a writer: sentences taken from the posts
+  void add(const Post& post);                                  // visible to the next search
+  void hide_deleted();                                         // after new tombstones; search also checks each hit
 
-  // Counts of distinct authors for posts that match `query` (opt-outs for "ads" and deleted posts left out); for audiences.
+  // Counts of distinct authors for posts that match `query` (opt-outs for "ads" and deleted posts left out); for
+  // audiences.
   struct Audience {
     int64_t authors = 0, posts = 0;
     std::vector<std::pair<std::string, int64_t>> hashtags, communities, languages;
@@ -92,6 +95,7 @@ struct IndexReport {
   uint64_t posts = 0, deleted = 0, vectors = 0;
   double seconds = 0;
 };
-IndexReport build_index(const Workspace& workspace, const Config& config, const PostStore& posts, const ControlDb& control, Engine* embedder);
+IndexReport build_index(const Workspace& workspace, const Config& config, const PostStore& posts,
+                        const ControlDb& control, Engine* embedder);
 
 }  // namespace starling

@@ -1,0 +1,95 @@
+#include "search/index_sync.h"
+
+#include <algorithm>
+
+#include "core/file.h"
+#include "core/stop.h"
+#include "infer/engine.h"
+
+namespace starling {
+namespace {
+
+constexpr uint64_t kPostsPerCommit = 20000;  // Xapian keeps uncommitted postings in memory: about 100 MB
+constexpr uint64_t kProgressEvery = 500;
+constexpr const char* kStoreSizeKey = "store_posts";  // PostStore::size() when everything in it had been indexed
+
+}  // namespace
+
+std::unique_ptr<FileLock> lock_index(const std::filesystem::path& index_folder) {
+  std::filesystem::create_directories(index_folder);
+  return std::make_unique<FileLock>(index_folder / ".lock", "write the search index");
+}
+
+bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control,
+                         const OnProgress& progress) {
+  const std::string store_size = std::to_string(posts.size());
+  if (writer.metadata(kStoreSizeKey) == store_size) return true;
+  uint64_t seen = 0, uncommitted = 0;
+  bool stopped = false;
+  posts.for_each([&](const Post& post) {
+    if (++seen % kProgressEvery == 0 && progress) progress(seen);
+    if (!control.is_deleted(post.id, post.author) && !writer.contains(post.id)) {
+      writer.put(post);
+      if (++uncommitted == kPostsPerCommit) {
+        writer.commit();
+        uncommitted = 0;
+      }
+    }
+    stopped = stop_requested();
+    return !stopped;
+  });
+  if (!stopped) writer.set_metadata(kStoreSizeKey, store_size);
+  writer.commit();
+  return !stopped;
+}
+
+std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control) {
+  std::vector<DocId> removed;
+  for (const Tombstone& tombstone : control.tombstones()) {
+    if (tombstone.kind == "author") {
+      const std::vector<DocId> docids = writer.remove_author(tombstone.id);
+      removed.insert(removed.end(), docids.begin(), docids.end());
+    } else if (const std::optional<DocId> docid = writer.remove_post(tombstone.id)) {
+      removed.push_back(*docid);
+    }
+  }
+  if (!removed.empty()) writer.commit();
+  return removed;
+}
+
+uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit) {
+  std::vector<DocId> docids;
+  std::vector<std::string> texts;
+  for (const DocId docid : reader.docids_after(vectors.last_docid(), limit)) {
+    const std::optional<Post> post = reader.post(docid);
+    if (!post) continue;  // deleted between the two reads
+    docids.push_back(docid);
+    texts.push_back(embedded_text(post->text));
+  }
+  if (docids.empty()) return 0;
+  vectors.append(docids, embedder.embed_batch(texts));
+  std::vector<DocId> gone;  // deleted while the model was at work
+  for (const DocId docid : docids)
+    if (!reader.summary(docid)) gone.push_back(docid);
+  vectors.erase(gone);
+  return docids.size();
+}
+
+std::string embedded_text(std::string_view text) {
+  std::string out;
+  for (size_t begin = 0; begin < text.size() && out.size() < kMaxEmbeddedBytes;) {
+    const size_t end = std::min(text.find_first_of(" \t\r\n", begin), text.size());
+    const std::string_view token = text.substr(begin, end - begin);
+    if (!token.empty() && !token.starts_with("http://") && !token.starts_with("https://")) {
+      if (!out.empty()) out += ' ';
+      out += token;
+    }
+    begin = end + 1;
+  }
+  if (out.size() <= kMaxEmbeddedBytes) return out;
+  size_t size = kMaxEmbeddedBytes;
+  while (size > 0 && (static_cast<unsigned char>(out[size]) & 0xc0) == 0x80) --size;
+  return out.substr(0, size);
+}
+
+}  // namespace starling

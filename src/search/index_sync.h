@@ -1,0 +1,38 @@
+// Bringing the index in line with the post store and the control database. Each step can be stopped and done again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "posts/post_store.h"
+#include "search/post_index.h"
+#include "search/vector_index.h"
+#include "store/control_db.h"
+
+namespace starling {
+
+class Engine;
+
+// Holds index/.lock: one process writes the index. Throws IoError naming the holder.
+class FileLock;
+std::unique_ptr<FileLock> lock_index(const std::filesystem::path& index_folder);
+
+using OnProgress = std::function<void(uint64_t done)>;
+
+// Adds the posts that the index lacks and that are not deleted, committing as it goes; false when stop was requested.
+bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control,
+                         const OnProgress& progress);
+
+// Removes every tombstoned post; returns their docids.
+std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control);
+
+// Embeds up to `limit` posts that have no vector yet; returns how many.
+uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit);
+
+// What is embedded of a post: its text without URLs, cut at kMaxEmbeddedBytes.
+inline constexpr size_t kMaxEmbeddedBytes = 1000;
+std::string embedded_text(std::string_view text);
+
+}  // namespace starling

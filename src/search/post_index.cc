@@ -1,0 +1,321 @@
+#include "search/post_index.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "core/error.h"
+#include "search/post_document.h"
+#include "search/words.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int kMaxAttempts = 5;  // a reader that falls two commits behind is told to read again
+
+fs::path database_path(const fs::path& index_folder) { return index_folder / "lexical"; }
+
+PostSummary summary_of(const Xapian::Document& document) {
+  PostSummary out;
+  out.docid = document.get_docid();
+  out.id = document.get_value(kIdSlot);
+  out.author = document.get_value(kAuthorSlot);
+  out.community = document.get_value(kCommunitySlot);
+  out.language = document.get_value(kLanguageSlot);
+  out.time_s = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kTimeSlot)));
+  const std::string tags = document.get_value(kHashtagsSlot);
+  for (size_t begin = 0; begin < tags.size();) {
+    const size_t end = std::min(tags.find(kListSeparator, begin), tags.size());
+    out.hashtags.push_back(tags.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+class AcceptDecider : public Xapian::MatchDecider {
+ public:
+  explicit AcceptDecider(const PostIndexReader::Accept& accept) : accept_(accept) {}
+  bool operator()(const Xapian::Document& document) const override { return accept_(summary_of(document)); }
+
+ private:
+  const PostIndexReader::Accept& accept_;
+};
+
+class VisitSpy : public Xapian::MatchSpy {
+ public:
+  explicit VisitSpy(const std::function<void(const PostSummary&)>& visit) : visit_(visit) {}
+  void operator()(const Xapian::Document& document, double) override { visit_(summary_of(document)); }
+
+ private:
+  const std::function<void(const PostSummary&)>& visit_;
+};
+
+[[noreturn]] void throw_index_error(const fs::path& path, const Xapian::Error& error) {
+  const std::string text = fmt::format("{}: {}", path.string(), error.get_description());
+  if (error.get_type() == std::string_view("DatabaseLockError"))
+    throw IoError(fmt::format("{}: another process writes this index; stop it or wait for it", path.string()));
+  if (error.get_type() == std::string_view("DatabaseCorruptError"))
+    throw DataError(text + "; the index is damaged: remove the index folder and run `starling index`");
+  throw IoError(text);
+}
+
+}  // namespace
+
+struct PostIndexReader::State {
+  fs::path path;
+  Bm25 bm25;
+  std::mutex mutex;
+  std::vector<Xapian::Database> idle;  // a Xapian::Database is not thread-safe: each call borrows one
+
+  Xapian::Database borrow() {
+    {
+      const std::lock_guard lock(mutex);
+      if (!idle.empty()) {
+        Xapian::Database database = std::move(idle.back());
+        idle.pop_back();
+        return database;
+      }
+    }
+    return Xapian::Database(path.string());
+  }
+
+  // Runs `work` on the newest revision, again when a writer overtook it.
+  template <typename Work>
+  auto read(const Work& work) -> decltype(work(std::declval<Xapian::Database&>())) {
+    try {
+      Xapian::Database database = borrow();
+      for (int attempt = 1;; ++attempt) {
+        try {
+          database.reopen();
+          auto result = work(database);
+          const std::lock_guard lock(mutex);
+          idle.push_back(std::move(database));
+          return result;
+        } catch (const Xapian::DatabaseModifiedError&) {
+          if (attempt == kMaxAttempts) throw;
+        }
+      }
+    } catch (const Xapian::Error& error) {
+      throw_index_error(path, error);
+    }
+  }
+};
+
+PostIndexReader::PostIndexReader(const fs::path& index_folder, Bm25 bm25) : state_(std::make_unique<State>()) {
+  state_->path = database_path(index_folder);
+  state_->bm25 = bm25;
+  if (!fs::exists(state_->path))
+    throw IoError(fmt::format("{}: no search index; run `starling index` first", state_->path.string()));
+  size();
+}
+
+PostIndexReader::~PostIndexReader() = default;
+
+LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept& accept) const {
+  return state_->read([&](Xapian::Database& database) {
+    Xapian::Enquire enquire(database);
+    // k3 = 8: a word written twice in the query counts nearly twice. No floor for short posts: most posts are short.
+    enquire.set_weighting_scheme(Xapian::BM25Weight(state_->bm25.k1, 0, 8, state_->bm25.b, 0));
+    enquire.set_query(ranked_query(query, database, false));
+    enquire.set_docid_order(Xapian::Enquire::DESCENDING);  // ties: the newer post
+    const AcceptDecider decider(accept);
+    constexpr Xapian::doccount kCountExactlyUpTo = 1000;
+    const Xapian::MSet matches =
+        enquire.get_mset(0, static_cast<Xapian::doccount>(limit), kCountExactlyUpTo, nullptr, &decider);
+    LexicalResult result;
+    result.estimated_total = matches.get_matches_estimated();
+    for (Xapian::MSetIterator i = matches.begin(); i != matches.end(); ++i)
+      result.matches.push_back({*i, i.get_weight()});
+    return result;
+  });
+}
+
+void PostIndexReader::for_each_match(const Query& query, bool all_words,
+                                     const std::function<void(const PostSummary&)>& visit) const {
+  std::vector<PostSummary> found;  // visited after the read: a repeated read must not visit twice
+  state_->read([&](Xapian::Database& database) {
+    found.clear();
+    const std::function<void(const PostSummary&)> keep = [&](const PostSummary& summary) { found.push_back(summary); };
+    VisitSpy spy(keep);
+    Xapian::Enquire enquire(database);
+    enquire.set_weighting_scheme(Xapian::BoolWeight());
+    enquire.set_query(ranked_query(query, database, all_words));
+    enquire.add_matchspy(&spy);
+    enquire.get_mset(0, 0, database.get_doccount());
+    return 0;
+  });
+  for (const PostSummary& summary : found) visit(summary);
+}
+
+std::optional<std::unordered_set<DocId>> PostIndexReader::filter(const Query& query) const {
+  return state_->read([&](Xapian::Database& database) -> std::optional<std::unordered_set<DocId>> {
+    const Xapian::Query filter = filter_query(query, database);
+    if (filter.empty()) return std::nullopt;
+    Xapian::Enquire enquire(database);
+    enquire.set_weighting_scheme(Xapian::BoolWeight());
+    enquire.set_query(filter);
+    const Xapian::MSet matches = enquire.get_mset(0, database.get_doccount());
+    std::unordered_set<DocId> out;
+    for (Xapian::MSetIterator i = matches.begin(); i != matches.end(); ++i) out.insert(*i);
+    return out;
+  });
+}
+
+std::optional<Post> PostIndexReader::post(DocId docid) const {
+  return state_->read([&](Xapian::Database& database) -> std::optional<Post> {
+    try {
+      return post_from_json(database.get_document(docid).get_data());
+    } catch (const Xapian::DocNotFoundError&) {
+      return std::nullopt;
+    }
+  });
+}
+
+std::optional<PostSummary> PostIndexReader::summary(DocId docid) const {
+  return state_->read([&](Xapian::Database& database) -> std::optional<PostSummary> {
+    try {
+      return summary_of(database.get_document(docid));
+    } catch (const Xapian::DocNotFoundError&) {
+      return std::nullopt;
+    }
+  });
+}
+
+std::optional<DocId> PostIndexReader::find_id(const std::string& post_id) const {
+  return state_->read([&](Xapian::Database& database) -> std::optional<DocId> {
+    const Xapian::PostingIterator at = database.postlist_begin(id_term(post_id));
+    if (at == database.postlist_end(id_term(post_id))) return std::nullopt;
+    return *at;
+  });
+}
+
+std::vector<DocId> PostIndexReader::docids_after(DocId last, size_t limit) const {
+  return state_->read([&](Xapian::Database& database) {
+    std::vector<DocId> out;
+    Xapian::PostingIterator at = database.postlist_begin("");
+    for (at.skip_to(last + 1); at != database.postlist_end("") && out.size() < limit; ++at) out.push_back(*at);
+    return out;
+  });
+}
+
+uint64_t PostIndexReader::size() const {
+  return state_->read([](Xapian::Database& database) -> uint64_t { return database.get_doccount(); });
+}
+
+DocId PostIndexReader::last_docid() const {
+  return state_->read([](Xapian::Database& database) -> DocId { return database.get_lastdocid(); });
+}
+
+std::optional<int64_t> PostIndexReader::newest_time_s() const {
+  return state_->read([](Xapian::Database& database) -> std::optional<int64_t> {
+    const std::string bound = database.get_value_upper_bound(kTimeSlot);
+    if (bound.empty()) return std::nullopt;
+    return static_cast<int64_t>(Xapian::sortable_unserialise(bound));
+  });
+}
+
+std::string PostIndexReader::suggest(const std::string& word) const {
+  return state_->read([&](Xapian::Database& database) -> std::string {
+    if (word.size() < 3 || database.term_exists(word)) return {};
+    return database.get_spelling_suggestion(word);
+  });
+}
+
+int64_t PostIndexReader::document_frequency(const std::string& word) const {
+  return state_->read([&](Xapian::Database& database) -> int64_t {
+    const std::string stemmed = stem(word, "en");
+    const int64_t count = database.get_termfreq("Z" + stemmed);
+    return stemmed == word ? count : count + database.get_termfreq("Z" + word);
+  });
+}
+
+std::string PostIndexReader::metadata(const std::string& key) const {
+  return state_->read([&](Xapian::Database& database) { return database.get_metadata(key); });
+}
+
+struct PostIndexWriter::State {
+  fs::path path;
+  Xapian::WritableDatabase database;
+
+  template <typename Work>
+  auto write(const Work& work) -> decltype(work()) {
+    try {
+      return work();
+    } catch (const Xapian::Error& error) {
+      throw_index_error(path, error);
+    }
+  }
+};
+
+PostIndexWriter::PostIndexWriter(const fs::path& index_folder) : state_(std::make_unique<State>()) {
+  state_->path = database_path(index_folder);
+  std::error_code code;
+  fs::create_directories(index_folder, code);
+  if (code) throw IoError(fmt::format("{}: create folder: {}", index_folder.string(), code.message()));
+  state_->write([&] { state_->database = Xapian::WritableDatabase(state_->path.string(), Xapian::DB_CREATE_OR_OPEN); });
+}
+
+PostIndexWriter::~PostIndexWriter() = default;
+
+bool PostIndexWriter::contains(const std::string& post_id) const {
+  return state_->write([&] { return state_->database.term_exists(id_term(post_id)); });
+}
+
+DocId PostIndexWriter::put(const Post& post) {
+  return state_->write([&]() -> DocId {
+    const Xapian::Document document = make_document(post);
+    for (const Word& word : split_words(post.text))
+      if (word.text.size() > 2 && word.text.find_first_of("0123456789_") == std::string::npos)
+        state_->database.add_spelling(word.text);
+    return state_->database.replace_document(id_term(post.id), document);
+  });
+}
+
+std::optional<DocId> PostIndexWriter::remove_post(const std::string& post_id) {
+  return state_->write([&]() -> std::optional<DocId> {
+    Xapian::WritableDatabase& database = state_->database;
+    const std::string term = id_term(post_id);
+    const Xapian::PostingIterator at = database.postlist_begin(term);
+    if (at == database.postlist_end(term)) return std::nullopt;
+    const DocId docid = *at;
+    for (const Word& word : split_words(post_from_json(database.get_document(docid).get_data()).text))
+      database.remove_spelling(word.text);
+    database.delete_document(docid);
+    return docid;
+  });
+}
+
+std::vector<DocId> PostIndexWriter::remove_author(const std::string& author) {
+  return state_->write([&] {
+    Xapian::WritableDatabase& database = state_->database;
+    std::vector<std::string> ids;  // the term is folded, the account's name is not
+    const std::string term = field_term("A", author);
+    for (Xapian::PostingIterator at = database.postlist_begin(term); at != database.postlist_end(term); ++at) {
+      const Xapian::Document document = database.get_document(*at);
+      if (document.get_value(kAuthorSlot) == author) ids.push_back(document.get_value(kIdSlot));
+    }
+    std::vector<DocId> removed;
+    for (const std::string& id : ids)
+      if (const auto docid = remove_post(id)) removed.push_back(*docid);
+    return removed;
+  });
+}
+
+void PostIndexWriter::set_metadata(const std::string& key, const std::string& value) {
+  state_->write([&] { state_->database.set_metadata(key, value); });
+}
+
+std::string PostIndexWriter::metadata(const std::string& key) const {
+  return state_->write([&] { return state_->database.get_metadata(key); });
+}
+
+uint64_t PostIndexWriter::size() const {
+  return state_->write([&]() -> uint64_t { return state_->database.get_doccount(); });
+}
+
+void PostIndexWriter::commit() {
+  state_->write([&] { state_->database.commit(); });
+}
+
+}  // namespace starling

@@ -1,0 +1,95 @@
+// The lexical index: one Xapian database in index/lexical. Ranked by BM25.
+//   weight(t, d) = idf(t) * (k1 + 1) tf / (tf + k1 (1 - b + b len(d) / mean len))
+// Source: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond".
+// One process writes, any number read. A document keeps its number (`docid`, from 1) and a number is never used again.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "posts/post.h"
+#include "search/query.h"
+
+namespace starling {
+
+using DocId = uint32_t;
+
+struct Bm25 {
+  double k1 = 0.9, b = 0.4;
+};
+
+// What a filter or a count needs to know of a post, without its text.
+struct PostSummary {
+  DocId docid = 0;
+  std::string id, author, community, language;
+  int64_t time_s = 0;
+  std::vector<std::string> hashtags;  // folded
+};
+
+struct LexicalMatch {
+  DocId docid = 0;
+  double score = 0;
+};
+
+struct LexicalResult {
+  std::vector<LexicalMatch> matches;  // best first
+  int64_t estimated_total = 0;
+};
+
+class PostIndexReader {
+ public:
+  explicit PostIndexReader(const std::filesystem::path& index_folder, Bm25 bm25 = {});
+  ~PostIndexReader();
+
+  // Thread-safe; each call sees everything committed before it began, by this process or another.
+  using Accept = std::function<bool(const PostSummary&)>;  // false: the post is hidden from the result
+  LexicalResult find(const Query& query, int limit, const Accept& accept) const;
+  // Every post that matches all clauses (all_words) or that find() would rank.
+  void for_each_match(const Query& query, bool all_words, const std::function<void(const PostSummary&)>& visit) const;
+  // The posts that pass the query's filters and exclusions; none when it has no such part.
+  std::optional<std::unordered_set<DocId>> filter(const Query& query) const;
+
+  std::optional<Post> post(DocId docid) const;  // none: deleted
+  std::optional<PostSummary> summary(DocId docid) const;
+  std::optional<DocId> find_id(const std::string& post_id) const;
+  std::vector<DocId> docids_after(DocId last, size_t limit) const;  // ascending
+  uint64_t size() const;
+  DocId last_docid() const;
+  std::optional<int64_t> newest_time_s() const;
+  std::string suggest(const std::string& word) const;  // a known word near an unknown one; empty when none
+  int64_t document_frequency(const std::string& word) const;
+  std::string metadata(const std::string& key) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class PostIndexWriter {
+ public:
+  // Creates the index when missing. Throws IoError when another process writes it, DataError when it is damaged.
+  explicit PostIndexWriter(const std::filesystem::path& index_folder);
+  ~PostIndexWriter();
+
+  bool contains(const std::string& post_id) const;
+  DocId put(const Post& post);  // replaces the post with the same id
+  std::optional<DocId> remove_post(const std::string& post_id);
+  std::vector<DocId> remove_author(const std::string& author);
+  void set_metadata(const std::string& key, const std::string& value);
+  std::string metadata(const std::string& key) const;
+  uint64_t size() const;
+  void commit();  // durable and visible to readers; put and remove alone are not
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace starling

@@ -1,0 +1,382 @@
+#include "search/search_service.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "core/time.h"
+#include "infer/engine.h"
+#include "search/ask.h"
+#include "search/index_sync.h"
+#include "search/post_document.h"
+#include "search/post_index.h"
+#include "search/ranking.h"
+#include "search/snippet.h"
+#include "search/vector_index.h"
+#include "search/words.h"
+
+namespace starling {
+namespace {
+
+constexpr int kMaxLimit = 100, kMaxOffset = 1000;
+constexpr uint64_t kEmbedBatch = 32;
+constexpr double kSecondsPerDay = 86400;
+constexpr size_t kFacetValues = 10;
+
+struct RankingSettings {
+  Bm25 bm25;
+  double vector_weight = 0;
+  PriorWeights priors;
+  int candidates = 0;
+};
+
+RankingSettings read_settings(const Config& config) {
+  const auto weight = [&](const char* name) {
+    const double value = config.number(name);
+    if (!(value >= 0 && value <= 1)) throw ConfigError(fmt::format("{} = {}: must lie between 0 and 1", name, value));
+    return value;
+  };
+  RankingSettings settings;
+  settings.bm25 = {config.number("search.k1"), weight("search.b")};
+  settings.vector_weight = weight("search.vector_weight");
+  settings.priors = {weight("search.recency_weight"), weight("search.engagement_weight")};
+  settings.candidates = static_cast<int>(std::clamp<int64_t>(config.integer("search.candidates"), 10, 5000));
+  return settings;
+}
+
+// Who may not be shown, asked once an author for the time of one request.
+class LiveFilter {
+ public:
+  LiveFilter(const ControlDb& control, std::string purpose) : control_(control), purpose_(std::move(purpose)) {}
+
+  bool accepts(const std::string& post_id, const std::string& author) {
+    if (control_.is_deleted(post_id, author)) return false;
+    const auto [entry, fresh] = opted_out_.try_emplace(author, false);
+    if (fresh && !author.empty()) entry->second = control_.has_opted_out(author, purpose_);
+    return !entry->second;
+  }
+
+ private:
+  const ControlDb& control_;
+  std::string purpose_;
+  std::unordered_map<std::string, bool> opted_out_;
+};
+
+using Counts = std::unordered_map<std::string, int64_t>;
+
+std::vector<std::pair<std::string, int64_t>> most_frequent(const Counts& counts, size_t limit) {
+  std::vector<std::pair<std::string, int64_t>> out;
+  for (const auto& entry : counts)
+    if (!entry.first.empty()) out.push_back(entry);
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  if (out.size() > limit) out.resize(limit);
+  return out;
+}
+
+}  // namespace
+
+std::vector<ConfigKey> search_config_keys() {
+  return {{"search.k1", 0.9, "BM25: how fast repeating a word stops to count; 0.9 suits short posts"},
+          {"search.b", 0.4, "BM25: how much long posts are marked down, 0 to 1"},
+          {"search.vector_weight", 0.3, "Share of the vector score in the fused score, 0 to 1"},
+          {"search.recency_weight", 0.02, "Most that freshness adds to a fused score, 0 to 1"},
+          {"search.engagement_weight", 0.03, "Most that likes, reposts and replies add to a fused score, 0 to 1"},
+          {"search.candidates", int64_t{200}, "Posts that each stage hands to the fusion"}};
+}
+
+struct SearchService::State {
+  State(const Workspace& workspace, const Config& config, PostStore& posts, ControlDb& control, Engine* embedder)
+      : index_folder(workspace.index()),
+        settings(read_settings(config)),
+        posts(posts),
+        control(control),
+        embedder(embedder) {}
+
+  void open();
+  void open_vectors();
+  void embed_in_background();
+  void remove_deleted();
+  std::vector<VectorMatch> find_vectors(const Query& query, int limit, LiveFilter& live) const;
+  std::vector<RankedMatch> rank(const Query& query, SearchStage stage, int depth, LiveFilter& live,
+                                int64_t& total) const;
+  void add_priors(std::vector<RankedMatch>& matches, const Query& query) const;
+  std::vector<Facet> facets(const Query& query, LiveFilter& live) const;
+  std::string corrected(const std::string& text, const Query& query) const;
+
+  std::filesystem::path index_folder;
+  RankingSettings settings;
+  PostStore& posts;
+  ControlDb& control;
+  Engine* embedder;
+
+  std::mutex write_mutex;
+  std::unique_ptr<FileLock> lock;  // null: another process writes, this one only reads
+  std::unique_ptr<PostIndexWriter> writer;
+  std::unique_ptr<PostIndexReader> reader;
+  std::unique_ptr<VectorIndex> vectors;  // null: no embedder, or vectors of another model
+  std::atomic<uint64_t> applied_tombstones{UINT64_MAX};
+
+  std::mutex embed_mutex;
+  std::condition_variable embed_wake;
+  bool embed_due = false;
+  std::atomic<bool> stopping = false;
+  std::thread embed_thread;
+};
+
+void SearchService::State::open() {
+  try {
+    lock = lock_index(index_folder);
+    writer = std::make_unique<PostIndexWriter>(index_folder);
+  } catch (const IoError& error) {
+    spdlog::debug("{}; this process only reads the index", error.what());
+    lock.reset();
+  }
+  if (writer) {
+    writer->commit();
+    index_missing_posts(*writer, posts, control, {});
+  }
+  reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
+  if (embedder) open_vectors();
+  if (writer) remove_deleted();
+  if (writer && vectors) embed_thread = std::thread([this] { embed_in_background(); });
+}
+
+void SearchService::State::open_vectors() {
+  const std::optional<VectorsHeader> header = read_vectors_header(index_folder);
+  if (!header) return spdlog::warn("{}: no vectors yet; run `starling index` for vector search", index_folder.string());
+  if (!same_embedder(*header, embedder->embed(kProbeText)))
+    return spdlog::warn("{}: the vectors are of another model or training than {}; run `starling index`",
+                        index_folder.string(), embedder->name());
+  vectors =
+      std::make_unique<VectorIndex>(index_folder, *header, writer ? VectorIndex::Mode::write : VectorIndex::Mode::read);
+}
+
+void SearchService::State::embed_in_background() {
+  try {
+    for (;;) {
+      if (embed_missing_posts(*reader, *vectors, *embedder, kEmbedBatch) == kEmbedBatch && !stopping) continue;
+      std::unique_lock lock(embed_mutex);
+      embed_wake.wait(lock, [this] { return embed_due || stopping; });
+      if (stopping) return;
+      embed_due = false;
+    }
+  } catch (const std::exception& error) {
+    spdlog::error("new posts get no vectors until the next start: {}", error.what());
+  }
+}
+
+void SearchService::State::remove_deleted() {
+  const uint64_t version = control.tombstone_version();
+  const std::vector<DocId> removed = remove_deleted_posts(*writer, control);
+  if (vectors) vectors->erase(removed);
+  applied_tombstones = version;
+}
+
+std::vector<VectorMatch> SearchService::State::find_vectors(const Query& query, int limit, LiveFilter& live) const {
+  const std::string text = query.text();
+  if (!vectors || text.empty()) return {};
+  const std::optional<std::unordered_set<DocId>> allowed = reader->filter(query);
+  std::vector<VectorMatch> found = vectors->find(embedder->embed(text), limit, allowed ? &*allowed : nullptr);
+  std::erase_if(found, [&](const VectorMatch& match) {
+    const std::optional<PostSummary> summary = reader->summary(match.docid);
+    return !summary || !live.accepts(summary->id, summary->author);
+  });
+  return found;
+}
+
+void SearchService::State::add_priors(std::vector<RankedMatch>& matches, const Query& query) const {
+  const int64_t now = query.until_s.value_or(reader->newest_time_s().value_or(now_s()));
+  for (RankedMatch& match : matches) {
+    const std::optional<Post> post = reader->post(match.docid);
+    if (!post) continue;
+    const double age_days = static_cast<double>(now - post->time_s) / kSecondsPerDay;
+    match.score += prior(settings.priors, age_days, engagement(*post));
+  }
+  sort_best_first(matches);
+}
+
+std::vector<RankedMatch> SearchService::State::rank(const Query& query, SearchStage stage, int depth, LiveFilter& live,
+                                                    int64_t& total) const {
+  LexicalResult lexical;
+  if (stage != SearchStage::vector)
+    lexical = reader->find(query, depth, [&](const PostSummary& post) { return live.accepts(post.id, post.author); });
+  std::vector<VectorMatch> nearest;
+  if (stage != SearchStage::lexical) nearest = find_vectors(query, depth, live);
+  // Without vectors the fused score is the lexical one.
+  const double weight = stage == SearchStage::lexical || nearest.empty() ? 0.0
+                        : stage == SearchStage::vector                   ? 1.0
+                                                                         : settings.vector_weight;
+  std::vector<RankedMatch> matches = fuse(lexical.matches, nearest, weight);
+  if (stage == SearchStage::lexical)
+    for (RankedMatch& match : matches) match.score = match.lexical_score;
+  if (stage == SearchStage::ranked) add_priors(matches, query);
+  total = std::max<int64_t>(lexical.estimated_total, static_cast<int64_t>(matches.size()));
+  return matches;
+}
+
+std::vector<Facet> SearchService::State::facets(const Query& query, LiveFilter& live) const {
+  std::map<std::string, Counts> counts;
+  reader->for_each_match(query, false, [&](const PostSummary& post) {
+    if (!live.accepts(post.id, post.author)) return;
+    ++counts["author"][post.author];
+    ++counts["community"][post.community];
+    ++counts["language"][post.language];
+    ++counts["day"][format_day(post.time_s)];
+    for (const std::string& tag : post.hashtags) ++counts["hashtag"][tag];
+  });
+  std::vector<Facet> out;
+  for (const auto& [field, values] : counts) out.push_back({field, most_frequent(values, kFacetValues)});
+  return out;
+}
+
+std::string SearchService::State::corrected(const std::string& text, const Query& query) const {
+  std::string out = text;
+  bool changed = false;
+  for (const std::string& word : query.wanted_words()) {
+    const std::string better = reader->suggest(word);
+    const size_t at = better.empty() ? std::string::npos : fold(out).find(word);
+    if (at == std::string::npos || fold(out).size() != out.size()) continue;
+    out.replace(at, word.size(), better);
+    changed = true;
+  }
+  return changed ? out : std::string{};
+}
+
+SearchService::SearchService(const Workspace& workspace, const Config& config, PostStore& posts, ControlDb& control,
+                             Engine* embedder)
+    : state_(std::make_unique<State>(workspace, config, posts, control, embedder)) {
+  state_->open();
+}
+
+SearchService::~SearchService() {
+  {
+    const std::lock_guard lock(state_->embed_mutex);
+    state_->stopping = true;
+  }
+  state_->embed_wake.notify_all();
+  if (state_->embed_thread.joinable()) state_->embed_thread.join();
+}
+
+SearchResult SearchService::search(const SearchRequest& request) {
+  const double start_s = monotonic_s();
+  const Query query = parse_query(request.query);
+  const int limit = std::clamp(request.limit, 1, kMaxLimit), offset = std::clamp(request.offset, 0, kMaxOffset);
+  if (request.stage == SearchStage::vector && !state_->vectors)
+    throw ConfigError("the vector stage needs vectors; run `starling index` with a model");
+  if (state_->vectors && !state_->writer) state_->vectors->refresh();
+
+  LiveFilter live(state_->control, "search");
+  SearchResult result;
+  const std::vector<std::string> wanted = query.wanted_words();
+  const int depth = std::max(state_->settings.candidates, limit + offset);
+  int skipped = 0;
+  for (const RankedMatch& match : state_->rank(query, request.stage, depth, live, result.estimated_total)) {
+    if (static_cast<int>(result.hits.size()) == limit) break;
+    std::optional<Post> post = state_->reader->post(match.docid);
+    if (!post || !live.accepts(post->id, post->author)) continue;
+    if (skipped++ < offset) continue;
+    std::string snippet = make_snippet(post->text, wanted);
+    result.hits.push_back({std::move(*post), match.score, match.lexical_score, match.vector_score, std::move(snippet)});
+  }
+  if (request.facets) result.facets = state_->facets(query, live);
+  result.corrected_query = state_->corrected(request.query, query);
+  result.took_ms = (monotonic_s() - start_s) * 1e3;
+  return result;
+}
+
+AskAnswer SearchService::ask(const std::string& question, Engine* writer) {
+  AskSources sources;
+  sources.search = [this](const std::string& query) { return search({.query = query, .limit = kAskPosts}); };
+  sources.document_frequency = [this](const std::string& word) { return state_->reader->document_frequency(word); };
+  sources.is_live = [this](const Post& post) {
+    return !state_->control.is_deleted(post.id, post.author) && !state_->control.has_opted_out(post.author, "search");
+  };
+  sources.total_posts = static_cast<int64_t>(state_->reader->size());
+  return answer_question(question, sources, writer);
+}
+
+void SearchService::add(const Post& post) {
+  if (state_->control.is_deleted(post.id, post.author)) return;
+  {
+    const std::lock_guard lock(state_->write_mutex);
+    if (!state_->writer) throw IoError("another process writes the search index; stop it to add posts here");
+    state_->writer->put(post);
+    state_->writer->commit();
+  }
+  const std::lock_guard lock(state_->embed_mutex);
+  state_->embed_due = true;
+  state_->embed_wake.notify_all();
+}
+
+void SearchService::hide_deleted() {
+  const std::lock_guard lock(state_->write_mutex);
+  if (state_->writer && state_->applied_tombstones != state_->control.tombstone_version()) state_->remove_deleted();
+}
+
+SearchService::Audience SearchService::audience(const std::string& text) {
+  const Query query = parse_query(text);
+  LiveFilter live(state_->control, "ads");
+  Audience audience;
+  Counts authors, hashtags, communities, languages;
+  state_->reader->for_each_match(query, true, [&](const PostSummary& post) {
+    if (!live.accepts(post.id, post.author)) return;
+    ++audience.posts;
+    ++authors[post.author];
+    ++communities[post.community];
+    ++languages[post.language];
+    for (const std::string& tag : post.hashtags) ++hashtags[tag];
+  });
+  authors.erase("");
+  audience.authors = static_cast<int64_t>(authors.size());
+  audience.hashtags = most_frequent(hashtags, kFacetValues);
+  audience.communities = most_frequent(communities, kFacetValues);
+  audience.languages = most_frequent(languages, kFacetValues);
+  return audience;
+}
+
+uint64_t SearchService::indexed_posts() const { return state_->reader->size(); }
+
+IndexReport build_index(const Workspace& workspace, const Config&, const PostStore& posts, const ControlDb& control,
+                        Engine* embedder) {
+  const double start_s = monotonic_s();
+  const std::filesystem::path folder = workspace.index();
+  const std::unique_ptr<FileLock> lock = lock_index(folder);
+  IndexReport report;
+  PostIndexWriter writer(folder);
+  {
+    Progress progress("index", posts.size(), "posts");
+    index_missing_posts(writer, posts, control, [&](uint64_t done) { progress.update(done); });
+  }
+  std::vector<DocId> removed = remove_deleted_posts(writer, control);
+  report.posts = writer.size();
+  report.deleted = removed.size();
+  if (embedder && !stop_requested()) {
+    std::optional<VectorsHeader> header = read_vectors_header(folder);
+    const std::vector<float> probe = embedder->embed(kProbeText);
+    if (!header || !same_embedder(*header, probe)) header = VectorIndex::start(folder, embedder->name(), probe);
+    VectorIndex vectors(folder, *header, VectorIndex::Mode::write);
+    vectors.erase(removed);
+    const PostIndexReader reader(folder);
+    Progress progress("embed", report.posts, "posts");
+    while (!stop_requested() && embed_missing_posts(reader, vectors, *embedder, kEmbedBatch) > 0)
+      progress.update(vectors.size());
+    report.vectors = vectors.size();
+  }
+  report.seconds = monotonic_s() - start_s;
+  return report;
+}
+
+}  // namespace starling

@@ -1,0 +1,71 @@
+// The posts' embeddings: one row a post, L2-normalised f32, searched by inner product (faiss) straight from the mapped
+// file.
+//
+//   index/vectors.json          model, hidden_size, probe (the embedding of kProbeText: tells one training of a model
+//   from
+//                               another), generation
+//   index/vectors-<generation>/rows.f32     rows of hidden_size little-endian f32
+//   index/vectors-<generation>/docids.u32   the row's document number in the lexical index; 0: erased
+//
+// Rows ascend by docid. A crash between the two files leaves a longer rows.f32: the surplus is cut on open.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "search/post_index.h"
+
+namespace starling {
+
+inline constexpr const char* kProbeText = "the first post of the day";
+
+struct VectorsHeader {
+  std::string model;
+  int64_t hidden_size = 0;
+  std::vector<float> probe;
+  std::string generation;
+};
+
+// None when index/ has no vectors. Throws DataError for a damaged vectors.json.
+std::optional<VectorsHeader> read_vectors_header(const std::filesystem::path& index_folder);
+
+// True when the embeddings of `probe`'s model belong with these: same width, cosine above 0.999.
+bool same_embedder(const VectorsHeader& header, std::span<const float> probe);
+
+struct VectorMatch {
+  DocId docid = 0;
+  float cosine = 0;
+};
+
+class VectorIndex {
+ public:
+  enum class Mode { read, write };
+  // Opens what `header` describes. In write mode also cuts the surplus of a crash.
+  VectorIndex(const std::filesystem::path& index_folder, const VectorsHeader& header, Mode mode);
+  ~VectorIndex();
+  // An empty index for a new model: replaces vectors.json atomically, then removes the older generation.
+  static VectorsHeader start(const std::filesystem::path& index_folder, const std::string& model,
+                             std::span<const float> probe);
+
+  // The `limit` nearest rows, best first; only those in `allowed` when given. Thread-safe.
+  std::vector<VectorMatch> find(std::span<const float> query, int limit,
+                                const std::unordered_set<DocId>* allowed) const;
+  // Durable on return. Docids ascend and lie above last_docid().
+  void append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows);
+  void erase(const std::vector<DocId>& docids);  // overwrites the rows with zeros, durable on return
+  void refresh();                                // sees what another process has appended
+  DocId last_docid() const;
+  uint64_t size() const;  // rows, erased ones included
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace starling
