@@ -28,7 +28,8 @@ void Exchange::run(const std::function<Response(const Request&)>& answer, const 
   try {
     stream(*this);
   } catch (const std::exception& error) {
-    spdlog::error("{} {}: the stream ended early: {}", request.method, request.path.empty() ? "" : request.path.back(), error.what());
+    spdlog::error("{} {}: the stream ended early: {}", request.method, request.path.empty() ? "" : request.path.back(),
+                  error.what());
   }
   {
     std::lock_guard lock(mutex_);

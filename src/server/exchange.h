@@ -1,5 +1,5 @@
-// One answer on its way from a worker thread to the I/O thread: first the head, then, when streamed, pieces of the body.
-// The worker blocks while more than kMaxPending bytes wait for a slow client; cancel() frees it.
+// One answer on its way from a worker thread to the I/O thread: first the head, then, when streamed, pieces of the
+// body. The worker blocks while more than kMaxPending bytes wait for a slow client; cancel() frees it.
 #pragma once
 
 #include <condition_variable>

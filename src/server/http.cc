@@ -9,11 +9,16 @@ namespace {
 
 const char* error_type(int status) {
   switch (status) {
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 404: return "not_found_error";
-    case 429: return "rate_limit_error";
-    default: return status >= 500 ? "server_error" : "invalid_request_error";
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    default:
+      return status >= 500 ? "server_error" : "invalid_request_error";
   }
 }
 
@@ -36,7 +41,8 @@ std::string percent_decode(std::string_view text, bool plus_is_space) {
       out += plus_is_space && text[i] == '+' ? ' ' : text[i];
     }
   }
-  if (out.find('\0') != std::string::npos || !is_utf8(out)) throw HttpError(400, "bad_url", "the URL is not valid UTF-8 text");
+  if (out.find('\0') != std::string::npos || !is_utf8(out))
+    throw HttpError(400, "bad_url", "the URL is not valid UTF-8 text");
   return out;
 }
 
@@ -74,7 +80,8 @@ Response error_response(const HttpError& error) {
 }
 
 void parse_target(std::string_view target, Request& request) {
-  if (target.empty() || target.front() != '/') throw HttpError(400, "bad_url", "the URL must be a path that begins with '/'");
+  if (target.empty() || target.front() != '/')
+    throw HttpError(400, "bad_url", "the URL must be a path that begins with '/'");
   const size_t question = target.find('?');
   request.path.clear();
   split(target.substr(1, question == std::string_view::npos ? question : question - 1), '/',

@@ -1,4 +1,5 @@
-// What a route handler sees of HTTP: a request, a response, and the writer of a streamed response. No network library here.
+// What a route handler sees of HTTP: a request, a response, and the writer of a streamed response. No network library
+// here.
 #pragma once
 
 #include <atomic>
@@ -20,10 +21,10 @@ struct Request {
   std::vector<std::string> path;             // percent-decoded segments: "/v1/posts/a%2Fb" -> {"v1", "posts", "a/b"}
   std::map<std::string, std::string> query;  // decoded; of a repeated name the last wins
   std::map<std::string, std::string> parameters;  // what the route's {names} matched
-  std::string authorization;                 // the header's value
-  std::string if_none_match;                 // the header's value
+  std::string authorization;                      // the header's value
+  std::string if_none_match;                      // the header's value
   std::string body;
-  ApiKey key;                                // whose request it is; set by authorization
+  ApiKey key;  // whose request it is; set by authorization
   // True once the client has gone: long work looks at it and ends early. Never null inside a handler.
   std::shared_ptr<const std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
 };
@@ -49,8 +50,8 @@ struct HttpError : Error {
   HttpError(int status_code, std::string error_code, const std::string& message, std::string parameter = {})
       : Error(message), status(status_code), code(std::move(error_code)), param(std::move(parameter)) {}
   int status;
-  std::string code;    // "model_not_found"; for programs
-  std::string param;   // the field of the body that is wrong, empty when none
+  std::string code;   // "model_not_found"; for programs
+  std::string param;  // the field of the body that is wrong, empty when none
   int retry_after_s = 0;
 };
 

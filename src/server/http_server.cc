@@ -26,21 +26,27 @@ using boost::system::error_code;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kClientLeft = 499;  // nginx's number for it; only in metrics and logs
 
-std::chrono::milliseconds milliseconds(double seconds) { return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000)); }
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
 
 // A response that answers bytes which are not a request we can serve.
 Response refusal_for(const error_code& error, const HttpOptions& options) {
   if (error == http::error::header_limit)
-    return error_response(HttpError(431, "headers_too_large", fmt::format("headers may have {} bytes", options.max_header_bytes)));
+    return error_response(
+        HttpError(431, "headers_too_large", fmt::format("headers may have {} bytes", options.max_header_bytes)));
   if (error == http::error::body_limit)
-    return error_response(HttpError(413, "body_too_large", fmt::format("a body may have {} bytes", options.max_body_bytes)));
-  if (error == beast::error::timeout) return error_response(HttpError(408, "request_timeout", "the request took too long to arrive"));
+    return error_response(
+        HttpError(413, "body_too_large", fmt::format("a body may have {} bytes", options.max_body_bytes)));
+  if (error == beast::error::timeout)
+    return error_response(HttpError(408, "request_timeout", "the request took too long to arrive"));
   return error_response(HttpError(400, "bad_request", "this is not an HTTP/1.1 request: " + error.message()));
 }
 
 bool deserves_answer(const error_code& error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message) return false;
-  return error == beast::error::timeout || error.category() == http::make_error_code(http::error::bad_method).category();
+  return error == beast::error::timeout ||
+         error.category() == http::make_error_code(http::error::bad_method).category();
 }
 
 // The headers every response carries, unless the handler gave its own.
@@ -71,7 +77,10 @@ struct HttpServer::State {
   class Connection;
 
   State(const HttpOptions& o, Dispatcher d, OnFinished f)
-      : options(o), dispatcher(std::move(d)), on_finished(std::move(f)), quick(o.quick_threads, o.max_queued_quick),
+      : options(o),
+        dispatcher(std::move(d)),
+        on_finished(std::move(f)),
+        quick(o.quick_threads, o.max_queued_quick),
         generation(o.generation_threads, o.max_queued_generations) {}
 
   void bind();
@@ -136,8 +145,8 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   State& server_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
-  std::shared_ptr<Exchange> exchange_;                 // of the request under way
-  std::shared_ptr<asio::steady_timer> wake_;           // never expires; cancelled to wake the coroutine
+  std::shared_ptr<Exchange> exchange_;        // of the request under way
+  std::shared_ptr<asio::steady_timer> wake_;  // never expires; cancelled to wake the coroutine
   asio::cancellation_signal stop_watching_;
   bool idle_ = true, http_10_ = false;
 };
@@ -176,7 +185,8 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   const double start_s = monotonic_s();
   const auto& head = parser.get();
   http_10_ = head.version() < 11;
-  Request request{.method = head.method_string(), .authorization = head[http::field::authorization],
+  Request request{.method = head.method_string(),
+                  .authorization = head[http::field::authorization],
                   .if_none_match = head[http::field::if_none_match]};
   Dispatch dispatch;
   std::optional<Response> refused;
@@ -198,13 +208,14 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
     status = refused->status;
     keep_alive = keep_alive && parser.is_done();
     const bool head_only = request.method == "HEAD";
-    keep_alive = keep_alive ? co_await respond(std::move(*refused), head_only, true) : co_await refuse(std::move(*refused));
+    keep_alive =
+        keep_alive ? co_await respond(std::move(*refused), head_only, true) : co_await refuse(std::move(*refused));
   } else {
     request.body = std::move(parser.get().body());
     status = co_await answer(dispatch, request, keep_alive);
   }
   server_.on_finished({request, dispatch.route, status, monotonic_s() - start_s});
-  co_return keep_alive && status != kClientLeft;
+  co_return keep_alive&& status != kClientLeft;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::run_and_wait(WorkerPool& pool, std::function<void()> work) {
@@ -219,7 +230,8 @@ asio::awaitable<bool> HttpServer::State::Connection::run_and_wait(WorkerPool& po
   co_return true;
 }
 
-asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(const Dispatch& dispatch, Request& request) {
+asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(const Dispatch& dispatch,
+                                                                              Request& request) {
   if (!dispatch.admit) co_return std::nullopt;
   // Shared: should the connection be aborted while it waits, the worker still writes into something alive.
   const auto copy = std::make_shared<Request>(request);
@@ -230,7 +242,8 @@ asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(co
       *refused = admit(*copy);
     } catch (const std::exception& error) {
       spdlog::error("checking a key: {}", error.what());
-      *refused = error_response(HttpError(500, "internal_error", "the server could not check the key; its log says why"));
+      *refused =
+          error_response(HttpError(500, "internal_error", "the server could not check the key; its log says why"));
     }
     *done = true;
   });
@@ -248,10 +261,12 @@ void HttpServer::State::Connection::watch_for_disconnect() {
     exchange->cancel();
     if (self->exchange_ == exchange) self->wake_->cancel();
   };
-  stream_.socket().async_wait(tcp::socket::wait_read, asio::bind_cancellation_slot(stop_watching_.slot(), std::move(on_readable)));
+  stream_.socket().async_wait(tcp::socket::wait_read,
+                              asio::bind_cancellation_slot(stop_watching_.slot(), std::move(on_readable)));
 }
 
-asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispatch, Request& request, bool keep_alive) {
+asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispatch, Request& request,
+                                                           bool keep_alive) {
   const bool head_only = request.method == "HEAD";
   if (dispatch.lane == Lane::io) {
     Response response = answer_safely(dispatch.answer, request);
@@ -259,7 +274,8 @@ asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispa
     co_return co_await respond(std::move(response), head_only, keep_alive) ? status : kClientLeft;
   }
   wake_ = std::make_shared<asio::steady_timer>(stream_.get_executor(), asio::steady_timer::time_point::max());
-  exchange_ = std::make_shared<Exchange>([wake = wake_, &io = server_.io] { asio::post(io, [wake] { wake->cancel(); }); });
+  exchange_ =
+      std::make_shared<Exchange>([wake = wake_, &io = server_.io] { asio::post(io, [wake] { wake->cancel(); }); });
   request.cancelled = exchange_->cancelled();
   const auto work = [exchange = exchange_, answer = dispatch.answer, shared = std::make_shared<Request>(request)] {
     exchange->run(answer, *shared);
@@ -340,7 +356,8 @@ asio::awaitable<bool> HttpServer::State::Connection::refuse(Response response) {
 void HttpServer::State::bind() {
   error_code error;
   const auto address = asio::ip::make_address(options.host, error);
-  if (error) throw IoError(fmt::format("server.host \"{}\" is not an IP address; use 127.0.0.1, 0.0.0.0 or ::", options.host));
+  if (error)
+    throw IoError(fmt::format("server.host \"{}\" is not an IP address; use 127.0.0.1, 0.0.0.0 or ::", options.host));
   const tcp::endpoint endpoint(address, static_cast<uint16_t>(options.port));
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
@@ -354,7 +371,8 @@ void HttpServer::State::bind() {
 
 asio::awaitable<void> HttpServer::State::accept() {
   constexpr std::string_view kFull =
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: "
+      "close\r\n\r\n"
       R"({"error":{"message":"too many connections","type":"server_error","param":null,"code":"too_many_connections"}})";
   while (!stopping) {
     auto [error, socket] = co_await acceptor.async_accept(kAwait);
@@ -413,9 +431,12 @@ void HttpServer::stop() {
   if (state_->stopping.exchange(true)) return;
   asio::post(state_->io, [this] { state_->begin_stop(); });
   if (state_->io_thread.joinable()) state_->io_thread.join();
+  for (WorkerPool* pool : {&state_->auth, &state_->quick, &state_->generation}) pool->stop();
 }
 
-int HttpServer::port() const { return state_->acceptor.is_open() ? state_->acceptor.local_endpoint().port() : state_->options.port; }
+int HttpServer::port() const {
+  return state_->acceptor.is_open() ? state_->acceptor.local_endpoint().port() : state_->options.port;
+}
 bool HttpServer::stopping() const { return state_->stopping; }
 int HttpServer::connections() const { return state_->connection_count; }
 size_t HttpServer::queued(Lane lane) const { return state_->pool(lane).queued(); }

@@ -1,6 +1,8 @@
-// HTTP/1.1 on one socket: limits, time-outs, streaming, graceful stop. It knows nothing of routes, keys or bodies' meaning.
+// HTTP/1.1 on one socket: limits, time-outs, streaming, graceful stop. It knows nothing of routes, keys or bodies'
+// meaning.
 //
-// One I/O thread moves bytes; everything that may block runs on a lane of worker threads behind a bounded queue. A request:
+// One I/O thread moves bytes; everything that may block runs on a lane of worker threads behind a bounded queue. A
+// request:
 //   head read -> dispatch (I/O thread) -> admit (auth lane) -> body read -> answer (its lane) -> response written
 // A request that is refused by `admit` is answered before its body is read.
 #pragma once
@@ -18,14 +20,14 @@ namespace starling {
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;                         // 0: any free port
+  int port = 8080;  // 0: any free port
   int64_t max_body_bytes = 1 << 20;
   int64_t max_header_bytes = 16 << 10;
-  int max_connections = 256;               // one more is answered 503 and closed
-  double idle_s = 60;                      // between requests of one connection
-  double header_s = 10, body_s = 30;       // from the first byte of a head or body to its last
-  double write_s = 30;                     // for one piece of a response
-  double drain_s = 10;                     // requests under way have this long when the server stops
+  int max_connections = 256;          // one more is answered 503 and closed
+  double idle_s = 60;                 // between requests of one connection
+  double header_s = 10, body_s = 30;  // from the first byte of a head or body to its last
+  double write_s = 30;                // for one piece of a response
+  double drain_s = 10;                // requests under way have this long when the server stops
   int quick_threads = 4, max_queued_quick = 256;
   int generation_threads = 2, max_queued_generations = 16;
 };
@@ -38,7 +40,7 @@ enum class Lane {
 };
 
 struct Dispatch {
-  std::string route;                                       // its pattern, for metrics and logs
+  std::string route;  // its pattern, for metrics and logs
   Lane lane = Lane::quick;
   std::function<std::optional<Response>(Request&)> admit;  // a refusal, or none; null: nothing to check. Must not throw
   std::function<Response(const Request&)> answer;          // must not throw

@@ -14,8 +14,9 @@ namespace starling {
 class WorkerPool {
  public:
   WorkerPool(int threads, size_t max_queued);
-  ~WorkerPool();                                // runs what is queued, then joins
-  bool try_post(std::function<void()> work);    // false: the queue is full or the pool is ending. `work` must not throw
+  ~WorkerPool() { stop(); }
+  void stop();                                // runs what is queued, then ends the threads; idempotent
+  bool try_post(std::function<void()> work);  // false: the queue is full or the pool is ending. `work` must not throw
   size_t queued() const;
 
  private:

@@ -1,0 +1,46 @@
+// An engine that is loaded at its first use, so that a server with a large writer starts at once. Thread-safe. A load
+// that fails throws what Engine::load throws, and is tried again at the next use.
+#pragma once
+
+#include <mutex>
+
+#include "infer/engine.h"
+
+namespace starling {
+
+class LazyEngine final : public Engine {
+ public:
+  explicit LazyEngine(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const ModelConfig& config() const override { return loaded().config(); }
+  const Tokenizer& tokenizer() const override { return loaded().tokenizer(); }
+  std::string name() const override { return folder_.filename().string(); }
+  bool has_chat_template() const override { return loaded().has_chat_template(); }
+  using Engine::chat;
+  Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
+                      const OnText& on_text) override {
+    return loaded().generate(prompt, options, on_text);
+  }
+  std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
+    return loaded().chat_prompt(messages);
+  }
+  std::vector<float> embed(std::string_view text) override { return loaded().embed(text); }
+  std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
+    return loaded().embed_batch(texts);
+  }
+  double log_likelihood(std::string_view prefix, std::string_view continuation) override {
+    return loaded().log_likelihood(prefix, continuation);
+  }
+
+ private:
+  Engine& loaded() const {
+    std::lock_guard lock(mutex_);
+    if (!engine_) engine_ = Engine::load(folder_);
+    return *engine_;
+  }
+  const std::filesystem::path folder_;
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace starling

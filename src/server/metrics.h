@@ -1,0 +1,33 @@
+// What the server counts, as Prometheus reads it from /metrics. Thread-safe. Labels come from fixed sets (routes, model
+// names, outcomes), never from what a client sends, so their number is bounded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace starling {
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  void count_request(const std::string& route, const std::string& method, int status, double seconds);
+  void count_generation(const std::string& model, int prompt_tokens, int completion_tokens, double first_token_s);
+  void count_ad_decision(bool served);
+  void count_ad_event(const std::string& type, bool recorded);
+  void count_post(const std::string& change);  // "created", "deleted"
+
+  // A value that is read when the metrics are asked for: name, help, function.
+  void add_gauge(const std::string& name, const std::string& help, std::function<double()> read);
+
+  std::string text() const;  // the Prometheus text format
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace starling

@@ -1,0 +1,46 @@
+#include "server/platform.h"
+
+#include <spdlog/spdlog.h>
+
+#include "server/http.h"
+
+namespace starling {
+namespace {
+
+std::unique_ptr<SearchService> open_search(Platform& platform) try {
+  return std::make_unique<SearchService>(platform.workspace, platform.config, platform.posts, platform.control,
+                                         platform.models.embedder());
+} catch (const Error& error) {
+  spdlog::error("search: {}", error.what());
+  return nullptr;
+}
+
+}  // namespace
+
+Platform::Platform(const Workspace& where, const Config& settings, const ServerOptions& server_options)
+    : workspace(where),
+      config(settings),
+      options(server_options),
+      control(workspace.control_db()),
+      posts(workspace.posts()),
+      audit(control),
+      models(workspace, options),
+      search(open_search(*this)),
+      ads(control, search.get(), models.writer(), ads_options(config)),
+      ad_jobs(ads),
+      page(Page::find_folder(options.page_folder)),
+      problems(models.problems()) {
+  if (!search)
+    problems.push_back("the search index cannot be opened; run `starling index`, then start the server again");
+  if (!page.installed()) problems.push_back("the page is not built; run `make build`");
+  metrics.add_gauge("starling_posts", "Posts in the workspace", [this] { return static_cast<double>(posts.size()); });
+  metrics.add_gauge("starling_indexed_posts", "Posts in the search index",
+                    [this] { return search ? static_cast<double>(search->indexed_posts()) : 0.0; });
+}
+
+SearchService& Platform::require_search() const {
+  if (search) return *search;
+  throw HttpError(503, "no_index", "this server has no search index; run `starling index`, then start it again");
+}
+
+}  // namespace starling

@@ -1,0 +1,60 @@
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/time.h"
+#include "server/deletion.h"
+#include "server/json_body.h"
+#include "server/platform.h"
+#include "server/routes.h"
+
+namespace starling {
+namespace {
+
+Post read_post(const std::string& body) {
+  if (json_depth(body) > kMaxJsonDepth) throw HttpError(400, "too_deep", "the body's JSON is nested too deep");
+  try {
+    Post post = post_from_json(body);
+    if (post.time_s == 0) post.time_s = now_s();
+    return post;
+  } catch (const DataError& error) {
+    throw HttpError(400, "invalid_post", error.what());
+  }
+}
+
+// True when the post is new. It is durable when this returns.
+bool store(Platform& platform, const Post& post) try {
+  return platform.posts.append(post);
+} catch (const IoError& error) {
+  spdlog::error("storing a post: {}", error.what());
+  throw HttpError(503, "store_unavailable", "the post could not be stored and nothing of it was kept; try again later");
+}
+
+Response delete_and_report(Platform& platform, const Request& request, const std::string& kind) {
+  const std::string id = request.parameters.at("id");
+  const DeletionReport report = delete_content(platform.workspace, platform.control, platform.posts,
+                                               platform.search.get(), kind, id, "API request of " + request.key.name);
+  platform.metrics.count_post("deleted");
+  return {.body = to_json_text(report)};
+}
+
+}  // namespace
+
+Response create_post(Platform& platform, const Request& request) {
+  const Post post = read_post(request.body);
+  if (platform.control.is_deleted(post.id, post.author))
+    throw HttpError(409, "deleted", "this post or its author was deleted; it is not taken again");
+  const bool created = store(platform, post);
+  if (created && platform.search) platform.search->add(post);
+  if (created) platform.metrics.count_post("created");
+  return json_response(nlohmann::json{{"id", post.id}, {"created", created}}, created ? 201 : 200);
+}
+
+Response delete_post(Platform& platform, const Request& request) {
+  return delete_and_report(platform, request, "post");
+}
+Response delete_author(Platform& platform, const Request& request) {
+  return delete_and_report(platform, request, "author");
+}
+
+}  // namespace starling

@@ -1,0 +1,87 @@
+#include "server/server_config.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+
+namespace starling {
+namespace {
+
+int64_t integer_in(const Config& config, const char* name, int64_t least, int64_t most) {
+  const int64_t value = config.integer(name);
+  if (value < least || value > most)
+    throw ConfigError(fmt::format("{} is {}; it must be from {} to {}", name, value, least, most));
+  return value;
+}
+
+double positive(const Config& config, const char* name) {
+  const double value = config.number(name);
+  if (!(value > 0 && value <= 1e9)) throw ConfigError(fmt::format("{} is {}; it must be more than 0", name, value));
+  return value;
+}
+
+HttpOptions http_options(const Config& config) {
+  HttpOptions http;
+  http.host = config.text("server.host");
+  http.port = static_cast<int>(integer_in(config, "server.port", 0, 65535));
+  http.max_body_bytes = integer_in(config, "server.max_body_bytes", 1, 1 << 30);
+  http.max_header_bytes = integer_in(config, "server.max_header_bytes", 256, 1 << 20);
+  http.max_connections = static_cast<int>(integer_in(config, "server.max_connections", 1, 100000));
+  http.idle_s = positive(config, "server.idle_s");
+  http.header_s = positive(config, "server.header_s");
+  http.body_s = positive(config, "server.body_s");
+  http.write_s = positive(config, "server.write_s");
+  http.drain_s = positive(config, "server.drain_s");
+  http.quick_threads = static_cast<int>(integer_in(config, "server.threads", 1, 1024));
+  http.max_queued_quick = static_cast<int>(integer_in(config, "server.max_queued", 0, 100000));
+  http.generation_threads = static_cast<int>(integer_in(config, "server.generations", 1, 1024));
+  http.max_queued_generations = static_cast<int>(integer_in(config, "server.max_queued_generations", 0, 100000));
+  return http;
+}
+
+}  // namespace
+
+std::vector<ConfigKey> server_config_keys() {
+  return {
+      {"server.host", std::string("127.0.0.1"),
+       "IP address to listen on; put a TLS proxy before any other than this machine's own"},
+      {"server.port", int64_t{8080}, "TCP port; 0 takes any that is free"},
+      {"server.page_folder", std::string(), "folder of the built page; empty: found beside the program"},
+      {"server.model", std::string("own"), "the platform's own model, a folder under models/"},
+      {"server.embedder", std::string("own-embed"),
+       "the model of search vectors and /v1/embeddings, a folder under models/"},
+      {"server.writer", std::string("tinyllama"),
+       "the model that writes ads and answers, a folder under models/; else the own model"},
+      {"server.requests_per_second", 50.0, "requests each API key may make on average"},
+      {"server.request_burst", 100.0, "requests each API key may make at once"},
+      {"server.max_body_bytes", int64_t{1 << 20}, "largest request body, bytes"},
+      {"server.max_header_bytes", int64_t{16 << 10}, "largest request head, bytes"},
+      {"server.max_connections", int64_t{256}, "connections at the same time; one more is refused"},
+      {"server.idle_s", 60.0, "seconds a connection may be silent between requests"},
+      {"server.header_s", 10.0, "seconds a request's head may take to arrive"},
+      {"server.body_s", 30.0, "seconds a request's body may take to arrive"},
+      {"server.write_s", 30.0, "seconds a client may take to read one piece of a response"},
+      {"server.drain_s", 10.0, "seconds that requests under way have when the server stops"},
+      {"server.threads", int64_t{4}, "threads for searches, reads and writes"},
+      {"server.max_queued", int64_t{256}, "requests that may wait for them"},
+      {"server.generations", int64_t{2}, "requests to language models that run at the same time"},
+      {"server.max_queued_generations", int64_t{16}, "requests to language models that may wait"},
+      {"server.log_requests", true, "write one line for each request to standard error"},
+  };
+}
+
+ServerOptions server_options(const Config& config) {
+  ServerOptions options;
+  options.http = http_options(config);
+  options.page_folder = config.text("server.page_folder");
+  options.model = config.text("server.model");
+  options.embedder = config.text("server.embedder");
+  options.writer = config.text("server.writer");
+  options.requests_per_second = positive(config, "server.requests_per_second");
+  options.request_burst = positive(config, "server.request_burst");
+  if (options.request_burst < 1) throw ConfigError("server.request_burst must be at least 1, else no request passes");
+  options.log_requests = config.boolean("server.log_requests");
+  return options;
+}
+
+}  // namespace starling

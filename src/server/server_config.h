@@ -1,0 +1,24 @@
+// The settings of `starling serve`, section [server].
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "server/http_server.h"
+
+namespace starling {
+
+std::vector<ConfigKey> server_config_keys();
+
+struct ServerOptions {
+  HttpOptions http;
+  std::string page_folder;                            // empty: found beside the program
+  std::string model, embedder, writer;                // names of folders under models/
+  double requests_per_second = 0, request_burst = 0;  // for each API key
+  bool log_requests = true;
+};
+
+ServerOptions server_options(const Config& config);  // throws ConfigError that names a value out of range
+
+}  // namespace starling
