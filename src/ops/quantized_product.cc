@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/error.h"
 #include "core/threads.h"
 #include "ops/quantized_kernels.h"
 
@@ -126,26 +127,52 @@ InstructionSet best_instruction_set() {
   return avx512 ? InstructionSet::avx512_vnni : InstructionSet::avx2;
 }
 
-void quantized_product(float* y, const float* x, int64_t tokens, const QuantizedMatrix& w,
-                       InstructionSet instructions) {
-  if (tokens <= 0) return;
-  const Activations activations(x, tokens, w);
-  const int64_t block_work = kRowBlock * w.padded_cols() * tokens;
+namespace {
+
+void multiply_block(const QuantizedProduct& product, int64_t block, const Activations& activations,
+                    InstructionSet instructions) {
+  const QuantizedMatrix& w = *product.w;
+  alignas(64) float tile_y[kTileTokens[0] * kRowBlock];
+  const int64_t rows = std::min(kRowBlock, w.rows() - block * kRowBlock);
+  for (int64_t index = 0; index < activations.tile_count(); ++index) {
+    const ActivationTile& tile = activations.tile(index);
+    kernel_for(instructions, w.format(), tile.tokens)(tile_y, tile, w, block);
+    for (int token = 0; token < tile.tokens; ++token) {
+      float* row = product.y + (activations.first_token(index) + token) * w.rows() + block * kRowBlock;
+      std::memcpy(row, tile_y + token * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
+    }
+  }
+}
+
+}  // namespace
+
+void quantized_products(std::span<const QuantizedProduct> products, const float* x, int64_t tokens,
+                        InstructionSet instructions) {
+  if (tokens <= 0 || products.empty()) return;
+  const QuantizedMatrix& first = *products[0].w;
+  std::vector<int64_t> end_block;  // of each product, counted over all
+  for (const QuantizedProduct& product : products) {
+    const bool same_x = (product.w->format() == WeightFormat::bf16) == (first.format() == WeightFormat::bf16);
+    if (product.w->cols() != first.cols() || !same_x)
+      throw ShapeError("products of one x need matrices of one kind and width");
+    end_block.push_back((end_block.empty() ? 0 : end_block.back()) + product.w->row_blocks());
+  }
+  const Activations activations(x, tokens, first);
+  const int64_t block_work = kRowBlock * first.padded_cols() * tokens;
   const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / block_work);
-  parallel_for(w.row_blocks(), grain, [&](int64_t begin, int64_t end) {
-    alignas(64) float tile_y[kTileTokens[0] * kRowBlock];
+  parallel_for(end_block.back(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t rows = std::min(kRowBlock, w.rows() - block * kRowBlock);
-      for (int64_t index = 0; index < activations.tile_count(); ++index) {
-        const ActivationTile& tile = activations.tile(index);
-        kernel_for(instructions, w.format(), tile.tokens)(tile_y, tile, w, block);
-        for (int token = 0; token < tile.tokens; ++token) {
-          float* row = y + (activations.first_token(index) + token) * w.rows() + block * kRowBlock;
-          std::memcpy(row, tile_y + token * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
-        }
-      }
+      const size_t product = std::upper_bound(end_block.begin(), end_block.end(), block) - end_block.begin();
+      const int64_t first_block = product == 0 ? 0 : end_block[product - 1];
+      multiply_block(products[product], block - first_block, activations, instructions);
     }
   });
+}
+
+void quantized_product(float* y, const float* x, int64_t tokens, const QuantizedMatrix& w,
+                       InstructionSet instructions) {
+  const QuantizedProduct product{y, &w};
+  quantized_products({&product, 1}, x, tokens, instructions);
 }
 
 }  // namespace starling

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "ops/quantized_matrix.h"
 
@@ -18,7 +19,15 @@ enum class InstructionSet { reference, avx2, avx512_vnni };
 
 InstructionSet best_instruction_set();  // of this processor
 
-// x is [tokens, w.cols()] and y [tokens, w.rows()], both contiguous; y must not overlap x.
+// One x times several matrices of the same number of columns, either all bf16 or none: x is rounded once.
+struct QuantizedProduct {
+  float* y = nullptr;  // [tokens, w->rows()], contiguous; must not overlap x
+  const QuantizedMatrix* w = nullptr;
+};
+
+// x is [tokens, columns], contiguous. Throws ShapeError for matrices that do not belong together.
+void quantized_products(std::span<const QuantizedProduct> products, const float* x, int64_t tokens,
+                        InstructionSet instructions = best_instruction_set());
 void quantized_product(float* y, const float* x, int64_t tokens, const QuantizedMatrix& w,
                        InstructionSet instructions = best_instruction_set());
 

@@ -107,6 +107,22 @@ TEST(QuantizedProduct, IsNearTheExactProduct) {
   }
 }
 
+TEST(QuantizedProduct, SeveralMatricesGetTheBitsOfEachAlone) {
+  const QuantizedMatrix a = random_matrix(WeightFormat::int8, 40, 64), b = random_matrix(WeightFormat::code4, 33, 64);
+  const QuantizedMatrix wide = random_matrix(WeightFormat::int8, 16, 96),
+                        exact = random_matrix(WeightFormat::bf16, 16, 64);
+  const std::vector<float> x = random_values(5 * 64, 8);
+  std::vector<float> y_a(5 * 40), y_b(5 * 33);
+  const QuantizedProduct both[] = {{y_a.data(), &a}, {y_b.data(), &b}};
+  quantized_products(both, x.data(), 5);
+  EXPECT_EQ(y_a, product(a, x, 5, best_instruction_set()));
+  EXPECT_EQ(y_b, product(b, x, 5, best_instruction_set()));
+  const QuantizedProduct widths[] = {{y_a.data(), &a}, {y_b.data(), &wide}},
+                         kinds[] = {{y_a.data(), &a}, {y_b.data(), &exact}};
+  EXPECT_THROW(quantized_products(widths, x.data(), 1), ShapeError);
+  EXPECT_THROW(quantized_products(kinds, x.data(), 1), ShapeError);
+}
+
 TEST(QuantizedMatrix, Int8RoundsEachWeightToItsGroupsStep) {
   const std::vector<float> values = random_values(3 * 70, 6);
   QuantizedMatrix matrix(WeightFormat::int8, 3, 70);

@@ -1,0 +1,59 @@
+// The Llama-style decoder of model/config.h for training and scoring: forward, loss, backward.
+//
+// Activations are assigned, gradients of parameters accumulate. The residual stream and all sums are f32; operands of
+// products are in the compute type (bf16 or f32). Not thread-safe: one call at a time, each uses all compute threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/parameters.h"
+#include "ops/linear_cross_entropy.h"
+#include "tensor/buffer.h"
+
+namespace starling {
+
+class Transformer {
+ public:
+  // Memory for activations of up to `max_tokens` = B*T places. Throws ConfigError.
+  Transformer(const ModelConfig& config, DType compute, int64_t max_tokens);
+
+  const ModelConfig& config() const { return config_; }
+  Parameters& parameters() { return parameters_; }
+
+  // Hidden states after the final norm [B*T, C], in the compute type, valid until the next call.
+  // Throws ShapeError when the batch is too large, DataError for a token outside the vocabulary.
+  ConstTensor forward(const Batch& batch);
+  // forward, then -log p(target) of every place in nats (0 where the target is below 0).
+  std::vector<float> score(const Batch& batch);
+  // forward and backward of loss = scale * sum of nats; returns the sum of nats, not scaled.
+  double train(const Batch& batch, float scale);
+  // After forward(batch): gradients of the parameters from those of the hidden states [B*T, C] in the compute type.
+  void backward(const Batch& batch, ConstTensor dhidden);
+
+ private:
+  struct BlockActivations {
+    Tensor x, norm1, rstd1, qkv, lse, attention;   // x: the block's input
+    Tensor h, norm2, rstd2, gate_up, swiglu;       // h: between attention and feed-forward
+  };
+  Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
+  BlockActivations block_activations(int64_t layer, const Batch& batch) const;
+  void load_batch(const Batch& batch);
+  void forward_block(int64_t layer, const Batch& batch, Tensor y);
+  void backward_block(int64_t layer, const Batch& batch, Tensor dx);
+
+  ModelConfig config_;
+  DType compute_;
+  int64_t max_tokens_;
+  Parameters parameters_;
+  Arena arena_;
+  std::vector<BlockActivations> blocks_;           // at max_tokens
+  Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
+  Tensor last_x_, last_rstd_, hidden_, nats_;
+  Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dgate_up_, dswiglu_, dhidden_;
+  LogitChunk logits_;
+};
+
+}  // namespace starling

@@ -1,0 +1,30 @@
+// The output head and its loss in one operator, a chunk of tokens at a time, so that the [N,V] logits are never whole.
+//   logits[n,v] = sum_c hidden[n,c] weight[v,c],   nats[n] = log sum_v e^logits[n,v] - logits[n,target[n]]
+// A row with target < 0 has no loss and no gradient.
+//   hidden [N,C] and weight [V,C]: both f32 or both bf16;  targets [N] i32 below V;  nats [N] f32. Throws ShapeError, DataError.
+#pragma once
+
+#include "tensor/buffer.h"
+#include "tensor/tensor.h"
+
+namespace starling {
+
+// Memory for one chunk: logits in f32 and their gradient in the type of the operands.
+class LogitChunk {
+ public:
+  LogitChunk(int64_t vocab_size, DType operands, int64_t tokens = 512);
+  int64_t tokens() const { return logits_.tensor().extent(0); }
+  Tensor logits(int64_t rows) const { return logits_.tensor().rows(0, rows); }
+  Tensor gradients(int64_t rows) const { return gradients_.tensor().rows(0, rows); }
+
+ private:
+  Buffer logits_, gradients_;
+};
+
+void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets, const LogitChunk& chunk);
+
+// Forward and backward together, for loss = scale * sum_n nats[n]: dhidden is assigned, dweight (f32) accumulates.
+void linear_cross_entropy_train(Tensor nats, Tensor dhidden, Tensor dweight, ConstTensor hidden, ConstTensor weight,
+                                ConstTensor targets, float scale, const LogitChunk& chunk);
+
+}  // namespace starling

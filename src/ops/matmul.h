@@ -1,0 +1,41 @@
+// Matrix products, on oneDNN. c[m,n] = sum_k a[m,k] b[k,n]; f32 or bf16 operands, sums in f32.
+//
+// Each processor type gets its fastest path at run time. bf16 operands need AVX-512; without it they are widened to f32
+// first, which is correct but slow: prefer f32 there (bf16_products_are_fast).
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/tensor.h"
+
+namespace starling {
+
+// A rectangle of a tensor, or its transpose. One of the strides is 1; strides count elements.
+struct ConstMatrix {
+  const void* data = nullptr;
+  DType dtype = DType::f32;
+  int64_t rows = 0, columns = 0;
+  int64_t row_stride = 0, column_stride = 1;
+};
+struct Matrix : ConstMatrix {};
+
+ConstMatrix as_matrix(const ConstTensor& tensor);  // of rank 2
+Matrix as_matrix(const Tensor& tensor);
+ConstMatrix transposed(ConstMatrix matrix);
+ConstMatrix block(ConstMatrix matrix, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns);
+Matrix block(Matrix matrix, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns);
+
+enum class Accumulate { no, yes };  // yes: c += a b, c in f32
+
+// Uses all compute threads, split along the longer side of c. Not to be called inside parallel_for. Throws ShapeError.
+void matmul(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
+// The same on the calling thread only.
+void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
+
+bool bf16_products_are_fast();
+
+// Multiply-adds a second (two operations each) that this machine reaches on a bf16 or f32 product of 1024 x 1024 x 1024
+// matrices with all compute threads: the limit that "percent of peak" refers to. Takes about `seconds`.
+double measure_matmul_flops(DType dtype, double seconds = 0.3);
+
+}  // namespace starling
