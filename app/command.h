@@ -43,6 +43,7 @@ void add_ads(CLI::App& root, const GlobalOptions& options);
 void add_audit(CLI::App& root, const GlobalOptions& options);
 void add_delete(CLI::App& root, const GlobalOptions& options);
 void add_serve(CLI::App& root, const GlobalOptions& options);
+void add_keys(CLI::App& root, const GlobalOptions& options);
 void add_plan(CLI::App& root, const GlobalOptions& options);
 void add_bench(CLI::App& root, const GlobalOptions& options);
 void add_info(CLI::App& root, const GlobalOptions& options);

@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "store/control_db.h"
+
+namespace starling {
+namespace {
+
+constexpr size_t kMaxNameBytes = 64;
+
+// A name is shown in logs and the audit log, so it is plain: letters, digits, and . _ @ -
+void check_name(const std::string& name) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '@' || c == '-'; };
+  if (name.size() > kMaxNameBytes || !std::all_of(name.begin(), name.end(), plain))
+    throw ConfigError(fmt::format("the name of a key has at most {} letters, digits or . _ @ -", kMaxNameBytes));
+}
+
+void create(const GlobalOptions& options, const std::string& name, const std::string& role) {
+  check_name(name);
+  ControlDb control(options.open_workspace().control_db());
+  const std::string key = control.create_key(name, role);
+  if (options.json) return fmt::print("{}\n", nlohmann::json{{"name", name}, {"role", role}, {"key", key}}.dump());
+  fmt::print("{}\n", key);
+  fmt::print(stderr, "This is the only time the key of {} ({}) is shown; only its digest is stored.\n", name, role);
+}
+
+void list(const GlobalOptions& options) {
+  const std::vector<ApiKey> keys = ControlDb(options.open_workspace().control_db()).keys();
+  if (options.json) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const ApiKey& key : keys) rows.push_back({{"name", key.name}, {"role", key.role}});
+    return fmt::print("{}\n", rows.dump());
+  }
+  if (keys.empty()) fmt::print("No keys yet; `starling keys create NAME --role admin` makes one.\n");
+  for (const ApiKey& key : keys) fmt::print("{:<24} {}\n", key.name, key.role);
+}
+
+void revoke(const GlobalOptions& options, const std::string& name) {
+  if (!ControlDb(options.open_workspace().control_db()).revoke_key(name))
+    throw ConfigError(fmt::format("there is no key named `{}`; `starling keys list` shows them", name));
+  if (options.json) return fmt::print("{}\n", nlohmann::json{{"revoked", name}}.dump());
+  fmt::print("The key of {} is revoked, from the next request on.\n", name);
+}
+
+}  // namespace
+
+void add_keys(CLI::App& root, const GlobalOptions& options) {
+  CLI::App* keys = root.add_subcommand("keys", "Make, list and revoke the API keys of `starling serve`");
+  keys->require_subcommand(1);
+  keys->footer(
+      "Examples:\n  starling keys create frontend --role search\n  starling keys list\n  starling keys revoke "
+      "frontend\n"
+      "Roles: admin (everything), read (search, plan, training, ad library), search (read, posts, models), ads (read, "
+      "ads)");
+  auto name = std::make_shared<std::string>(), role = std::make_shared<std::string>("read");
+
+  CLI::App* creating = keys->add_subcommand("create", "Make a key and print it once");
+  creating->add_option("name", *name, "Who it is for")->required();
+  creating->add_option("--role", *role, "What it may do")
+      ->check(CLI::IsMember({"admin", "read", "search", "ads"}))
+      ->capture_default_str();
+  creating->callback([name, role, &options] { create(options, *name, *role); });
+
+  keys->add_subcommand("list", "Names and roles of the keys")->callback([&options] { list(options); });
+
+  CLI::App* revoking = keys->add_subcommand("revoke", "Make a key worthless");
+  revoking->add_option("name", *name, "Whose key")->required();
+  revoking->callback([name, &options] { revoke(options, *name); });
+}
+
+}  // namespace starling
