@@ -253,7 +253,7 @@ class Finder {
   std::optional<Quantity> quantity_at(size_t first) const {
     Quantity found{.first = first};
     size_t at = first + bound_before(first, found.bound);
-    if (at > first && is(at, "the")) return std::nullopt;
+    if (at > first && (is(at, "the") || date_at(at))) return std::nullopt;
     UnitMatch before;
     if (is(at, "us") && is(at + 1, "$")) ++at;
     if (at < tokens_.size()) {

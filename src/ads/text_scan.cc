@@ -91,7 +91,7 @@ size_t word_end(std::string_view text, size_t at, bool& is_code) {
 
 ScanType punctuation_type(UChar32 c, bool space_before, bool space_after) {
   if (c == '.' || c == '!' || c == '?' || c == ';' || c == '\n' || c == 0x2026 || c == 0x3002) return ScanType::stop;
-  if (c == ',' || c == ':' || c == '(' || c == ')' || c == 0x2014) return ScanType::comma;
+  if (c == ',' || c == '(' || c == ')' || c == 0x2014) return ScanType::comma;
   if (is_dash(c) && space_before && space_after) return ScanType::comma;
   return ScanType::symbol;
 }

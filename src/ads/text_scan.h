@@ -13,7 +13,7 @@ enum class ScanType {
   number,  // digits with separators: "1,299.00"
   code,    // letters with digits: "ddr5", "9:30", "24/7" is three tokens
   symbol,  // one character: % $ / - + ...
-  comma,   // ends a clause: , : ( ) and dashes with spaces
+  comma,   // ends a clause: , ( ) and dashes with spaces
   stop,    // ends a sentence: . ! ? ; line feed
 };
 

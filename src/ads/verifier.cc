@@ -150,8 +150,8 @@ class Clause {
     return std::any_of(items_.begin(), items_.end(), [](const Item& item) { return item.kind == ClaimKind::negation; });
   }
 
-  // The fact-name word nearest to a quantity decides what it is a quantity of. "of" and "is" before it look back, else
-  // a word behind wins a tie.
+  // The fact-name word nearest to a quantity decides what it is a quantity of. "of", "is" and ":" before it look back,
+  // else a word behind wins a tie.
   const std::string nearest_name_word(const Quantity& quantity) const {
     size_t low = begin_, high = end_;
     for (const Item& item : items_) {
@@ -159,8 +159,8 @@ class Clause {
       if (item.last < quantity.first) low = std::max(low, item.last + 1);
       if (item.first > quantity.last) high = std::min(high, item.first);
     }
-    const bool looks_back =
-        quantity.first > low && (tokens_[quantity.first - 1].text == "of" || tokens_[quantity.first - 1].text == "is");
+    const std::string before = quantity.first > low ? tokens_[quantity.first - 1].text : std::string();
+    const bool looks_back = before == "of" || before == "is" || before == ":";
     std::string best;
     size_t best_distance = SIZE_MAX;
     for (size_t at = low; at < high; ++at) {
@@ -361,7 +361,7 @@ class Clause {
       }
       return fmt::format("“{}” is in no fact", token.raw);
     }
-    static constexpr std::string_view kPlainSymbols = "-'\"&/“”‘’–";
+    static constexpr std::string_view kPlainSymbols = "-:'\"&/“”‘’–";
     if (token.type == ScanType::symbol && kPlainSymbols.find(token.raw) != std::string_view::npos) return {};
     if (token.type == ScanType::comma || token.type == ScanType::stop) return {};
     return ledger_.quotes_code(token.text) ? std::string() : fmt::format("“{}” is in no fact", token.raw);

@@ -1,0 +1,302 @@
+#include "ads/verifier.h"
+
+#include <gtest/gtest.h>
+
+#include "ads/text_scan.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "core/time.h"
+
+namespace starling {
+namespace {
+
+constexpr const char* kBrief = R"(
+advertiser = "Lemur"
+payer = "Lemur Computers Ltd"
+product = "Lemur Pro laptop"
+landing_page = "https://lemur.example/pro"
+currency = "USD"
+budget = 10
+find_audiences = true
+facts = [
+  {id = "price", name = "price", value = 1299.00, unit = "USD", valid_to = "2026-12-31"},
+  {id = "care", name = "support plan price", value = 12.5, unit = "USD/month"},
+  {id = "memory", name = "memory", value = 16, unit = "GB"},
+  {id = "storage", name = "storage", value = 512, unit = "GB"},
+  {id = "display", name = "display size", value = 14, unit = "inch"},
+  {id = "weight", name = "weight", value = 1.2, unit = "kg"},
+  {id = "battery", name = "battery life", value = "up to 18 hours"},
+  {id = "charge", name = "charging time", value = "60-90 minutes"},
+  {id = "warranty", name = "warranty", value = 3, unit = "years"},
+  {id = "ports", name = "ports", value = 4, unit = "ports"},
+  {id = "cpu", name = "processor", value = "Intel Core i7-1360P with 12 cores"},
+  {id = "system", name = "operating system", value = "Debian Linux"},
+  {id = "open", name = "open source firmware", value = true},
+  {id = "bloat", name = "preinstalled trial software", value = false},
+  {id = "fan", name = "noise", value = "no fan"},
+  {id = "shipping", name = "shipping", value = "free in Norway and Sweden"},
+  {id = "test", name = "award", value = "best laptop of 2026 by Linux Magazine"},
+  {id = "ships", name = "ships from", value = "2026-12-24"},
+  {id = "recycled", name = "recycled aluminium", value = 75, unit = "%"},
+  {id = "customers", name = "customers", value = 25000},
+  {id = "old", name = "discount voucher", value = 100, unit = "USD", valid_to = "2026-01-31"},
+])";
+
+const Brief& brief() {
+  static const Brief kParsed = brief_from_toml(kBrief, "test.toml");
+  return kParsed;
+}
+
+std::vector<Claim> claims_of(const std::string& body, const std::string& headline = "Lemur Pro laptop") {
+  const FactLedger ledger(brief(), *parse_time("2026-06-01"));
+  return verify_claims(ledger, headline, body);
+}
+
+bool all_supported(const std::vector<Claim>& claims) {
+  return std::all_of(claims.begin(), claims.end(), [](const Claim& claim) { return claim.supported; });
+}
+
+std::string reasons(const std::vector<Claim>& claims) {
+  std::string out;
+  for (const Claim& claim : claims)
+    out += "[" + claim.text + " -> " + (claim.supported ? claim.fact_id : claim.reason) + "] ";
+  return out;
+}
+
+TEST(Verifier, AcceptsWhatTheFactsProve) {
+  const char* const kTrue[] = {
+      "The Lemur Pro laptop with 16 GB memory.",
+      "Memory: 16 GB.",
+      "16GB memory and 512 GB storage.",
+      "Memory of 16 GB and storage of 512 GB.",
+      "512 GB of storage and 16 GB of memory.",
+      "A 14-inch display.",
+      "A 14\" display.",
+      "A fourteen inch display.",
+      "It has a weight of 1.2 kg.",
+      "Weight 1200 g.",
+      "Weight: 1,200 grams.",
+      "Order today for 1299 USD.",
+      "Order today for $1,299.",
+      "Order today for $1,299.00.",
+      "The price is US$1299.",
+      "The price is 1299 dollars.",
+      "Only $1299.",
+      "Up to 18 hours of battery life.",
+      "Battery life up to eighteen hours.",
+      "Charging time: 60-90 minutes.",
+      "Charging time 1 to 1.5 hours.",
+      "Charging time from 60 minutes.",
+      "3 years of warranty.",
+      "Three years warranty.",
+      "A 36 month warranty.",
+      "4 ports.",
+      "The Intel Core i7-1360P processor.",
+      "An Intel processor with 12 cores.",
+      "Debian Linux.",
+      "It runs Debian Linux.",
+      "Open source firmware.",
+      "No preinstalled trial software.",
+      "Without preinstalled trial software.",
+      "Free of preinstalled trial software.",
+      "No fan.",
+      "Free shipping in Norway and Sweden.",
+      "The best laptop of 2026 by Linux Magazine: an award.",
+      "An award: best laptop of 2026 by Linux Magazine.",
+      "Ships from 24 December 2026.",
+      "It ships from December 24, 2026.",
+      "It ships from 24.12.2026.",
+      "It ships from the 24th of December.",
+      "It ships from December 2026.",
+      "75 % recycled aluminium.",
+      "Seventy-five percent recycled aluminium.",
+      "More than 20,000 customers.",
+      "25,000 customers.",
+      "25k customers.",
+      "Twenty-five thousand customers.",
+      "A support plan for 12.50 USD per month.",
+      "A support plan for $12.50/month.",
+      "A support plan price of $12.50 a month.",
+      "Meet the Lemur Pro laptop. Discover it today.",
+      "Learn more.",
+      "Looking for a laptop?",
+      "１６ GB memory.",  // full-width digits
+      "١٦ GB memory.",    // Arabic-Indic digits
+  };
+  for (const char* body : kTrue) {
+    const std::vector<Claim> claims = claims_of(body);
+    EXPECT_TRUE(all_supported(claims)) << body << "\n  " << reasons(claims);
+  }
+}
+
+TEST(Verifier, RejectsWhatNoFactProves) {
+  const char* const kFalse[] = {
+      "16 TB memory.",   // unit swapped
+      "16 Gb memory.",   // bits are not bytes
+      "160 GB memory.",  // off by ten
+      "1.6 GB memory.",
+      "32 GB memory.",
+      "512 GB memory and 16 GB storage.",  // values swapped
+      "Memory of 512 GB and storage of 16 GB.",
+      "16 GB storage.",
+      "A 15-inch display.",
+      "A 14 cm display.",
+      "Forty inch display.",
+      "Weight 1.2 g.",
+      "Weight 12 kg.",
+      "Weight under 1 kg.",
+      "Order today for $129.90.",
+      "Order today for 12.99 USD.",
+      "Order today for 1299 EUR.",  // currency swapped
+      "Order today for €1299.",
+      "Order today for £1,299.00.",
+      "From 999 USD.",
+      "Under 1000 dollars.",
+      "Only $1,299 per month.",      // a rate that no fact gives
+      "A support plan for $12.50.",  // the rate left out
+      "A support plan for 12.50 USD per year.",
+      "18 hours of battery life.",  // the bound left out
+      "At least 18 hours of battery life.",
+      "More than 18 hours of battery life.",
+      "Up to 20 hours of battery life.",
+      "Up to 80 hours of battery life.",
+      "Battery life up to eighty hours.",
+      "Charging time 60 minutes.",
+      "Charging time under 60 minutes.",
+      "5 years of warranty.",
+      "A thirty year warranty.",
+      "A lifetime warranty.",
+      "5 ports.",
+      "The Intel Core i9-1360P processor.",
+      "The AMD processor.",
+      "An Intel processor with 16 cores.",
+      "Windows.",
+      "It runs Ubuntu Linux.",
+      "Made in Switzerland.",
+      "Preinstalled trial software.",  // the fact denies it
+      "With preinstalled trial software.",
+      "No software.",  // more than the fact denies
+      "No storage.",
+      "No noise.",
+      "Without a battery.",
+      "Not only a laptop without trial software.",  // two negations
+      "Never 16 GB memory.",
+      "Free shipping.",  // the condition left out
+      "Free shipping in Norway.",
+      "Free memory.",
+      "Free.",
+      "From 24 GB memory.",
+      "Memory: 512 GB.",
+      "The best laptop.",
+      "The best display.",
+      "The best laptop of 2025 by Linux Magazine.",
+      "The #1 laptop.",
+      "The number one laptop.",
+      "The cheapest laptop.",
+      "Better than Windows.",
+      "The only laptop with Linux.",
+      "A guaranteed 16 GB of memory.",
+      "The laptop is always open.",
+      "Ships from 25 December 2026.",
+      "Ships from 24 December 2027.",
+      "Ships from 12 November 2026.",
+      "Ships from 03/04/2026.",         // two readings
+      "Order until 24 December 2026.",  // the fact is when it ships
+      "75 % recycled steel.",
+      "7.5 % recycled aluminium.",
+      "100% recycled aluminium.",
+      "Fully recycled aluminium.",
+      "More than 25,000 customers.",
+      "250,000 customers.",
+      "25 million customers.",
+      "A discount voucher of 100 USD.",  // expired
+      "A discount voucher.",
+      "A fast laptop.",  // puffery is a statement too
+      "A beautiful display.",
+      "Loved by Linus Torvalds.",
+      "Save 50 percent.",
+      "Half the price.",
+      "Twice the memory.",
+      "1¹6 GB memory.",     // superscript digit
+      "Lеmur Pro laptop.",  // Cyrillic е
+      "𝐁est laptop.",       // mathematical letter
+      "Bеst lаptop.",
+      "zwei Jahre Garantie.",
+      "🏆 laptop.",
+      "Zero preinstalled customers.",
+  };
+  for (const char* body : kFalse) {
+    const std::vector<Claim> claims = claims_of(body);
+    EXPECT_FALSE(all_supported(claims)) << body << "\n  " << reasons(claims);
+  }
+}
+
+TEST(Verifier, HiddenCharactersAreNamed) {
+  for (const char* text : {"16\u200B0 GB", "lap\u00ADtop", "\u202E16 GB", "gu\u2060aranteed", "a\uFEFFb", "½ price",
+                           "10² reasons", "L\u0435mur", "\xff\xfe"}) {
+    EXPECT_FALSE(hidden_text_problems(text).empty()) << text;
+  }
+  for (const char* text :
+       {"16 GB memory", "Kaffee für Köln", "コーヒーを飲む", "кофе", "café — “quoted”\nline", "naïve"}) {
+    EXPECT_TRUE(hidden_text_problems(text).empty()) << text << hidden_text_problems(text)[0];
+  }
+}
+
+TEST(Verifier, AClaimIsLinkedToItsFactByBytes) {
+  const std::string headline = "Lemur Pro laptop", body = "Discover 16 GB memory and 512 GB storage, no fan.";
+  const std::string text = headline + "\n" + body;
+  const std::vector<Claim> claims = claims_of(body, headline);
+  ASSERT_EQ(claims.size(), 4u) << reasons(claims);
+  size_t end = 0;
+  for (const Claim& claim : claims) {
+    EXPECT_EQ(text.substr(claim.begin, claim.end - claim.begin), claim.text);
+    EXPECT_GE(claim.begin, end);
+    end = claim.end;
+  }
+  EXPECT_EQ(claims[0].kind, ClaimKind::name);
+  EXPECT_EQ(claims[1].fact_id, "memory");
+  EXPECT_EQ(claims[1].kind, ClaimKind::unit);
+  EXPECT_EQ(claims[2].fact_id, "storage");
+  EXPECT_EQ(claims[3].fact_id, "fan");
+  EXPECT_EQ(claims[3].kind, ClaimKind::negation);
+}
+
+TEST(Verifier, TheClockDecidesWhichFactsProve) {
+  const std::string body = "A discount voucher of 100 USD.";
+  const FactLedger january(brief(), *parse_time("2026-01-31T12:00:00Z")), february(brief(), *parse_time("2026-02-01"));
+  EXPECT_TRUE(all_supported(verify_claims(january, "Lemur", body)));
+  const std::vector<Claim> late = verify_claims(february, "Lemur", body);
+  EXPECT_FALSE(all_supported(late));
+  EXPECT_NE(reasons(late).find("valid only until 2026-02-01"), std::string::npos) << reasons(late);
+}
+
+TEST(Verifier, TheReasonNamesTheClosestFact) {
+  EXPECT_NE(reasons(claims_of("20 hours of battery life.")).find("battery = up to 18 hours"), std::string::npos);
+  EXPECT_NE(reasons(claims_of("The durable laptop.")).find("“durable” is in no fact"), std::string::npos);
+}
+
+TEST(Verifier, AnyBytesEndInClaimsInsideTheText) {
+  const std::string seed = "Lemur 16 GB, no fan: free of ½ $1,299.00 — 24.12.2026 “best” #1 \xF0\x9F\x8F\x86 up to";
+  for (uint64_t round = 0; round < 300; ++round) {
+    std::string body = seed.substr(0, random_u64(1, 0, round) % seed.size());
+    for (int flip = 0; flip < 4 && !body.empty(); ++flip) {
+      const uint64_t bit = random_u64(2, flip, round) % (body.size() * 8);
+      body[bit / 8] = static_cast<char>(body[bit / 8] ^ (1 << (bit % 8)));
+    }
+    for (const Claim& claim : claims_of(body, body)) {
+      EXPECT_LT(claim.begin, claim.end);
+      EXPECT_LE(claim.end, 2 * body.size() + 1);
+    }
+  }
+}
+
+TEST(TextScan, GraphemesAreWhatAReaderCounts) {
+  EXPECT_EQ(count_graphemes(""), 0);
+  EXPECT_EQ(count_graphemes("abc"), 3);
+  EXPECT_EQ(count_graphemes("e\u0301"), 1);
+  EXPECT_EQ(count_graphemes("👩‍👩‍👧"), 1);
+  EXPECT_EQ(count_graphemes("🇳🇴🇸🇪"), 2);
+}
+
+}  // namespace
+}  // namespace starling
