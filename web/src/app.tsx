@@ -6,9 +6,21 @@ import { ErrorNotice, Loading } from "./components/notice";
 import { kLiveRegionId } from "./shell/announce";
 import { Nav } from "./shell/nav";
 import { type Route, useRoute } from "./shell/route";
-import { SessionContext } from "./shell/session";
+import { SessionContext, useSession } from "./shell/session";
 import { SignIn } from "./shell/sign_in";
 import { kViews } from "./shell/views";
+import { plural } from "./text/format";
+
+function Problems() {
+  const problems = useSession().info.problems ?? [];
+  if (problems.length === 0) return null;
+  return (
+    <details class="problems">
+      <summary>{plural(problems.length, "part")} of this workspace not ready</summary>
+      <ul>{problems.map((problem) => <li key={problem}>{problem}</li>)}</ul>
+    </details>
+  );
+}
 
 function NotFound() {
   return <section class="view"><h1 tabIndex={-1}>No such view</h1><p>Choose one of the views beside this.</p></section>;
@@ -32,7 +44,7 @@ function Page({ route }: { route: Route }) {
         Skip to the content
       </a>
       <Nav current={route.view} />
-      <main id="content" ref={main} tabIndex={-1}><Content route={route} key={route.view} /></main>
+      <main id="content" ref={main} tabIndex={-1}><Problems /><Content route={route} key={route.view} /></main>
       <div id={kLiveRegionId} class="visually-hidden" role="status" aria-live="polite" />
     </>
   );

@@ -7,7 +7,9 @@ import * as data from "./fixtures.mjs";
 
 const kDist = fileURLToPath(new URL("../dist", import.meta.url));
 const kTypes = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-const kPolicy = "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
+// The strictest policy the page must work under.
+const kPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const kRoles = { "key-admin": "admin", "key-read": "read", "key-search": "search", "key-ads": "ads" };
 
 const failure = (status, message, code) => ({ status, body: { error: { message, type: "invalid_request_error", param: null, code } } });

@@ -160,6 +160,7 @@ export interface Info {
   models: string[];
   writer?: string;
   role?: string; // of the key that asked
+  problems?: string[]; // what is missing in the workspace
 }
 
 // docs/formats/brief.md, as JSON. Keys that the form does not show are kept as they are.

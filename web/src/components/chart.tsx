@@ -30,6 +30,11 @@ function resolve(host: HTMLElement, property: string): string {
   return color;
 }
 
+// Without a pointer over the chart its legend says the newest values.
+function showLast(plot: uPlot) {
+  plot.setLegend({ idxs: plot.data.map((values) => values.findLastIndex((value) => value !== null)) }, false);
+}
+
 function options(host: HTMLElement, props: ChartProps): uPlot.Options {
   const axis: uPlot.Axis = {
     stroke: resolve(host, "--muted"),
@@ -41,7 +46,9 @@ function options(host: HTMLElement, props: ChartProps): uPlot.Options {
   return {
     width: Math.max(host.clientWidth, 160),
     height: kHeight,
+    padding: [8, 12, 0, 0],
     cursor: { points: { size: 7 }, drag: { x: true, y: false } },
+    hooks: { ready: [showLast], setCursor: [(plot) => { if (plot.cursor.idx === null) showLast(plot); }] },
     scales: { x: { time: false } },
     axes: [
       { ...axis, values: (_, ticks) => ticks.map((tick) => compact(tick)) },

@@ -11,6 +11,7 @@ interface Bird {
 // A murmuration on a 200 x 120 field: the golden angle spreads the birds over a disc, two waves fold it into a flock.
 // Fixed by the count alone, so the picture is the same on every visit.
 function murmuration(count: number): Bird[] {
+  const scale = Math.min(2, Math.sqrt(190 / count)); // fewer birds are larger
   const goldenAngle = Math.PI * (3 - Math.sqrt(5));
   return Array.from({ length: count }, (_, i) => {
     const radius = Math.sqrt((i + 0.5) / count);
@@ -21,7 +22,7 @@ function murmuration(count: number): Bird[] {
     return {
       x: 100 + u * 88 + v * 14,
       y: 60 + v * (24 + 16 * Math.cos(u * 3.1)) - fold,
-      size: 0.75 + 0.85 * Math.abs(Math.sin(i * 1.7 + u * 2)),
+      size: scale * (0.75 + 0.85 * Math.abs(Math.sin(i * 1.7 + u * 2))),
       tilt: Math.round((Math.cos(u * 2.6) * -34 + v * 20) * 10) / 10,
       tone: i % 3,
     };

@@ -26,7 +26,7 @@ export function Nav({ current }: { current: string }) {
   return (
     <header class="rail">
       <a class="brand" href={href("search")}>
-        <Flock class="brand-flock" birds={46} />
+        <Flock class="brand-flock" birds={64} />
         <span>Starling</span>
       </a>
       <nav aria-label="Views">

@@ -1,17 +1,19 @@
-// Numbers, money and times as people read them. All in the reader's own locale.
+// Numbers, money and times as people read them, in English as the rest of the page.
 
-const kCompact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
-const kPlain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const kLocale = "en";
+
+const kCompact = new Intl.NumberFormat(kLocale, { notation: "compact", maximumSignificantDigits: 3 });
+const kPlain = new Intl.NumberFormat(kLocale, { maximumFractionDigits: 2 });
 
 export const compact = (value: number) => kCompact.format(value);
 export const number = (value: number, digits = 2) =>
-  digits === 2 ? kPlain.format(value) : new Intl.NumberFormat(undefined, { maximumFractionDigits: digits }).format(value);
+  digits === 2 ? kPlain.format(value) : new Intl.NumberFormat(kLocale, { maximumFractionDigits: digits }).format(value);
 export const percent = (fraction: number, digits = 1) => `${(fraction * 100).toFixed(digits)} %`;
 
 export function money(micros: number, currency: string): string {
   const amount = micros / 1e6;
   try {
-    return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+    return new Intl.NumberFormat(kLocale, { style: "currency", currency }).format(amount);
   } catch {
     return `${kPlain.format(amount)} ${currency}`; // not an ISO 4217 code: shown as it is
   }
@@ -33,7 +35,7 @@ export function day(time: string): string {
   const date = new Date(time);
   return Number.isNaN(date.getTime())
     ? time
-    : date.toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
+    : date.toLocaleDateString("en-GB", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
 }
 
 export function moment(time: string): string {

@@ -7,7 +7,15 @@ import { moment } from "../../text/format";
 import { ChainStatus } from "./chain_status";
 
 const kPageSize = 50;
+const kSummaryLength = 120;
 const load = (path: string, signal: AbortSignal) => get<AuditPage>(path, signal);
+
+// The record's first words: its text values, one after the other.
+function summary(body: unknown): string {
+  const values = typeof body === "object" && body !== null ? Object.entries(body) : [["", body]];
+  const text = values.map(([key, value]) => `${key ? `${key}: ` : ""}${typeof value === "string" ? value : JSON.stringify(value)}`).join(" · ");
+  return text.length > kSummaryLength ? `${text.slice(0, kSummaryLength)}…` : text;
+}
 
 function Row({ record }: { record: AuditRecord }) {
   return (
@@ -16,7 +24,7 @@ function Row({ record }: { record: AuditRecord }) {
       <td><time dateTime={record.time}>{moment(record.time)}</time></td>
       <td><code class="kind">{record.kind}</code></td>
       <td class="record-body">
-        <details><summary>{JSON.stringify(record.body).slice(0, 90)}</summary><pre tabIndex={0}>{JSON.stringify(record.body, null, 2)}</pre></details>
+        <details><summary>{summary(record.body)}</summary><pre tabIndex={0}>{JSON.stringify(record.body, null, 2)}</pre></details>
       </td>
       <td><code title={record.hash}>{record.hash.slice(0, 10)}</code></td>
     </tr>

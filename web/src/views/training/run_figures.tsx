@@ -21,10 +21,10 @@ const shown = (value: number | undefined, format: (value: number) => string) => 
 export function RunStats({ points }: { points: TrainingPoint[] }) {
   return (
     <dl class="stats">
-      <Stat name="Validation" value={shown(last(points, "validation_bits_per_byte"), (v) => v.toFixed(3))} unit="bits/byte" />
-      <Stat name="Loss" value={shown(last(points, "loss"), (v) => v.toFixed(3))} unit="nats/token" />
+      <Stat name="Validation" value={shown(last(points, "validation_bits_per_byte"), (v) => v.toFixed(3))} note="bits per byte" />
+      <Stat name="Loss" value={shown(last(points, "loss"), (v) => v.toFixed(3))} note="nats per token" />
       <Stat name="Tokens seen" value={shown(last(points, "tokens"), compact)} note={`${number(last(points, "tokens") ? points[points.length - 1]!.step : 0)} steps`} />
-      <Stat name="Speed" value={shown(last(points, "tokens_per_s"), compact)} unit="tokens/s" />
+      <Stat name="Speed" value={shown(last(points, "tokens_per_s"), compact)} note="tokens per second" />
       <Stat name="Of the measured peak" value={shown(last(points, "fraction_of_peak"), (v) => percent(v))} />
     </dl>
   );

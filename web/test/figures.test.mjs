@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { pageTest, usePages } from "./with_page.mjs";
+
+usePages();
+
+pageTest("a run's curves are drawn and told in words", {}, async ({ page, open }) => {
+  await open("training");
+  assert.equal(await page.locator(".chart canvas").count(), 4);
+  const loss = page.getByRole("img", { name: /Training loss.*from 8\.\d+ to 3\.\d+/ });
+  const drawn = await loss.locator("canvas").evaluate((canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value) => value > 0);
+  });
+  assert.equal(drawn, true);
+  assert.match(await page.locator(".stats").innerText(), /1\.7\d\d[\s\S]*bits per byte/);
+});
+
+pageTest("a model card is shown as text, never as markup", {}, async ({ page, open }) => {
+  await open("training");
+  const card = page.locator(".markdown");
+  assert.match(await card.innerText(), /<b onclick="window.hacked=1">not bold<\/b>/);
+  assert.equal(await card.locator("strong").innerText(), "10 M");
+  assert.equal(await card.locator("td").count(), 4);
+});
+
+pageTest("the audit log says that the chain is whole, or where it breaks", {}, async ({ page, state, open }) => {
+  await open("audit");
+  await page.getByText("The chain is whole.").waitFor();
+  assert.equal(await page.locator("tbody tr").count(), 3);
+  state.broken = { sequence: 2, reason: "the hash does not match" };
+  await page.getByRole("button", { name: "Check again" }).click();
+  await page.getByRole("alert").filter({ hasText: "The chain is broken." }).filter({ hasText: '"sequence":2' }).waitFor();
+});
+
+pageTest("the ad library shows who paid and what was claimed, and filters", {}, async ({ page, open }) => {
+  await open("audit?tab=library");
+  assert.match(await page.locator(".library-entry").innerText(), /AI-generated ad[\s\S]*Harbour Roasters Ltd[\s\S]*1,200[\s\S]*18 \(1\.5 %\)[\s\S]*\$14\.40/);
+  await page.getByText("4 claims and their facts").click();
+  await page.getByLabel("Words in the ad").fill("tea");
+  await page.keyboard.press("Enter");
+  await page.getByText("No entry matches the filter.").waitFor();
+});
+
+pageTest("the library is what a key without the audit role sees first", { key: "key-read" }, async ({ page, open }) => {
+  await open("audit");
+  await page.getByRole("heading", { name: "Ad library" }).waitFor();
+});
