@@ -18,8 +18,8 @@ namespace starling {
 
 struct SamplingOptions {
   int max_tokens = 128;
-  float temperature = 0.8f;   // 0: greedy
-  int top_k = 0;              // 0: off
+  float temperature = 0.8f;  // 0: greedy
+  int top_k = 0;             // 0: off
   float top_p = 1.0f;
   float min_p = 0.0f;
   uint64_t seed = 0;
@@ -27,8 +27,8 @@ struct SamplingOptions {
 };
 
 struct ChatMessage {
-  std::string role;           // "system", "user", "assistant"
-  std::string content;        // data: never parsed for control tokens
+  std::string role;     // "system", "user", "assistant"
+  std::string content;  // data: never parsed for control tokens
 };
 
 enum class FinishReason { stop, length, cancelled };
@@ -42,6 +42,9 @@ struct Generation {
 
 struct EngineOptions {
   int max_context_tokens = 0;  // 0: the model's max_positions
+  // false: weights and activations rounded to 8 bits in groups of 32 (4 bits where the file has no more). true: weights
+  // in bf16, activations in f32: about three times slower, for comparisons.
+  bool bf16_weights = false;
 };
 
 class Engine {
@@ -53,22 +56,26 @@ class Engine {
 
   virtual const ModelConfig& config() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;
-  virtual std::string name() const = 0;                      // the folder's name
+  virtual std::string name() const = 0;  // the folder's name
   virtual bool has_chat_template() const = 0;
 
-  // Called with each piece of text as it is final (whole UTF-8 characters only); false cancels.
+  // Called on the caller's thread with each piece of text as it is final (whole UTF-8 characters only); false cancels.
   using OnText = std::function<bool(std::string_view piece)>;
-  virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options, const OnText& on_text = {}) = 0;
+  // The end token, any other special token, a stop string or max_tokens ends it. Throws DataError for a prompt that
+  // fills the context, ConfigError for options out of range.
+  virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
+                              const OnText& on_text = {}) = 0;
   // Plain text: the model's begin token, then the text as data.
   Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
   // Template text becomes control tokens, messages do not. A model without a template gets "role: content" lines.
   Generation chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options, const OnText& on_text = {});
   virtual std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
 
-  // Mean of the last hidden states (after the final norm), L2-normalised; hidden_size values.
+  // Mean of the last hidden states (after the final norm) over the begin token and the text's, L2-normalised;
+  // hidden_size values. A text longer than the context is cut at its end.
   virtual std::vector<float> embed(std::string_view text) = 0;
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
-  // Sum of log p(continuation | prefix) in nats.
+  // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.
   virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
 };
 

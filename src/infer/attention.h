@@ -1,0 +1,30 @@
+// Causal grouped-query attention of new tokens over a sequence's cache:
+//   out[t,h] = sum_{s <= t} softmax_s(q[t,h] . k[s,g] / sqrt(d)) v[s,g],   g = h / (H / Hkv)
+// Sums run in a fixed order over s, so a token's result does not depend on what else is in the batch.
+#pragma once
+
+#include <cstdint>
+
+#include "infer/kv_cache.h"
+#include "model/config.h"
+
+namespace starling {
+
+// Tokens of one sequence at positions first_position, first_position + 1, ...; their keys and values are in the cache.
+struct AttentionSpan {
+  KvCache* cache = nullptr;
+  int64_t first_position = 0;
+  int64_t tokens = 0;
+  const float* q = nullptr;  // [tokens, H * d], rotated
+  float* out = nullptr;      // [tokens, H * d]
+};
+
+// Rounds keys and values [tokens, kv_size] to f16 and stores them; the cache has room.
+void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer, int64_t kv_size);
+
+// One key-value head and all the query heads that share it, for a few tokens (about kAttentionTokens).
+void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config);
+
+inline constexpr int64_t kAttentionTokens = 4;  // tokens of one call that share the widening of keys to f32
+
+}  // namespace starling

@@ -1,0 +1,283 @@
+#include "infer/engine.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/time.h"
+#include "infer/chat_template.h"
+#include "infer/sampler.h"
+#include "infer/scheduler.h"
+#include "infer/text_stream.h"
+#include "infer/transformer.h"
+#include "infer/weights.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Samples one token after another. The text is handed to the caller's thread through take_text().
+class GenerationSequence : public Sequence {
+ public:
+  GenerationSequence(const std::vector<TokenId>& prompt, const SamplingOptions& options, int most,
+                     const Tokenizer& tokenizer)
+      : Sequence(prompt), options_(options), most_(most), tokenizer_(tokenizer), text_(options.stop) {
+    for (const SpecialToken& special : tokenizer.special_tokens()) special_.push_back(special.id);
+    result_.prompt_tokens = static_cast<int>(prompt.size());
+  }
+
+  bool wants_logits(int64_t position) const override { return position + 1 == static_cast<int64_t>(tokens.size()); }
+  bool ended() const override { return ended_ || cancelled_; }
+
+  void take_logits(int64_t, std::span<const float> logits) override {
+    const double now = monotonic_s();
+    (result_.completion_tokens == 0 ? result_.prefill_s : result_.decode_s) += now - last_s_;
+    last_s_ = now;
+    const auto vocabulary = std::min<size_t>(logits.size(), static_cast<size_t>(tokenizer_.vocab_size()));
+    const TokenId id = sample(logits.first(vocabulary), options_, static_cast<uint64_t>(result_.completion_tokens));
+    ++result_.completion_tokens;
+    const bool special = std::find(special_.begin(), special_.end(), id) != special_.end();
+    add_text(special ? text_.finish() : text_.push(tokenizer_.token_bytes(id)));
+    if (special || text_.stopped()) return end(FinishReason::stop);
+    if (result_.completion_tokens >= most_) {
+      add_text(text_.finish());
+      return end(FinishReason::length);
+    }
+    tokens.push_back(id);
+  }
+
+  // On the caller's thread.
+  std::string take_text() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(ready_, {});
+  }
+  void cancel() { cancelled_ = true; }
+  Generation result() {  // after the job
+    if (!ended_) result_.finish = FinishReason::cancelled;
+    return std::move(result_);
+  }
+
+ private:
+  void end(FinishReason reason) {
+    result_.finish = reason;
+    ended_ = true;
+  }
+  void add_text(const std::string& text) {
+    std::lock_guard lock(mutex_);
+    ready_ += text;
+    result_.text += text;
+  }
+
+  SamplingOptions options_;
+  int most_;
+  const Tokenizer& tokenizer_;
+  std::vector<TokenId> special_;
+  TextStream text_;
+  Generation result_;
+  double last_s_ = monotonic_s();
+  bool ended_ = false;
+  std::atomic<bool> cancelled_ = false;
+  std::mutex mutex_;
+  std::string ready_;
+};
+
+// Sums log p of the tokens from `first` on.
+class ScoreSequence : public Sequence {
+ public:
+  ScoreSequence(std::vector<TokenId> all, int64_t first) : Sequence(std::move(all)), first_(first) {}
+  bool wants_logits(int64_t position) const override {
+    return position + 1 >= first_ && position + 1 < static_cast<int64_t>(tokens.size());
+  }
+  void take_logits(int64_t position, std::span<const float> logits) override {
+    const float largest = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    for (float logit : logits) sum += std::exp(static_cast<double>(logit - largest));
+    total_ += static_cast<double>(logits[tokens[position + 1]] - largest) - std::log(sum);
+  }
+  double total() const { return total_; }
+
+ private:
+  int64_t first_;
+  double total_ = 0;
+};
+
+class EmbeddingSequence : public Sequence {
+ public:
+  EmbeddingSequence(std::vector<TokenId> all, int64_t width) : Sequence(std::move(all)), sum_(width) {}
+  void take_hidden(int64_t, std::span<const float> hidden) override {
+    for (size_t i = 0; i < sum_.size(); ++i) sum_[i] += hidden[i];
+  }
+  // The direction of the sum is that of the mean.
+  std::vector<float> normalised() const {
+    double squares = 0;
+    for (float value : sum_) squares += static_cast<double>(value) * value;
+    const double scale = squares > 0 ? 1.0 / std::sqrt(squares) : 0.0;
+    std::vector<float> unit(sum_.size());
+    for (size_t i = 0; i < unit.size(); ++i) unit[i] = static_cast<float>(sum_[i] * scale);
+    return unit;
+  }
+
+ private:
+  std::vector<float> sum_;
+};
+
+std::optional<ChatTemplate> load_chat_template(const fs::path& folder) {
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
+  const auto found = json.find("chat_template");
+  return found != json.end() && found->is_string() ? recognise_chat_template(found->get<std::string>()) : std::nullopt;
+}
+
+class LlamaEngine : public Engine {
+ public:
+  LlamaEngine(std::string name, std::unique_ptr<Tokenizer> tokenizer, std::optional<ChatTemplate> chat_template,
+              const ModelConfig& config, LlamaWeights weights)
+      : name_(std::move(name)),
+        tokenizer_(std::move(tokenizer)),
+        chat_template_(std::move(chat_template)),
+        transformer_(config, std::move(weights)),
+        scheduler_(transformer_) {}
+
+  const ModelConfig& config() const override { return transformer_.config(); }
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  std::string name() const override { return name_; }
+  bool has_chat_template() const override { return chat_template_.has_value(); }
+
+  Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
+                      const OnText& on_text) override {
+    check_sampling(options);
+    check_tokens(prompt);
+    const auto room = config().max_positions - static_cast<int64_t>(prompt.size());
+    if (prompt.empty()) throw DataError("a prompt needs at least one token");
+    if (room <= 0) {
+      throw DataError(fmt::format("the prompt's {} tokens fill the model's context of {}; shorten it", prompt.size(),
+                                  config().max_positions));
+    }
+    const int most = static_cast<int>(std::min<int64_t>(options.max_tokens, room));
+    if (most == 0) return {.prompt_tokens = static_cast<int>(prompt.size()), .finish = FinishReason::length};
+    GenerationSequence sequence(prompt, options, most, *tokenizer_);
+    const auto show = [&] {
+      const std::string text = sequence.take_text();
+      if (on_text && !text.empty() && !on_text(text)) sequence.cancel();
+    };
+    run(sequence, show);
+    return sequence.result();
+  }
+
+  std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
+    return encode_chat(*tokenizer_, chat_template_, messages, begin_token());
+  }
+
+  std::vector<float> embed(std::string_view text) override { return embed_batch({std::string(text)}).front(); }
+
+  std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
+    std::deque<EmbeddingSequence> sequences;
+    std::vector<Sequence*> job;
+    for (const std::string& text : texts) {
+      std::vector<TokenId> ids = with_begin(tokenizer_->encode(text));
+      if (ids.size() > static_cast<size_t>(config().max_positions)) ids.resize(config().max_positions);
+      job.push_back(&sequences.emplace_back(std::move(ids), config().hidden_size));
+    }
+    if (!job.empty()) scheduler_.run(job);
+    std::vector<std::vector<float>> embeddings;
+    for (const EmbeddingSequence& sequence : sequences) embeddings.push_back(sequence.normalised());
+    return embeddings;
+  }
+
+  double log_likelihood(std::string_view prefix, std::string_view continuation) override {
+    const std::vector<TokenId> before = with_begin(tokenizer_->encode(prefix));
+    const std::vector<TokenId> all = with_begin(tokenizer_->encode(std::string(prefix) + std::string(continuation)));
+    // A token across the border counts as continuation.
+    const auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
+    if (all.size() > static_cast<size_t>(config().max_positions)) {
+      throw DataError(fmt::format("{} tokens are more than the model's context of {}; shorten the text", all.size(),
+                                  config().max_positions));
+    }
+    ScoreSequence sequence(all, border);
+    run(sequence, {});
+    return sequence.total();
+  }
+
+ private:
+  TokenId begin_token() const { return static_cast<TokenId>(config().bos_token); }
+  std::vector<TokenId> with_begin(std::vector<TokenId> ids) const {
+    ids.insert(ids.begin(), begin_token());
+    return ids;
+  }
+  void check_tokens(const std::vector<TokenId>& ids) const {
+    for (TokenId id : ids) {
+      if (id < 0 || id >= config().vocab_size)
+        throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, config().vocab_size));
+    }
+  }
+  void run(Sequence& sequence, const std::function<void()>& on_step) {
+    Sequence* const job[] = {&sequence};
+    scheduler_.run(job, on_step);
+  }
+
+  std::string name_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+  Transformer transformer_;
+  Scheduler scheduler_;
+};
+
+// "models/x/" and "models/x" are the same folder.
+std::string folder_name(const fs::path& folder) {
+  const fs::path normal = fs::absolute(folder).lexically_normal();
+  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions& options) {
+  if (!fs::is_directory(folder)) {
+    throw IoError(fmt::format("{}: no such model folder; train a model or run `starling import`", folder.string()));
+  }
+  ModelConfig config = ModelConfig::load(folder / "config.json");
+  std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    throw DataError(fmt::format("{}: tokenizer.json has {} tokens, the model only {}; they do not belong together",
+                                folder.string(), tokenizer->vocab_size(), config.vocab_size));
+  }
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  LlamaWeights weights = load_weights(*source, config, options.bf16_weights ? WeightFormat::bf16 : WeightFormat::int8);
+  if (options.max_context_tokens > 0)
+    config.max_positions = std::min<int64_t>(config.max_positions, options.max_context_tokens);
+  return std::make_unique<LlamaEngine>(folder_name(folder), std::move(tokenizer), load_chat_template(folder), config,
+                                       std::move(weights));
+}
+
+Generation Engine::complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text) {
+  std::vector<TokenId> ids = tokenizer().encode(prompt);
+  ids.insert(ids.begin(), static_cast<TokenId>(config().bos_token));
+  return generate(ids, options, on_text);
+}
+
+Generation Engine::chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options,
+                        const OnText& on_text) {
+  // The space that a SentencePiece word begins with is no part of a reply.
+  bool begun = false;
+  const auto without_first_space = [&begun](std::string_view text) {
+    if (begun) return text;
+    text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
+    begun = !text.empty();
+    return text;
+  };
+  const OnText show = [&](std::string_view piece) {
+    const std::string_view text = without_first_space(piece);
+    return text.empty() || on_text(text);
+  };
+  Generation generation = generate(chat_prompt(messages), options, on_text ? show : OnText{});
+  begun = false;
+  generation.text = std::string(without_first_space(generation.text));
+  return generation;
+}
+
+}  // namespace starling

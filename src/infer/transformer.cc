@@ -1,0 +1,181 @@
+#include "infer/transformer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/threads.h"
+#include "infer/attention.h"
+#include "infer/vector_math.h"
+#include "ops/quantized_product.h"
+
+namespace starling {
+namespace {
+
+// y[n,c] = x[n,c] / sqrt(mean_c x[n,c]^2 + eps) * w[c]
+void rmsnorm(std::vector<float>& y, const std::vector<float>& x, const std::vector<float>& w, float eps) {
+  const auto size = static_cast<int64_t>(w.size());
+  y.resize(x.size());
+  for (int64_t first = 0; first < static_cast<int64_t>(x.size()); first += size) {
+    const float* row = x.data() + first;
+    __m256 squares = _mm256_setzero_ps();
+    int64_t i = 0;
+    for (; i + 8 <= size; i += 8)
+      squares = _mm256_fmadd_ps(_mm256_loadu_ps(row + i), _mm256_loadu_ps(row + i), squares);
+    float sum = sum8(squares);
+    for (; i < size; ++i) sum = std::fma(row[i], row[i], sum);
+    const float scale = 1.0f / std::sqrt(sum / static_cast<float>(size) + eps);
+    for (int64_t c = 0; c < size; ++c) y[first + c] = row[c] * scale * w[c];
+  }
+}
+
+// gate = silu(gate) * up,  silu(x) = x / (1 + exp(-x))
+void swiglu(float* gate, const float* up, int64_t count) {
+  const __m256 one = _mm256_set1_ps(1.0f);
+  for (int64_t i = 0; i < count; i += 8) {
+    const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
+    const __m256 x = _mm256_maskload_ps(gate + i, mask);
+    const __m256 denominator = _mm256_add_ps(one, exp8(_mm256_sub_ps(_mm256_setzero_ps(), x)));
+    const __m256 y = _mm256_mul_ps(_mm256_div_ps(x, denominator), _mm256_maskload_ps(up + i, mask));
+    _mm256_maskstore_ps(gate + i, mask, y);
+  }
+}
+
+// Rotates the pairs (i, i + d/2) of every head: (a, b) -> (a cos - b sin, b cos + a sin).
+void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, const float* sine) {
+  for (int64_t head = 0; head < heads; ++head, row += d) {
+    for (int64_t i = 0; i < d / 2; ++i) {
+      const float a = row[i], b = row[i + d / 2];
+      row[i] = a * cosine[i] - b * sine[i];
+      row[i + d / 2] = b * cosine[i] + a * sine[i];
+    }
+  }
+}
+
+}  // namespace
+
+Transformer::Transformer(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
+  const int64_t half = config_.head_size() / 2;
+  cosine_.resize(config_.max_positions * half);
+  sine_.resize(config_.max_positions * half);
+  for (int64_t i = 0; i < half; ++i) {
+    const double frequency = std::pow(static_cast<double>(config_.rope_theta),
+                                      -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
+    for (int64_t position = 0; position < config_.max_positions; ++position) {
+      const double angle = static_cast<double>(position) * frequency;
+      cosine_[position * half + i] = static_cast<float>(std::cos(angle));
+      sine_[position * half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+}
+
+std::span<const float> Transformer::forward(std::span<const BatchSpan> batch) {
+  check(batch);
+  embed(batch);
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    attention(batch, layer);
+    mlp(weights_.layers[layer]);
+  }
+  rmsnorm(normed_, residual_, weights_.final_norm, config_.rms_norm_eps);
+  for (const BatchSpan& span : batch) span.cache->length += static_cast<int64_t>(span.tokens.size());
+  return normed_;
+}
+
+void Transformer::logits(std::span<const float> hidden, std::span<float> logits) const {
+  const QuantizedMatrix& head = config_.tied_head ? weights_.embedding : weights_.head;
+  quantized_product(logits.data(), hidden.data(), static_cast<int64_t>(hidden.size()) / config_.hidden_size, head);
+}
+
+void Transformer::check(std::span<const BatchSpan> batch) const {
+  for (const BatchSpan& span : batch) {
+    if (span.cache->length + static_cast<int64_t>(span.tokens.size()) > config_.max_positions) {
+      throw DataError(fmt::format("{} tokens are more than the model's {} positions",
+                                  span.cache->length + span.tokens.size(), config_.max_positions));
+    }
+    for (TokenId token : span.tokens) {
+      if (token < 0 || token >= config_.vocab_size) {
+        throw DataError(fmt::format("token {} is outside the model's vocabulary of {}", token, config_.vocab_size));
+      }
+    }
+  }
+}
+
+void Transformer::embed(std::span<const BatchSpan> batch) {
+  tokens_ = 0;
+  for (const BatchSpan& span : batch) tokens_ += static_cast<int64_t>(span.tokens.size());
+  residual_.resize(tokens_ * config_.hidden_size);
+  int64_t row = 0;
+  for (const BatchSpan& span : batch) {
+    span.cache->reserve(span.cache->length + static_cast<int64_t>(span.tokens.size()));
+    for (TokenId token : span.tokens) {
+      weights_.embedding.get_row(token, std::span(residual_).subspan(row++ * config_.hidden_size, config_.hidden_size));
+    }
+  }
+}
+
+void Transformer::rotate(std::span<const BatchSpan> batch) {
+  const int64_t d = config_.head_size();
+  int64_t row = 0;
+  for (const BatchSpan& span : batch) {
+    for (size_t token = 0; token < span.tokens.size(); ++token, ++row) {
+      const int64_t angles = (span.cache->length + static_cast<int64_t>(token)) * d / 2;
+      rotate_heads(q_.data() + row * config_.hidden_size, config_.num_heads, d, cosine_.data() + angles,
+                   sine_.data() + angles);
+      rotate_heads(k_.data() + row * config_.kv_size(), config_.num_kv_heads, d, cosine_.data() + angles,
+                   sine_.data() + angles);
+    }
+  }
+}
+
+void Transformer::attention(std::span<const BatchSpan> batch, int64_t layer) {
+  const LayerWeights& w = weights_.layers[layer];
+  rmsnorm(normed_, residual_, w.attention_norm, config_.rms_norm_eps);
+  q_.resize(tokens_ * config_.hidden_size);
+  k_.resize(tokens_ * config_.kv_size());
+  v_.resize(tokens_ * config_.kv_size());
+  mixed_.resize(q_.size());
+  const QuantizedProduct products[] = {{q_.data(), &w.q}, {k_.data(), &w.k}, {v_.data(), &w.v}};
+  quantized_products(products, normed_.data(), tokens_);
+  rotate(batch);
+
+  std::vector<AttentionSpan> pieces;  // a few tokens each, so that threads share the work evenly
+  int64_t row = 0;
+  for (const BatchSpan& span : batch) {
+    const auto tokens = static_cast<int64_t>(span.tokens.size());
+    store_keys_values({span.cache, span.cache->length, tokens}, k_.data() + row * config_.kv_size(),
+                      v_.data() + row * config_.kv_size(), layer, config_.kv_size());
+    for (int64_t first = 0; first < tokens; first += kAttentionTokens) {
+      const int64_t offset = (row + first) * config_.hidden_size;
+      pieces.push_back({span.cache, span.cache->length + first, std::min(kAttentionTokens, tokens - first),
+                        q_.data() + offset, mixed_.data() + offset});
+    }
+    row += tokens;
+  }
+  // Late pieces of a long prompt see more positions: neighbours go to different threads by counting heads outermost.
+  const auto piece_count = static_cast<int64_t>(pieces.size());
+  parallel_for(piece_count * config_.num_kv_heads, 2, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item)
+      attend(pieces[item % piece_count], layer, item / piece_count, config_);
+  });
+  add_product(mixed_, w.o);
+}
+
+void Transformer::mlp(const LayerWeights& w) {
+  rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
+  gate_.resize(tokens_ * config_.intermediate_size);
+  up_.resize(gate_.size());
+  const QuantizedProduct products[] = {{gate_.data(), &w.gate}, {up_.data(), &w.up}};
+  quantized_products(products, normed_.data(), tokens_);
+  parallel_for(static_cast<int64_t>(gate_.size()), 32768,
+               [&](int64_t begin, int64_t end) { swiglu(gate_.data() + begin, up_.data() + begin, end - begin); });
+  add_product(gate_, w.down);
+}
+
+void Transformer::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
+  product_.resize(residual_.size());
+  quantized_product(product_.data(), x.data(), tokens_, w);
+  for (size_t i = 0; i < residual_.size(); ++i) residual_[i] += product_[i];
+}
+
+}  // namespace starling

@@ -1,0 +1,51 @@
+// The forward pass of a Llama decoder for inference, over tokens of several sequences in one batch. A token's result
+// has the same bits whatever else is in the batch and however its sequence was cut into batches.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "infer/kv_cache.h"
+#include "infer/weights.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+
+// The next tokens of one sequence; they take the positions cache->length, cache->length + 1, ...
+struct BatchSpan {
+  KvCache* cache = nullptr;
+  std::span<const TokenId> tokens;
+};
+
+// Not thread-safe: the buffers of a pass are kept between calls.
+class Transformer {
+ public:
+  Transformer(ModelConfig config, LlamaWeights weights);
+
+  // Returns the hidden states after the final norm, [all tokens, C], valid until the next call; extends the caches.
+  // Throws DataError for a token outside the vocabulary or a sequence longer than max_positions.
+  std::span<const float> forward(std::span<const BatchSpan> batch);
+
+  // logits [rows, V] of hidden states [rows, C].
+  void logits(std::span<const float> hidden, std::span<float> logits) const;
+
+  const ModelConfig& config() const { return config_; }
+  const LlamaWeights& weights() const { return weights_; }
+
+ private:
+  void check(std::span<const BatchSpan> batch) const;
+  void embed(std::span<const BatchSpan> batch);
+  void attention(std::span<const BatchSpan> batch, int64_t layer);
+  void mlp(const LayerWeights& w);
+  void rotate(std::span<const BatchSpan> batch);
+  void add_product(const std::vector<float>& x, const QuantizedMatrix& w);  // residual_ += x W^T
+
+  ModelConfig config_;
+  LlamaWeights weights_;
+  std::vector<float> cosine_, sine_;  // [max_positions, d/2]
+  int64_t tokens_ = 0;                // of the current batch
+  std::vector<float> residual_, normed_, q_, k_, v_, mixed_, gate_, up_, product_;
+};
+
+}  // namespace starling

@@ -1,0 +1,165 @@
+// Where weights come from: safetensors files and GGUF.
+#include <fmt/format.h>
+#include <immintrin.h>
+
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "infer/weights.h"
+#include "model/gguf.h"
+#include "model/safetensors.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SafetensorsReader : public TensorReader {
+ public:
+  SafetensorsReader(const TensorInfo& info, GgufType type) : info_(info), type_(type) {}
+  std::vector<int64_t> shape() const override { return info_.shape; }
+  void read_row(int64_t row, std::span<float> out) const override {
+    const size_t row_bytes = out.size() * gguf_block(type_).bytes;
+    decode_gguf_blocks(type_, info_.bytes.subspan(static_cast<size_t>(row) * row_bytes, row_bytes), out);
+  }
+
+ private:
+  const TensorInfo& info_;
+  GgufType type_;
+};
+
+class SafetensorsSource : public WeightSource {
+ public:
+  explicit SafetensorsSource(const std::vector<fs::path>& paths) {
+    for (const fs::path& path : paths) {
+      files_.emplace_back(path);
+      for (const auto& [name, info] : files_.back().tensors()) owner_[name] = files_.size() - 1;
+    }
+    folder_ = paths.front().parent_path().string();
+  }
+
+  bool has(const std::string& name) const override { return owner_.contains(name); }
+
+  std::unique_ptr<TensorReader> open(const std::string& name) const override {
+    const auto found = owner_.find(name);
+    if (found == owner_.end())
+      throw DataError(fmt::format("{}: tensor {} is missing from the safetensors files", folder_, name));
+    const TensorInfo& info = files_[found->second].tensor(name);
+    if (info.dtype == "F32") return std::make_unique<SafetensorsReader>(info, GgufType::f32);
+    if (info.dtype == "F16") return std::make_unique<SafetensorsReader>(info, GgufType::f16);
+    if (info.dtype == "BF16") return std::make_unique<SafetensorsReader>(info, GgufType::bf16);
+    throw DataError(
+        fmt::format("{}: tensor {} has dtype {}; F32, F16 and BF16 are supported", folder_, name, info.dtype));
+  }
+
+ private:
+  std::string folder_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, size_t> owner_;
+};
+
+// `rotary_head` > 0: rows of a query or key matrix whose heads of that size have their rotary pairs side by side,
+// (2i, 2i + 1), as ggml and llama2.c keep them; they are read in the order (i, i + d/2).
+class GgufReader : public TensorReader {
+ public:
+  GgufReader(const GgufTensor& tensor, int64_t rotary_head) : tensor_(tensor), rotary_head_(rotary_head) {}
+  std::vector<int64_t> shape() const override { return tensor_.shape; }
+  void read_row(int64_t row, std::span<float> out) const override {
+    decode_gguf_blocks(tensor_.type, row_bytes(row, static_cast<int64_t>(out.size())), out);
+  }
+  bool is_code4() const override { return tensor_.type == GgufType::iq2_xxs; }
+  void read_code4_row(int64_t row, std::span<int8_t> codes, std::span<float> scales) const override {
+    decode_iq2_xxs_codes(row_bytes(row, static_cast<int64_t>(codes.size())), codes, scales);
+  }
+
+ private:
+  std::span<const std::byte> row_bytes(int64_t row, int64_t cols) const {
+    const GgufBlock block = gguf_block(tensor_.type);
+    const size_t bytes = static_cast<size_t>(cols / block.values) * block.bytes;
+    return tensor_.bytes.subspan(static_cast<size_t>(stored_row(row)) * bytes, bytes);
+  }
+  int64_t stored_row(int64_t row) const {
+    if (rotary_head_ == 0) return row;
+    const int64_t head = row / rotary_head_, in_head = row % rotary_head_, half = rotary_head_ / 2;
+    return head * rotary_head_ + in_head % half * 2 + in_head / half;
+  }
+  const GgufTensor& tensor_;
+  int64_t rotary_head_;
+};
+
+// "model.layers.3.self_attn.q_proj.weight" -> "blk.3.attn_q.weight"; empty for a name that GGUF has no word for.
+std::string gguf_name(const std::string& name) {
+  static const std::map<std::string, std::string> outer = {{"model.embed_tokens.weight", "token_embd.weight"},
+                                                           {"model.norm.weight", "output_norm.weight"},
+                                                           {"lm_head.weight", "output.weight"}};
+  static const std::map<std::string, std::string> inner = {
+      {"input_layernorm.weight", "attn_norm.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
+      {"self_attn.q_proj.weight", "attn_q.weight"},   {"self_attn.k_proj.weight", "attn_k.weight"},
+      {"self_attn.v_proj.weight", "attn_v.weight"},   {"self_attn.o_proj.weight", "attn_output.weight"},
+      {"mlp.gate_proj.weight", "ffn_gate.weight"},    {"mlp.up_proj.weight", "ffn_up.weight"},
+      {"mlp.down_proj.weight", "ffn_down.weight"}};
+  if (const auto found = outer.find(name); found != outer.end()) return found->second;
+  const std::string prefix = "model.layers.";
+  const size_t dot = name.find('.', prefix.size());
+  if (!name.starts_with(prefix) || dot == std::string::npos) return {};
+  const auto found = inner.find(name.substr(dot + 1));
+  return found == inner.end() ? std::string()
+                              : "blk." + name.substr(prefix.size(), dot - prefix.size()) + "." + found->second;
+}
+
+class GgufSource : public WeightSource {
+ public:
+  GgufSource(const fs::path& path, const ModelConfig& config)
+      : path_(path.string()), file_(path), head_size_(config.head_size()) {}
+
+  bool has(const std::string& name) const override { return file_.tensors().contains(gguf_name(name)); }
+
+  std::unique_ptr<TensorReader> open(const std::string& name) const override {
+    const auto found = file_.tensors().find(gguf_name(name));
+    if (found == file_.tensors().end())
+      throw DataError(fmt::format("{}: tensor {} ({}) is missing", path_, gguf_name(name), name));
+    const bool rotary = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
+    return std::make_unique<GgufReader>(found->second, rotary ? head_size_ : 0);
+  }
+
+ private:
+  std::string path_;
+  GgufFile file_;
+  int64_t head_size_;
+};
+
+std::vector<fs::path> shard_paths(const fs::path& index_json) {
+  try {
+    const nlohmann::json index = nlohmann::json::parse(read_file(index_json));
+    std::set<fs::path> paths;
+    for (const auto& [tensor, file] : index.at("weight_map").items()) {
+      const fs::path name = file.get<std::string>();
+      if (name != name.filename())
+        throw DataError(fmt::format("{}: shard {} is outside the folder", index_json.string(), name.string()));
+      paths.insert(index_json.parent_path() / name);
+    }
+    if (paths.empty()) throw DataError(fmt::format("{}: names no shards", index_json.string()));
+    return {paths.begin(), paths.end()};
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{}: not an index of safetensors shards: {}", index_json.string(), error.what()));
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_weights(const fs::path& folder, const ModelConfig& config) {
+  const fs::path one = folder / "model.safetensors", index = folder / "model.safetensors.index.json",
+                 gguf = folder / "model.gguf";
+  if (fs::exists(one)) return std::make_unique<SafetensorsSource>(std::vector<fs::path>{one});
+  if (fs::exists(index)) return std::make_unique<SafetensorsSource>(shard_paths(index));
+  if (fs::exists(gguf)) return std::make_unique<GgufSource>(gguf, config);
+  throw IoError(fmt::format(
+      "{}: no model.safetensors, model.safetensors.index.json or model.gguf; train a model or run `starling import`",
+      folder.string()));
+}
+
+}  // namespace starling

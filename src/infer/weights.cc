@@ -1,0 +1,107 @@
+#include "infer/weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "core/threads.h"
+#include "model/gguf_blocks.h"
+
+namespace starling {
+namespace {
+
+class Loader {
+ public:
+  Loader(const WeightSource& source, const ModelConfig& config, WeightFormat format)
+      : source_(source), format_(format), progress_("Loading weights", count_tensors(config), "tensors") {}
+
+  QuantizedMatrix matrix(const std::string& name, int64_t rows, int64_t cols) {
+    const std::unique_ptr<TensorReader> reader = open(name, {rows, cols});
+    const bool code4 = format_ == WeightFormat::int8 && reader->is_code4();
+    QuantizedMatrix matrix(code4 ? WeightFormat::code4 : format_, rows, cols, kIq2Codebook);
+    parallel_for(matrix.row_blocks(), 8, [&](int64_t begin, int64_t end) {
+      std::vector<float> values(cols), scales(matrix.groups());
+      std::vector<int8_t> codes(cols);
+      for (int64_t row = begin * kRowBlock; row < std::min(end * kRowBlock, rows); ++row) {
+        if (code4) {
+          reader->read_code4_row(row, codes, scales);
+          matrix.set_row(row, codes, scales);
+        } else {
+          reader->read_row(row, values);
+          matrix.set_row(row, values);
+        }
+      }
+    });
+    progress_.update(++done_);
+    return matrix;
+  }
+
+  std::vector<float> vector(const std::string& name, int64_t size) {
+    std::vector<float> values(static_cast<size_t>(size));
+    open(name, {size})->read_row(0, values);
+    progress_.update(++done_);
+    return values;
+  }
+
+ private:
+  static uint64_t count_tensors(const ModelConfig& config) { return parameter_shapes(config).size(); }
+
+  std::unique_ptr<TensorReader> open(const std::string& name, const std::vector<int64_t>& shape) const {
+    std::unique_ptr<TensorReader> reader = source_.open(name);
+    if (reader->shape() != shape) {
+      throw DataError(fmt::format("tensor {} has the shape [{}], config.json asks for [{}]", name,
+                                  fmt::join(reader->shape(), ", "), fmt::join(shape, ", ")));
+    }
+    return reader;
+  }
+
+  const WeightSource& source_;
+  WeightFormat format_;
+  Progress progress_;
+  uint64_t done_ = 0;
+};
+
+LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
+  const std::string prefix = fmt::format("model.layers.{}.", layer);
+  LayerWeights w;
+  w.attention_norm = loader.vector(prefix + "input_layernorm.weight", c.hidden_size);
+  w.q = loader.matrix(prefix + "self_attn.q_proj.weight", c.hidden_size, c.hidden_size);
+  w.k = loader.matrix(prefix + "self_attn.k_proj.weight", c.kv_size(), c.hidden_size);
+  w.v = loader.matrix(prefix + "self_attn.v_proj.weight", c.kv_size(), c.hidden_size);
+  w.o = loader.matrix(prefix + "self_attn.o_proj.weight", c.hidden_size, c.hidden_size);
+  w.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight", c.hidden_size);
+  w.gate = loader.matrix(prefix + "mlp.gate_proj.weight", c.intermediate_size, c.hidden_size);
+  w.up = loader.matrix(prefix + "mlp.up_proj.weight", c.intermediate_size, c.hidden_size);
+  w.down = loader.matrix(prefix + "mlp.down_proj.weight", c.hidden_size, c.intermediate_size);
+  return w;
+}
+
+}  // namespace
+
+size_t LlamaWeights::bytes() const {
+  size_t total = embedding.bytes() + head.bytes() + final_norm.size() * sizeof(float);
+  for (const LayerWeights& layer : layers) {
+    for (const QuantizedMatrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      total += matrix->bytes();
+    }
+    total += (layer.attention_norm.size() + layer.mlp_norm.size()) * sizeof(float);
+  }
+  return total;
+}
+
+LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightFormat format) {
+  Loader loader(source, config, format);
+  LlamaWeights weights;
+  weights.embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer)
+    weights.layers.push_back(load_layer(loader, config, layer));
+  weights.final_norm = loader.vector("model.norm.weight", config.hidden_size);
+  if (!config.tied_head) weights.head = loader.matrix("lm_head.weight", config.vocab_size, config.hidden_size);
+  return weights;
+}
+
+}  // namespace starling
