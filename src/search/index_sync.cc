@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/stop.h"
 #include "infer/engine.h"
+#include "posts/language.h"
 
 namespace starling {
 namespace {
@@ -29,7 +30,7 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
   posts.for_each([&](const Post& post) {
     if (++seen % kProgressEvery == 0 && progress) progress(seen);
     if (!control.is_deleted(post.id, post.author) && !writer.contains(post.id)) {
-      writer.put(post);
+      writer.put(with_language(post));
       if (++uncommitted == kPostsPerCommit) {
         writer.commit();
         uncommitted = 0;
@@ -73,6 +74,11 @@ uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors
     if (!reader.summary(docid)) gone.push_back(docid);
   vectors.erase(gone);
   return docids.size();
+}
+
+Post with_language(Post post) {
+  if (post.language.empty()) post.language = detect_language(post.text);
+  return post;
 }
 
 std::string embedded_text(std::string_view text) {

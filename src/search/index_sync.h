@@ -31,6 +31,8 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
 // Embeds up to `limit` posts that have no vector yet; returns how many.
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit);
 
+Post with_language(Post post);  // detected when the post does not say it
+
 // What is embedded of a post: its text without URLs, cut at kMaxEmbeddedBytes.
 inline constexpr size_t kMaxEmbeddedBytes = 1000;
 std::string embedded_text(std::string_view text);

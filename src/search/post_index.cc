@@ -24,6 +24,7 @@ PostSummary summary_of(const Xapian::Document& document) {
   out.community = document.get_value(kCommunitySlot);
   out.language = document.get_value(kLanguageSlot);
   out.time_s = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kTimeSlot)));
+  out.engagement = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kEngagementSlot)));
   const std::string tags = document.get_value(kHashtagsSlot);
   for (size_t begin = 0; begin < tags.size();) {
     const size_t end = std::min(tags.find(kListSeparator, begin), tags.size());

@@ -29,7 +29,7 @@ struct Bm25 {
 struct PostSummary {
   DocId docid = 0;
   std::string id, author, community, language;
-  int64_t time_s = 0;
+  int64_t time_s = 0, engagement = 0;
   std::vector<std::string> hashtags;  // folded
 };
 

@@ -19,9 +19,8 @@
 #include "infer/engine.h"
 #include "search/ask.h"
 #include "search/index_sync.h"
-#include "search/post_document.h"
 #include "search/post_index.h"
-#include "search/ranking.h"
+#include "search/ranker.h"
 #include "search/snippet.h"
 #include "search/vector_index.h"
 #include "search/words.h"
@@ -31,29 +30,7 @@ namespace {
 
 constexpr int kMaxLimit = 100, kMaxOffset = 1000;
 constexpr uint64_t kEmbedBatch = 32;
-constexpr double kSecondsPerDay = 86400;
 constexpr size_t kFacetValues = 10;
-
-struct RankingSettings {
-  Bm25 bm25;
-  double vector_weight = 0;
-  PriorWeights priors;
-  int candidates = 0;
-};
-
-RankingSettings read_settings(const Config& config) {
-  const auto weight = [&](const char* name) {
-    const double value = config.number(name);
-    if (!(value >= 0 && value <= 1)) throw ConfigError(fmt::format("{} = {}: must lie between 0 and 1", name, value));
-    return value;
-  };
-  RankingSettings settings;
-  settings.bm25 = {config.number("search.k1"), weight("search.b")};
-  settings.vector_weight = weight("search.vector_weight");
-  settings.priors = {weight("search.recency_weight"), weight("search.engagement_weight")};
-  settings.candidates = static_cast<int>(std::clamp<int64_t>(config.integer("search.candidates"), 10, 5000));
-  return settings;
-}
 
 // Who may not be shown, asked once an author for the time of one request.
 class LiveFilter {
@@ -88,19 +65,10 @@ std::vector<std::pair<std::string, int64_t>> most_frequent(const Counts& counts,
 
 }  // namespace
 
-std::vector<ConfigKey> search_config_keys() {
-  return {{"search.k1", 0.9, "BM25: how fast repeating a word stops to count; 0.9 suits short posts"},
-          {"search.b", 0.4, "BM25: how much long posts are marked down, 0 to 1"},
-          {"search.vector_weight", 0.3, "Share of the vector score in the fused score, 0 to 1"},
-          {"search.recency_weight", 0.02, "Most that freshness adds to a fused score, 0 to 1"},
-          {"search.engagement_weight", 0.03, "Most that likes, reposts and replies add to a fused score, 0 to 1"},
-          {"search.candidates", int64_t{200}, "Posts that each stage hands to the fusion"}};
-}
-
 struct SearchService::State {
   State(const Workspace& workspace, const Config& config, PostStore& posts, ControlDb& control, Engine* embedder)
       : index_folder(workspace.index()),
-        settings(read_settings(config)),
+        settings(read_ranking_settings(config)),
         posts(posts),
         control(control),
         embedder(embedder) {}
@@ -109,10 +77,6 @@ struct SearchService::State {
   void open_vectors();
   void embed_in_background();
   void remove_deleted();
-  std::vector<VectorMatch> find_vectors(const Query& query, int limit, LiveFilter& live) const;
-  std::vector<RankedMatch> rank(const Query& query, SearchStage stage, int depth, LiveFilter& live,
-                                int64_t& total) const;
-  void add_priors(std::vector<RankedMatch>& matches, const Query& query) const;
   std::vector<Facet> facets(const Query& query, LiveFilter& live) const;
   std::string corrected(const std::string& text, const Query& query) const;
 
@@ -185,48 +149,6 @@ void SearchService::State::remove_deleted() {
   applied_tombstones = version;
 }
 
-std::vector<VectorMatch> SearchService::State::find_vectors(const Query& query, int limit, LiveFilter& live) const {
-  const std::string text = query.text();
-  if (!vectors || text.empty()) return {};
-  const std::optional<std::unordered_set<DocId>> allowed = reader->filter(query);
-  std::vector<VectorMatch> found = vectors->find(embedder->embed(text), limit, allowed ? &*allowed : nullptr);
-  std::erase_if(found, [&](const VectorMatch& match) {
-    const std::optional<PostSummary> summary = reader->summary(match.docid);
-    return !summary || !live.accepts(summary->id, summary->author);
-  });
-  return found;
-}
-
-void SearchService::State::add_priors(std::vector<RankedMatch>& matches, const Query& query) const {
-  const int64_t now = query.until_s.value_or(reader->newest_time_s().value_or(now_s()));
-  for (RankedMatch& match : matches) {
-    const std::optional<Post> post = reader->post(match.docid);
-    if (!post) continue;
-    const double age_days = static_cast<double>(now - post->time_s) / kSecondsPerDay;
-    match.score += prior(settings.priors, age_days, engagement(*post));
-  }
-  sort_best_first(matches);
-}
-
-std::vector<RankedMatch> SearchService::State::rank(const Query& query, SearchStage stage, int depth, LiveFilter& live,
-                                                    int64_t& total) const {
-  LexicalResult lexical;
-  if (stage != SearchStage::vector)
-    lexical = reader->find(query, depth, [&](const PostSummary& post) { return live.accepts(post.id, post.author); });
-  std::vector<VectorMatch> nearest;
-  if (stage != SearchStage::lexical) nearest = find_vectors(query, depth, live);
-  // Without vectors the fused score is the lexical one.
-  const double weight = stage == SearchStage::lexical || nearest.empty() ? 0.0
-                        : stage == SearchStage::vector                   ? 1.0
-                                                                         : settings.vector_weight;
-  std::vector<RankedMatch> matches = fuse(lexical.matches, nearest, weight);
-  if (stage == SearchStage::lexical)
-    for (RankedMatch& match : matches) match.score = match.lexical_score;
-  if (stage == SearchStage::ranked) add_priors(matches, query);
-  total = std::max<int64_t>(lexical.estimated_total, static_cast<int64_t>(matches.size()));
-  return matches;
-}
-
 std::vector<Facet> SearchService::State::facets(const Query& query, LiveFilter& live) const {
   std::map<std::string, Counts> counts;
   reader->for_each_match(query, false, [&](const PostSummary& post) {
@@ -283,7 +205,11 @@ SearchResult SearchService::search(const SearchRequest& request) {
   const std::vector<std::string> wanted = query.wanted_words();
   const int depth = std::max(state_->settings.candidates, limit + offset);
   int skipped = 0;
-  for (const RankedMatch& match : state_->rank(query, request.stage, depth, live, result.estimated_total)) {
+  const Ranker ranker(*state_->reader, state_->vectors.get(), state_->embedder, state_->settings);
+  const Ranking ranking = ranker.rank(query, request.stage, depth,
+                                      [&](const PostSummary& post) { return live.accepts(post.id, post.author); });
+  result.estimated_total = ranking.estimated_total;
+  for (const RankedMatch& match : ranking.matches) {
     if (static_cast<int>(result.hits.size()) == limit) break;
     std::optional<Post> post = state_->reader->post(match.docid);
     if (!post || !live.accepts(post->id, post->author)) continue;
@@ -313,7 +239,7 @@ void SearchService::add(const Post& post) {
   {
     const std::lock_guard lock(state_->write_mutex);
     if (!state_->writer) throw IoError("another process writes the search index; stop it to add posts here");
-    state_->writer->put(post);
+    state_->writer->put(with_language(post));
     state_->writer->commit();
   }
   const std::lock_guard lock(state_->embed_mutex);

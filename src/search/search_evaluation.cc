@@ -1,0 +1,110 @@
+#include "search/search_evaluation.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "infer/engine.h"
+#include "search/index_sync.h"
+
+namespace starling {
+namespace {
+
+constexpr uint64_t kEmbedBatch = 64;
+constexpr std::pair<SearchStage, const char*> kStages[] = {{SearchStage::lexical, "lexical"},
+                                                           {SearchStage::vector, "vector"},
+                                                           {SearchStage::fused, "fused"},
+                                                           {SearchStage::ranked, "ranked"}};
+
+// A folder that is removed with all it holds.
+class ScratchFolder {
+ public:
+  explicit ScratchFolder(std::filesystem::path path) : path_(std::move(path)) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directories(path_);
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::vector<ScoredDocument> documents_of(const PostIndexReader& reader, const Ranking& ranking,
+                                         const std::string& hidden_id) {
+  std::vector<ScoredDocument> out;
+  for (const RankedMatch& match : ranking.matches) {
+    if (out.size() == static_cast<size_t>(kRunDepth)) break;
+    const std::optional<PostSummary> post = reader.summary(match.docid);
+    if (post && post->id != hidden_id) out.push_back({post->id, match.score});
+  }
+  return out;
+}
+
+void index_corpus(const TrecInput& input, const std::filesystem::path& folder, Engine* embedder) {
+  PostIndexWriter writer(folder);
+  {
+    Progress progress("index", 0, "documents");
+    uint64_t count = 0;
+    read_corpus(input.corpus, input.language, [&](const Post& post) {
+      writer.put(post);
+      progress.update(++count);
+    });
+    writer.commit();
+  }
+  if (!embedder) return;
+  const VectorsHeader header = VectorIndex::start(folder, embedder->name(), embedder->embed(kProbeText));
+  VectorIndex vectors(folder, header, VectorIndex::Mode::write);
+  const PostIndexReader reader(folder);
+  Progress progress("embed", reader.size(), "documents");
+  while (!stop_requested() && embed_missing_posts(reader, vectors, *embedder, kEmbedBatch) > 0)
+    progress.update(vectors.size());
+}
+
+}  // namespace
+
+SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ranker, bool has_vectors,
+                                 const std::vector<EvaluationQuery>& queries, const Qrels& qrels,
+                                 const PostIndexReader::Accept& accept) {
+  SearchEvaluation evaluation;
+  evaluation.documents = static_cast<int64_t>(reader.size());
+  for (const auto& [stage, name] : kStages) {
+    if (!has_vectors && (stage == SearchStage::vector || stage == SearchStage::fused)) continue;
+    StageResult result{name, {}, {}};
+    Progress progress(name, queries.size(), "queries");
+    for (const EvaluationQuery& query : queries) {
+      if (stop_requested()) throw DataError("stopped before the evaluation was complete");
+      result.run[query.id] =
+          documents_of(reader, ranker.rank(query.query, stage, kRunDepth, accept), query.hidden_post_id);
+      progress.update(result.run.size());
+    }
+    result.measures = measure_run(result.run, qrels, evaluation.queries);
+    evaluation.stages.push_back(std::move(result));
+  }
+  return evaluation;
+}
+
+SearchEvaluation evaluate_trec(const TrecInput& input, const std::filesystem::path& scratch, const Config& config,
+                               Engine* embedder) {
+  const RankingSettings settings = read_ranking_settings(config);
+  std::vector<EvaluationQuery> queries;
+  for (const Topic& topic : read_topics(input.queries)) {
+    Query query = plain_query(topic.text);
+    query.max_id = topic.max_id;
+    queries.push_back({topic.id, std::move(query), {}});
+  }
+  const Qrels qrels = read_qrels(input.qrels);
+  const ScratchFolder folder(scratch);
+  index_corpus(input, scratch, embedder);
+  const PostIndexReader reader(scratch, settings.bm25);
+  std::unique_ptr<VectorIndex> vectors;
+  if (embedder)
+    vectors = std::make_unique<VectorIndex>(scratch, *read_vectors_header(scratch), VectorIndex::Mode::read);
+  const Ranker ranker(reader, vectors.get(), embedder, settings);
+  return evaluate_stages(reader, ranker, vectors != nullptr, queries, qrels, [](const PostSummary&) { return true; });
+}
+
+}  // namespace starling
