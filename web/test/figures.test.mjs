@@ -23,6 +23,32 @@ pageTest("a model card is shown as text, never as markup", {}, async ({ page, op
   assert.equal(await card.locator("td").count(), 4);
 });
 
+pageTest("a plan shows its layout, memory, time, power and price", {}, async ({ page, state, open }) => {
+  await open("plan");
+  await page.getByText("70B parameters").waitFor();
+  assert.deepEqual(state.question, { model: "70b", gpus: 10000, gpu: "a100-80g", tokens: "2T" });
+  await page.getByRole("img", { name: "One replica: 8 pipeline stages of 8 GPUs" }).waitFor();
+  assert.match(await page.locator(".stats").innerText(), /20\.9 days[\s\S]*47\.2 %[\s\S]*8\.4 MW/);
+  assert.match(await page.locator(".parts").first().innerText(), /59 GB of 80 GB[\s\S]*weights\s+2\.2 GB[\s\S]*free\s+21 GB/);
+  assert.match(await page.getByRole("row", { name: /H100/ }).innerText(), /\$250M – \$320M\s+no/);
+  await page.getByLabel("GPU type").selectOption("h100");
+  await page.getByLabel("GPUs", { exact: true }).fill("many");
+  await page.getByRole("button", { name: "Plan it" }).click();
+  await page.getByRole("alert").filter({ hasText: "A whole number of GPUs" }).waitFor();
+  await page.getByLabel("GPUs", { exact: true }).fill("4096");
+  await page.getByRole("button", { name: "Plan it" }).click();
+  await page.getByRole("button", { name: "Plan it", disabled: false }).waitFor();
+  assert.deepEqual(state.question, { model: "70b", gpus: 4096, gpu: "h100", tokens: "2T" });
+});
+
+pageTest("a plan that cannot be made says why and keeps the form", {}, async ({ page, open }) => {
+  await open("plan");
+  await page.getByLabel("Model").fill("71b");
+  await page.getByRole("button", { name: "Plan it" }).click();
+  await page.getByRole("alert").filter({ hasText: 'did you mean "70b"' }).waitFor();
+  assert.equal(await page.getByLabel("Model").inputValue(), "71b");
+});
+
 pageTest("the audit log says that the chain is whole, or where it breaks", {}, async ({ page, state, open }) => {
   await open("audit");
   await page.getByText("The chain is whole.").waitFor();

@@ -45,6 +45,11 @@ function approve(state, { variant_ids: ids, approver }) {
   return { body: campaign };
 }
 
+function plan(state, question) {
+  state.question = question;
+  return question.model === "70b" ? { body: data.plan } : failure(400, `no model "${question.model}"; did you mean "70b"?`, "bad_plan");
+}
+
 function addPost(state, post) {
   state.posted.push(post);
   state.hits = [{ post, score: 1, lexical_score: 1, vector_score: 0, snippet_html: "" }, ...state.hits];
@@ -67,7 +72,7 @@ function route(state, method, url, body) {
     case "GET /v1/ads/library": return { body: { entries: url.searchParams.get("query") === "tea" ? [] : data.library } };
     case "GET /v1/audit": return { body: { records: data.records, verified: !state.broken, break: state.broken ?? null } };
     case "GET /v1/training": return { body: data.training };
-    case "POST /v1/plan": return { body: data.plan };
+    case "POST /v1/plan": return plan(state, body);
     default: break;
   }
   if (method === "DELETE" && path.startsWith("/v1/posts/")) {

@@ -33,7 +33,7 @@ test("claims are cut out of the copy at their UTF-8 byte offsets", async () => {
     const runs = copyRuns(headline, body, claims);
     return [runs.headline, runs.body].map((part) => part.map((run) => (run.claim ? `[${run.text}]` : run.text)).join(""));
   };
-  assert.deepEqual(shown("Café 5 €", "só 3 g", [claim(6, 11), claim(16, 19)]), ["Café [5 €]", "só[ 3 ]g"]);
+  assert.deepEqual(shown("Café 5 €", "só 3 g", [claim(6, 11), claim(16, 19)]), ["Café [5 €]", "só [3 g]"]);
   assert.deepEqual(shown("ab", "cd", [claim(0, 5)]), ["[ab]", "[cd]"], "over the line break");
   assert.deepEqual(shown("abcd", "", [claim(0, 3), claim(1, 4)]), ["[abc][d]", ""], "overlapping");
   assert.deepEqual(shown("ab", "cd", [claim(4, 99), claim(-5, 1)]), ["[a]b", "c[d]"], "outside the copy");

@@ -21,11 +21,12 @@ export function money(micros: number, currency: string): string {
 
 export const plural = (count: number, one: string, many = `${one}s`) => `${kPlain.format(count)} ${count === 1 ? one : many}`;
 
+// Decimal units, as GPU makers count.
 export function bytes(value: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let unit = 0;
-  while (Math.abs(value) >= 1024 && unit < units.length - 1) {
-    value /= 1024;
+  while (Math.abs(value) >= 1000 && unit < units.length - 1) {
+    value /= 1000;
     unit += 1;
   }
   return `${value.toFixed(value < 10 && unit > 0 ? 1 : 0)} ${units[unit]}`;
