@@ -9,7 +9,7 @@ interface Control {
 
 interface FieldProps {
   label: string;
-  hint?: string;
+  hint?: ComponentChildren;
   error?: string;
   class?: string;
   children: (control: Control) => ComponentChildren;

@@ -38,7 +38,7 @@ export function SignIn({ rejected, onSignedIn }: SignInProps) {
       <form class="sign-in-form" onSubmit={submit}>
         <h1>Starling</h1>
         <p>A language model from a platform's own posts, at work in its search and its advertising.</p>
-        <Field label="API key" hint="Printed once when `starling serve` first starts. It stays in this tab and is forgotten when the tab closes."
+        <Field label="API key" hint={<>Printed once when <code>starling serve</code> first starts. It stays in this tab and is forgotten when the tab closes.</>}
                error={problem}>
           {(control) => (
             <input {...control} type="password" autocomplete="off" spellcheck={false} autofocus required value={key}

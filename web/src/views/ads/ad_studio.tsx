@@ -27,10 +27,10 @@ function NewBrief({ from, onWritten }: { from?: Campaign; onWritten: (campaign: 
   };
   return (
     <>
+      <BriefEditor brief={from?.brief ?? kExampleBrief} busy={running} onWrite={start} key={from?.id ?? ""} />
       {running && job && <JobProgress job={job} />}
       {job?.state === "failed" && <ErrorNotice error={new Error(job.message || "The writer failed without a reason.")} retry={() => sent && start(sent)} />}
       {error && <ErrorNotice error={error} retry={() => sent && start(sent)} />}
-      <BriefEditor brief={from?.brief ?? kExampleBrief} busy={running} onWrite={start} key={from?.id ?? ""} />
     </>
   );
 }

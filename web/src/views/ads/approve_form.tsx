@@ -29,7 +29,7 @@ export function ApproveForm({ campaign, picked, onApproved }: ApproveFormProps) 
     <form class="approve panel" onSubmit={submit}>
       <TextField label="Approved by" hint="A person's name; it is written to the audit log." value={approver} onValue={setApprover} required />
       <button type="submit" class="button primary" disabled={loading || picked.length === 0 || !approver.trim()}>
-        <Icon name="check" /> {loading ? "Approving…" : `Approve ${plural(picked.length, "variant")}`}
+        <Icon name="check" /> {loading ? "Approving…" : picked.length === 0 ? "Choose a variant" : `Approve ${plural(picked.length, "variant")}`}
       </button>
       {error && <ErrorNotice error={error} />}
     </form>

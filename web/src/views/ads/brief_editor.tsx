@@ -52,7 +52,7 @@ export function BriefEditor({ brief, busy, onWrite }: BriefEditorProps) {
       {tab === "form"
         ? <BriefFields form={form} onForm={setForm} />
         : (
-          <Field label="Brief as TOML" hint="The same text as for `starling ads write brief.toml`." error={mistake}>
+          <Field label="Brief as TOML" hint={<>The same text as for <code>starling ads write brief.toml</code>.</>} error={mistake}>
             {(control) => <textarea {...control} class="code" rows={26} spellcheck={false} value={toml}
                                     onInput={(event) => { setToml(event.currentTarget.value); setMistake(""); }} />}
           </Field>

@@ -14,7 +14,7 @@ const seconds = (value: number) => (value >= 1 ? `${value.toFixed(2)} s` : `${(v
 function PlanStats({ plan }: { plan: Plan }) {
   return (
     <dl class="stats">
-      <Stat name="Training takes" value={number(plan.days, 1)} unit="days" note={`without interruptions; expect ${number(plan.expected_interruptions, 0)}`} />
+      <Stat name="Training takes" value={number(plan.days, 1)} unit="days" note={`without interruptions; expect ${number(plan.expected_interruptions, 0)} of them`} />
       <Stat name="FLOP utilisation" value={percent(plan.model_flops_utilization)} note="model FLOPs of the GPUs' peak" />
       <Stat name="Speed" value={compact(plan.tokens_per_s)} unit="tokens/s" note={`${number(plan.steps, 0)} steps of ${compact(plan.request.batch_tokens)} tokens`} />
       <Stat name="Power" value={number(plan.megawatts, 1)} unit="MW" note={`${compact(plan.energy_mwh)} MWh, $${compact(plan.electricity_usd)}`} />
