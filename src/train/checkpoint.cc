@@ -1,0 +1,144 @@
+#include "train/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "model/model_folder.h"
+#include "model/safetensors.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kHashedFiles[] = {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors", "seen.bin"};
+
+void save_moments(const Optimizer& optimizer, const fs::path& path) {
+  const auto tensor = [](const char* name, const Tensor& t) {
+    return TensorToWrite{name, "F32", {t.elements()}, t.data(), static_cast<size_t>(t.bytes())};
+  };
+  const TensorToWrite tensors[] = {tensor("first_moment", optimizer.first_moment()), tensor("second_moment", optimizer.second_moment())};
+  write_safetensors(path, tensors, {});
+}
+
+void load_moments(Optimizer& optimizer, const fs::path& path) {
+  const SafetensorsFile file(path);
+  const auto read = [&](const char* name, const Tensor& to) {
+    const auto found = file.tensors().find(name);
+    if (found == file.tensors().end() || static_cast<int64_t>(found->second.bytes.size()) != to.bytes())
+      throw DataError(fmt::format("{}: {} does not fit this model and train.optimizer", path.string(), name));
+    std::memcpy(to.data(), found->second.bytes.data(), found->second.bytes.size());
+  };
+  read("first_moment", optimizer.first_moment());
+  read("second_moment", optimizer.second_moment());
+}
+
+void save_state(const TrainState& state, const fs::path& folder) {
+  nlohmann::ordered_json files;
+  for (const char* name : kHashedFiles) files[name] = sha256_file_hex(folder / name);
+  const nlohmann::ordered_json json = {
+      {"format", "starling-checkpoint-1"},
+      {"step", state.step},
+      {"total_steps", state.total_steps},
+      {"tokens", state.tokens},
+      {"seconds", state.seconds},
+      {"cursor", {{"epoch", state.cursor.epoch}, {"position", state.cursor.position}, {"token", state.cursor.token}}},
+      {"shards_sha256", state.shards_sha256},
+      {"files", files},
+  };
+  write_file_atomic(folder / "state.json", json.dump(2) + "\n");
+}
+
+TrainState read_state(const fs::path& folder) {
+  const fs::path path = folder / "state.json";
+  const std::string advice = fmt::format("delete {} and name an older checkpoint in `latest` beside it, or train anew", folder.string());
+  try {
+    const nlohmann::json json = nlohmann::json::parse(read_file(path));
+    for (const auto& [name, digest] : json.at("files").items())
+      if (sha256_file_hex(folder / name) != digest.get<std::string>())
+        throw DataError(fmt::format("{}: its content is not what was saved (SHA-256 differs); {}", (folder / name).string(), advice));
+    const auto& cursor = json.at("cursor");
+    return {json.at("step"), json.at("total_steps"), json.at("tokens"), json.at("seconds"),
+            {cursor.at("epoch"), cursor.at("position"), cursor.at("token")}, json.at("shards_sha256")};
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{}: damaged: {}; {}", path.string(), error.what(), advice));
+  }
+}
+
+std::string folder_name(int64_t step) { return fmt::format("step-{:08}", step); }
+
+// Older checkpoints beyond `keep`, and what a crash left half written.
+void remove_old(const fs::path& checkpoints, int64_t keep) {
+  std::vector<fs::path> complete;
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(".")) fs::remove_all(entry.path());
+    if (name.starts_with("step-")) complete.push_back(entry.path());
+  }
+  std::sort(complete.begin(), complete.end());
+  for (size_t i = 0; i + static_cast<size_t>(keep) < complete.size(); ++i) fs::remove_all(complete[i]);
+}
+
+}  // namespace
+
+void write_folder_atomic(const fs::path& target, const std::function<void(const fs::path&)>& write) {
+  const fs::path hidden = target.parent_path() / ("." + target.filename().string() + ".new");
+  const fs::path replaced = target.parent_path() / ("." + target.filename().string() + ".old");
+  try {
+    fs::create_directories(target.parent_path());
+    fs::remove_all(hidden);
+    fs::remove_all(replaced);
+    fs::create_directory(hidden);
+    write(hidden);
+    sync_path(hidden);
+    if (fs::exists(target)) fs::rename(target, replaced);
+    fs::rename(hidden, target);
+    sync_path(target.parent_path());
+    fs::remove_all(replaced);
+  } catch (const fs::filesystem_error& error) {
+    throw IoError(fmt::format("{}: {}", target.string(), error.what()));
+  } catch (...) {
+    std::error_code ignored;  // the first error is the one to report
+    fs::remove_all(hidden, ignored);
+    throw;
+  }
+}
+
+void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, const Parameters& parameters, const Optimizer& optimizer,
+                     const TrainState& state, SeenIds& seen, const fs::path& tokenizer_json, int64_t keep) {
+  const fs::path folder = checkpoints / folder_name(state.step);
+  write_folder_atomic(folder, [&](const fs::path& hidden) {
+    config.save(hidden / "config.json");
+    save_parameters(parameters, hidden / "model.safetensors");
+    write_file_atomic(hidden / "tokenizer.json", read_file(tokenizer_json));
+    save_moments(optimizer, hidden / "optimizer.safetensors");
+    seen.save(hidden / "seen.bin");
+    save_state(state, hidden);
+  });
+  write_file_atomic(checkpoints / "latest", folder_name(state.step) + "\n");
+  remove_old(checkpoints, keep);
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& checkpoints) {
+  if (!fs::exists(checkpoints / "latest")) return std::nullopt;
+  std::string name = read_file(checkpoints / "latest");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  if (!name.starts_with("step-") || name.find('/') != std::string::npos)
+    throw DataError(fmt::format("{}: names no checkpoint; write one of the step- folders beside it into it", (checkpoints / "latest").string()));
+  return checkpoints / name;
+}
+
+TrainState load_checkpoint(const fs::path& checkpoint, Parameters& parameters, Optimizer& optimizer) {
+  const TrainState state = read_state(checkpoint);
+  load_parameters(parameters, checkpoint / "model.safetensors");
+  load_moments(optimizer, checkpoint / "optimizer.safetensors");
+  return state;
+}
+
+}  // namespace starling

@@ -1,0 +1,107 @@
+#include "train/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "ops/matmul.h"
+
+namespace starling {
+
+std::vector<ConfigKey> train_config_keys() {
+  const TrainOptions t;
+  const ModelConfig m;
+  return {
+      {"model.hidden_size", m.hidden_size, "Width of the model"},
+      {"model.intermediate_size", m.intermediate_size, "Width of the feed-forward layers"},
+      {"model.layers", m.num_layers, "Blocks"},
+      {"model.heads", m.num_heads, "Attention heads; divide the width"},
+      {"model.kv_heads", m.num_kv_heads, "Key and value heads; divide the attention heads"},
+      {"model.max_positions", m.max_positions, "Longest context in tokens"},
+      {"model.tied_head", m.tied_head, "The output head is the embedding"},
+      {"train.seed", static_cast<int64_t>(t.seed), "Seed of the weights and of the order of the samples"},
+      {"train.steps", t.steps, "Optimizer steps; 0: as many as train.minutes allows"},
+      {"train.minutes", t.minutes, "Time budget in minutes, used when train.steps is 0"},
+      {"train.sequence_length", t.sequence_length, "Tokens of a packed sequence"},
+      {"train.batch_tokens", t.batch_tokens, "Tokens of an optimizer step"},
+      {"train.micro_batch_tokens", t.micro_batch_tokens, "Tokens of one forward and backward pass; divides train.batch_tokens"},
+      {"train.newest_samples", t.newest_samples, "Train on this many samples, the newest; 0: on all"},
+      {"train.optimizer", t.optimizer, "muon (matrices of the blocks; AdamW for the rest) or adamw"},
+      {"train.learning_rate", static_cast<double>(t.learning_rate), "Peak learning rate of the blocks' matrices"},
+      {"train.embedding_learning_rate", static_cast<double>(t.embedding_learning_rate), "Peak learning rate of embedding, head and norms"},
+      {"train.warmup_steps", t.warmup_steps, "Steps in which the rate rises in a line"},
+      {"train.decay_fraction", t.decay_fraction, "Last part of the steps, in which the rate falls in a line to 0"},
+      {"train.weight_decay", static_cast<double>(t.weight_decay), "Decay of matrices, times the learning rate"},
+      {"train.clip_norm", static_cast<double>(t.clip_norm), "Largest norm of the gradient; 0: not clipped"},
+      {"train.precision", t.precision, "auto, bf16 or f32: operands of products; weights and sums are f32"},
+      {"train.log_interval", t.log_interval, "Steps between lines of log.jsonl"},
+      {"train.evaluation_interval", t.evaluation_interval, "Steps between evaluations; 0: at the end only"},
+      {"train.evaluation_samples", t.evaluation_samples, "Validation samples while training; the end takes all"},
+      {"train.checkpoint_interval", t.checkpoint_interval, "Steps between checkpoints"},
+      {"train.keep_checkpoints", t.keep_checkpoints, "Checkpoints to keep"},
+  };
+}
+
+TrainOptions train_options(const Config& config) {
+  TrainOptions t;
+  const auto at_least = [&](const char* name, int64_t least) {
+    const int64_t value = config.integer(name);
+    if (value < least) throw ConfigError(fmt::format("{} must be at least {}, not {}", name, least, value));
+    return value;
+  };
+  const auto not_negative = [&](const char* name) {
+    const double value = config.number(name);
+    if (!(value >= 0)) throw ConfigError(fmt::format("{} must not be negative", name));
+    return value;
+  };
+  t.seed = static_cast<uint64_t>(config.integer("train.seed"));
+  t.steps = at_least("train.steps", 0);
+  t.minutes = not_negative("train.minutes");
+  t.sequence_length = at_least("train.sequence_length", 2);
+  t.batch_tokens = at_least("train.batch_tokens", t.sequence_length);
+  t.micro_batch_tokens = at_least("train.micro_batch_tokens", t.sequence_length);
+  t.newest_samples = at_least("train.newest_samples", 0);
+  t.optimizer = config.text("train.optimizer");
+  t.learning_rate = static_cast<float>(not_negative("train.learning_rate"));
+  t.embedding_learning_rate = static_cast<float>(not_negative("train.embedding_learning_rate"));
+  t.warmup_steps = at_least("train.warmup_steps", 1);
+  t.decay_fraction = std::min(1.0, not_negative("train.decay_fraction"));
+  t.weight_decay = static_cast<float>(not_negative("train.weight_decay"));
+  t.clip_norm = static_cast<float>(not_negative("train.clip_norm"));
+  t.precision = config.text("train.precision");
+  t.log_interval = at_least("train.log_interval", 1);
+  t.evaluation_interval = at_least("train.evaluation_interval", 0);
+  t.evaluation_samples = at_least("train.evaluation_samples", 1);
+  t.checkpoint_interval = at_least("train.checkpoint_interval", 1);
+  t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
+  if (t.optimizer != "muon" && t.optimizer != "adamw") throw ConfigError("train.optimizer must be muon or adamw");
+  if (t.precision != "auto" && t.precision != "bf16" && t.precision != "f32") throw ConfigError("train.precision must be auto, bf16 or f32");
+  if (t.batch_tokens % t.micro_batch_tokens != 0 || t.micro_batch_tokens % t.sequence_length != 0)
+    throw ConfigError(fmt::format("train.sequence_length {} must divide train.micro_batch_tokens {}, and that train.batch_tokens {}",
+                                  t.sequence_length, t.micro_batch_tokens, t.batch_tokens));
+  return t;
+}
+
+DType TrainOptions::compute() const {
+  if (precision == "auto") return bf16_products_are_fast() ? DType::bf16 : DType::f32;
+  return precision == "bf16" ? DType::bf16 : DType::f32;
+}
+
+ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin_token, int64_t end_token) {
+  ModelConfig model;
+  model.vocab_size = vocab_size;
+  model.hidden_size = config.integer("model.hidden_size");
+  model.intermediate_size = config.integer("model.intermediate_size");
+  model.num_layers = config.integer("model.layers");
+  model.num_heads = config.integer("model.heads");
+  model.num_kv_heads = config.integer("model.kv_heads");
+  model.max_positions = config.integer("model.max_positions");
+  model.tied_head = config.boolean("model.tied_head");
+  model.bos_token = begin_token;
+  model.eos_token = end_token;
+  model.check();
+  return model;
+}
+
+}  // namespace starling
