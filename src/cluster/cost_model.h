@@ -22,9 +22,10 @@ std::string_view recompute_name(Recompute recompute);
 struct Workload {
   ModelConfig model;  // of a model without a gated MLP: intermediate_size = 2/3 of its width
   bool gated_mlp = true;
-  bool flash_attention = true;     // scores never reach memory, and only the causal half is computed
-  int64_t sequence_tokens = 4096;  // s
-  double batch_sequences = 1024;   // of one step, all replicas together
+  double low_precision_speedup = 1;  // of matrix products: FP8's peak over bf16's
+  bool flash_attention = true;       // scores never reach memory, and only the causal half is computed
+  int64_t sequence_tokens = 4096;    // s
+  double batch_sequences = 1024;     // of one step, all replicas together
 
   double mlp_width() const;  // f
 };

@@ -12,6 +12,7 @@ struct Gpu {
   std::string name;            // "a100-80g"
   std::string title;           // "NVIDIA A100 SXM 80 GB"
   double peak_bf16_flops = 0;  // dense, per second
+  double sustained_clock = 1;  // share of the peak that the clock holds under load; fitted, A100 = 1
   double memory_bytes = 0;
   double memory_bytes_per_s = 0;                 // HBM bandwidth
   double link_bytes_per_s = 0;                   // NVLink, one direction

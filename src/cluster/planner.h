@@ -21,7 +21,7 @@ struct PlanRequest {
   std::string gpu = "a100-80g";  // a catalogue name (hardware.h)
   double tokens = 2e12;          // to train on
   int64_t sequence_tokens = 0;   // 0: the preset's
-  double batch_tokens = 0;       // tokens a step; 0: the preset's, less than 2 % larger to fit the layout
+  double batch_tokens = 0;       // tokens a step; 0: the preset's; at most 10 % more to fill the layout
   int tensor_parallel = 0, pipeline_parallel = 0, micro_batch = 0;
 };
 
