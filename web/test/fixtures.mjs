@@ -107,19 +107,24 @@ export const training = {
 
 export const info = { version: "0.1.0", workspace: "/srv/demo", posts: 41234, indexed_posts: 41234, models: ["own"], writer: "tinyllama" };
 
-const kA100 = { name: "a100-80g", title: "NVIDIA A100 SXM 80 GB", memory_bytes: 80e9, peak_bf16_flops: 312e12, price_low_usd: 6500, price_high_usd: 10000, price_source: "a dealer", price_date: "2026" };
-const kH100 = { name: "h100", title: "NVIDIA H100 SXM 80 GB", memory_bytes: 80e9, peak_bf16_flops: 989e12, price_low_usd: 25000, price_high_usd: 32000, price_source: "an analyst", price_date: "2023" };
+const afford = (gpu, title, low, high, verdict, most) => ({
+  gpu, title, price_low_usd: low, price_high_usd: high, price_source: "a dealer", price_date: "2026", total_low_usd: low * 1e4, total_high_usd: high * 1e4,
+  tens_of_millions_buy_it: verdict, gpus_for_99m_usd: most,
+});
 
 export const plan = {
   request: { model: "70b", gpus: 10000, gpu: "a100-80g", tokens: 2e12, sequence_tokens: 4096, batch_tokens: 4194304 },
-  gpu: kA100, parameters: 6.9977e10, train_flops_per_token: 4.4e11, batch_sequences: 1024,
-  layout: { tensor_parallel: 8, sequence_parallel: true, pipeline_parallel: 8, virtual_stages: 5, data_parallel: 156, zero_stage: 1, micro_batch: 1, recompute: "selective" },
-  gpus_used: 9984, memory: { weights: 2.2e9, gradients: 4.4e9, optimizer: 0.2e9, activations: 48.2e9, workspace: 4e9, total: 59e9 },
-  step: { compute: 2.51, recompute: 0.1, tensor_parallel: 0.61, pipeline: 0.42, data_parallel: 0.1, optimizer: 0.005, total: 3.745 },
+  model: { name: "70b", parameters: 6.9977e10, train_flops_per_token: 4.4e11 },
+  gpu: { name: "a100-80g", title: "NVIDIA A100 SXM 80 GB", memory_bytes: 80e9 },
+  layout: {
+    tensor_parallel: 8, sequence_parallel: true, pipeline_parallel: 8, virtual_stages: 5, data_parallel: 156, zero_stage: 1, micro_batch_sequences: 1,
+    micro_batches_per_step: 6.6, recompute: "selective", gpus_used: 9984, gpus_spare: 16,
+  },
+  memory_per_gpu: { weights_bytes: 2.2e9, gradients_bytes: 4.4e9, optimizer_bytes: 0.2e9, activations_bytes: 48.2e9, workspace_bytes: 4e9, total_bytes: 59e9 },
+  step: { compute_s: 2.51, recompute_s: 0.1, tensor_parallel_s: 0.61, pipeline_s: 0.42, data_parallel_s: 0.1, optimizer_s: 0.005, total_s: 3.745 },
   model_flops_utilization: 0.472, tokens_per_s: 1.11e6, steps: 476837, days: 20.9, expected_interruptions: 99, megawatts: 8.4, energy_mwh: 4213, electricity_usd: 337000,
   purchase_low_usd: 65e6, purchase_high_usd: 100e6, rental_low_usd: 5e6, rental_high_usd: 9.5e6,
   affordability: [
-    { gpu: kA100, total_low_usd: 65e6, total_high_usd: 100e6, verdict: "only at the low price", gpus_for_99m_usd: 15230 },
-    { gpu: kH100, total_low_usd: 250e6, total_high_usd: 320e6, verdict: "no", gpus_for_99m_usd: 3960 },
+    afford("a100-80g", "NVIDIA A100 SXM 80 GB", 6500, 10000, "only at the low price", 15230), afford("h100", "NVIDIA H100 SXM 80 GB", 25000, 32000, "no", 3960),
   ],
 };

@@ -4,11 +4,6 @@ export interface Gpu {
   name: string;
   title: string;
   memory_bytes: number;
-  peak_bf16_flops: number;
-  price_low_usd: number;
-  price_high_usd: number;
-  price_source?: string;
-  price_date?: string;
 }
 
 export interface Layout {
@@ -18,27 +13,32 @@ export interface Layout {
   virtual_stages: number;
   data_parallel: number;
   zero_stage: number;
-  micro_batch: number;
+  micro_batch_sequences: number;
   recompute: string;
+  gpus_used: number;
+  gpus_spare: number;
 }
 
 export interface Affordability {
-  gpu: Gpu;
+  gpu: string; // the catalogue's name
+  title: string;
+  price_low_usd: number;
+  price_high_usd: number;
+  price_source: string;
+  price_date: string;
   total_low_usd: number;
   total_high_usd: number;
-  verdict: string;
+  tens_of_millions_buy_it: string; // "yes", "only at the low price", "no"
   gpus_for_99m_usd: number;
 }
 
 export interface Plan {
   request: { model: string; gpus: number; gpu: string; tokens: number; sequence_tokens: number; batch_tokens: number };
+  model: { name: string; parameters: number; train_flops_per_token: number };
   gpu: Gpu;
-  parameters: number;
-  train_flops_per_token: number;
   layout: Layout;
-  gpus_used: number;
-  memory: Record<string, number>; // bytes of the fullest GPU, by use
-  step: Record<string, number>; // seconds of one step, by cause
+  memory_per_gpu: Record<string, number>; // weights_bytes, ...; total_bytes
+  step: Record<string, number>; // compute_s, ...; total_s
   model_flops_utilization: number;
   tokens_per_s: number;
   steps: number;

@@ -17,14 +17,14 @@ export function AffordabilityTable({ rows, gpus }: { rows: Affordability[]; gpus
             <tr><th scope="col">GPU</th><th scope="col">One card</th><th scope="col">{number(gpus)} cards</th><th scope="col">Enough?</th><th scope="col">Cards for $99 M</th><th scope="col">Price from</th></tr>
           </thead>
           <tbody>
-            {rows.map(({ gpu, ...row }) => (
-              <tr key={gpu.name}>
-                <th scope="row">{gpu.title}</th>
-                <td>{range(gpu.price_low_usd, gpu.price_high_usd)}</td>
+            {rows.map((row) => (
+              <tr key={row.gpu}>
+                <th scope="row">{row.title}</th>
+                <td>{range(row.price_low_usd, row.price_high_usd)}</td>
                 <td>{range(row.total_low_usd, row.total_high_usd)}</td>
-                <td><Badge tone={tone(row.verdict)}>{row.verdict}</Badge></td>
+                <td><Badge tone={tone(row.tens_of_millions_buy_it)}>{row.tens_of_millions_buy_it}</Badge></td>
                 <td class="numeric">{number(row.gpus_for_99m_usd)}</td>
-                <td class="source">{[gpu.price_source, gpu.price_date].filter(Boolean).join(", ")}</td>
+                <td class="source">{[row.price_source, row.price_date].filter(Boolean).join(", ")}</td>
               </tr>
             ))}
           </tbody>

@@ -10,7 +10,7 @@ function details({ layout }: Plan): string {
     layout.sequence_parallel && layout.tensor_parallel > 1 && "sequence parallel",
     layout.virtual_stages > 1 && `${layout.virtual_stages} virtual stages a GPU`,
     `ZeRO ${layout.zero_stage}`,
-    `micro-batch ${layout.micro_batch}`,
+    `micro-batch ${layout.micro_batch_sequences}`,
     `recompute ${layout.recompute}`,
   ].filter(Boolean).join(" · ");
 }
@@ -20,7 +20,7 @@ export function LayoutPicture({ plan }: { plan: Plan }) {
   const { tensor_parallel: tensor, pipeline_parallel: pipeline, data_parallel: data } = plan.layout;
   const columns = Math.min(pipeline, kMostColumns);
   const rows = Math.min(tensor, kMostRows);
-  const spares = plan.request.gpus - plan.gpus_used;
+  const { gpus_used: used, gpus_spare: spares } = plan.layout;
   return (
     <section class="panel layout" aria-labelledby="layout">
       <h2 id="layout">Layout</h2>
@@ -35,7 +35,7 @@ export function LayoutPicture({ plan }: { plan: Plan }) {
             return <rect key={i} x={stage * kCell + 1} y={(i % rows) * kCell + 1} width={kCell - 2} height={kCell - 2} rx={2.5} class={`stage-${stage % 2}`} />;
           })}
         </svg>
-        <p>× {number(data)} replicas = {number(plan.gpus_used)} GPUs{spares > 0 && `, ${number(spares)} spare`}</p>
+        <p>× {number(data)} replicas = {number(used)} GPUs{spares > 0 && `, ${number(spares)} spare`}</p>
       </div>
       <p class="hint">{details(plan)}</p>
     </section>

@@ -5,7 +5,9 @@ import { AffordabilityTable } from "./affordability";
 import { LayoutPicture } from "./layout_picture";
 import { PartsBar } from "./parts_bar";
 
-const parts = (values: Record<string, number>) => Object.entries(values).filter(([name]) => name !== "total").map(([name, value]) => ({ name, value }));
+// {"weights_bytes": 1, "total_bytes": 1} -> [{name: "weights", value: 1}]
+const parts = (values: Record<string, number>) =>
+  Object.entries(values).filter(([name]) => !name.startsWith("total_")).map(([name, value]) => ({ name: name.replace(/_(bytes|s)$/, ""), value }));
 
 const dollars = (low: number, high: number) => (low === high ? `$${compact(low)}` : `$${compact(low)}–${compact(high)}`);
 
@@ -28,13 +30,13 @@ export function PlanResult({ plan }: { plan: Plan }) {
   return (
     <div class="plan-result">
       <p class="summary" role="status">
-        <strong>{compact(plan.parameters)} parameters</strong> on {number(plan.request.gpus)} × {plan.gpu.title}, {compact(plan.request.tokens)} tokens, {plan.train_flops_per_token.toExponential(2)} FLOPs a token.
+        <strong>{compact(plan.model.parameters)} parameters</strong> on {number(plan.request.gpus)} × {plan.gpu.title}, {compact(plan.request.tokens)} tokens, {plan.model.train_flops_per_token.toExponential(2)} FLOPs a token.
       </p>
       <PlanStats plan={plan} />
       <div class="plan-pair">
         <LayoutPicture plan={plan} />
         <div class="panel plan-bars">
-          <PartsBar title="Memory of the fullest GPU" parts={parts(plan.memory)} limit={{ name: "free", value: plan.gpu.memory_bytes }} show={bytes} />
+          <PartsBar title="Memory of the fullest GPU" parts={parts(plan.memory_per_gpu)} limit={{ name: "free", value: plan.gpu.memory_bytes }} show={bytes} />
           <PartsBar title="One step" parts={parts(plan.step)} show={seconds} />
         </div>
       </div>

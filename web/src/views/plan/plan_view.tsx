@@ -10,7 +10,7 @@ import { PlanResult } from "./plan_result";
 const kDefault: PlanQuestion = { model: "70b", gpus: 10_000, gpu: "a100-80g", tokens: "2T" };
 
 function catalogue(plan: Plan | undefined): { name: string; title: string }[] {
-  const known = plan?.affordability.map((row) => row.gpu) ?? [];
+  const known = plan?.affordability.map((row) => ({ name: row.gpu, title: row.title })) ?? [];
   const asked = plan ? [plan.gpu] : [{ name: kDefault.gpu, title: kDefault.gpu }];
   return [...known, ...asked.filter((gpu) => !known.some((other) => other.name === gpu.name))];
 }

@@ -11,7 +11,7 @@ const kTerms: [string, string][] = [
   ["in:community", "posted in"],
   ["lang:en", "written in"],
   ["since:2016-05-01", "on that day or later"],
-  ["until:2016-06-01", "before that day"],
+  ["until:2016-06-01", "on that day or earlier"],
   ["min_likes:10", "liked at least so often"],
   ["-word", "without the word"],
   ["rain OR snow", "either"],

@@ -1,22 +1,15 @@
 // Adds and removes the query language's terms for the facets.
 
-const kDayMs = 86_400_000;
-
-function nextDay(day: string): string {
-  const time = Date.parse(`${day}T00:00:00Z`);
-  return Number.isNaN(time) ? day : new Date(time + kDayMs).toISOString().slice(0, 10);
-}
-
 const quoted = (value: string) => (/\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value);
 
-// The term that keeps only the posts a facet value counts; `until:` is the first day that is left out.
+// The term that keeps only the posts a facet value counts.
 export function facetTerm(field: string, value: string): string | null {
   switch (field) {
     case "author": return `from:${quoted(value)}`;
     case "community": return `in:${quoted(value)}`;
     case "language": return `lang:${value}`;
     case "hashtag": return `#${value.replace(/^#/, "")}`;
-    case "day": return `since:${value} until:${nextDay(value)}`;
+    case "day": return `since:${value} until:${value}`;
     default: return null;
   }
 }
