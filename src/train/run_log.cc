@@ -1,0 +1,58 @@
+#include "train/run_log.h"
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/file.h"
+#include "core/svg_plot.h"
+
+namespace starling {
+namespace {
+
+std::string to_line(const LogPoint& p) {
+  nlohmann::ordered_json json = {{"step", p.step}, {"tokens", p.tokens}, {"loss", p.loss}};
+  if (p.validation_bits_per_byte) json["validation_bits_per_byte"] = *p.validation_bits_per_byte;
+  json.update({{"tokens_per_s", p.tokens_per_s}, {"fraction_of_peak", p.fraction_of_peak}, {"learning_rate", p.learning_rate},
+               {"grad_norm", p.grad_norm}, {"time_s", p.time_s}});
+  return json.dump() + "\n";
+}
+
+LogPoint from_json(const nlohmann::json& json) {
+  LogPoint p{json.at("step"), json.at("tokens"), json.at("loss"), std::nullopt, json.at("tokens_per_s"),
+             json.at("fraction_of_peak"), json.at("learning_rate"), json.at("grad_norm"), json.at("time_s")};
+  if (json.contains("validation_bits_per_byte")) p.validation_bits_per_byte = json.at("validation_bits_per_byte").get<double>();
+  return p;
+}
+
+}  // namespace
+
+RunLog::RunLog(std::filesystem::path run_folder, int64_t last_step) : folder_(std::move(run_folder)) {
+  const std::filesystem::path path = folder_ / "log.jsonl";
+  std::string kept;
+  if (std::filesystem::exists(path)) {
+    std::istringstream lines(read_file(path));
+    for (std::string line; std::getline(lines, line);) {
+      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+      if (json.is_discarded() || json.value("step", last_step + 1) > last_step) break;
+      points_.push_back(from_json(json));
+      kept += line + "\n";
+    }
+  }
+  write_file_atomic(path, kept);
+}
+
+void RunLog::add(const LogPoint& point) {
+  points_.push_back(point);
+  AppendFile(folder_ / "log.jsonl").append(to_line(point));
+}
+
+void RunLog::plot() const {
+  PlotLine loss{"training, nats a token", {}}, validation{"later posts, bits a byte", {}};
+  for (const LogPoint& p : points_) {
+    loss.points.emplace_back(static_cast<double>(p.tokens), p.loss);
+    if (p.validation_bits_per_byte) validation.points.emplace_back(static_cast<double>(p.tokens), *p.validation_bits_per_byte);
+  }
+  write_file_atomic(folder_ / "loss.svg", svg_line_plot({"Loss of " + folder_.filename().string(), "tokens", "loss"}, {loss, validation}));
+}
+
+}  // namespace starling

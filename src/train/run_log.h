@@ -1,0 +1,31 @@
+// The log of a run: runs/<name>/log.jsonl, one object a logged step, which the server reads; and loss.svg made from it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+namespace starling {
+
+struct LogPoint {
+  int64_t step = 0, tokens = 0;
+  double loss = 0;                                      // nats a token, mean since the point before
+  std::optional<double> validation_bits_per_byte;       // when it was measured at this step
+  double tokens_per_s = 0, fraction_of_peak = 0, learning_rate = 0, grad_norm = 0, time_s = 0;
+};
+
+class RunLog {
+ public:
+  // Keeps the points up to `last_step`: what a resumed run trains again is logged again. A damaged last line is dropped.
+  RunLog(std::filesystem::path run_folder, int64_t last_step);
+  void add(const LogPoint& point);
+  void plot() const;                                    // writes loss.svg
+  const std::vector<LogPoint>& points() const { return points_; }
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<LogPoint> points_;
+};
+
+}  // namespace starling

@@ -1,0 +1,336 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "comm/communicator.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "core/time.h"
+#include "model/model_folder.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+#include "posts/language.h"
+#include "posts/post_store.h"
+#include "store/control_db.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/model_card.h"
+#include "train/run_log.h"
+#include "train/schedule.h"
+
+namespace starling {
+namespace {
+
+constexpr int64_t kMeasuredFrom = 3, kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
+
+// Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
+std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db) {
+  return [db](const Sample& sample) {
+    const std::string author(sample.author);
+    return db->is_deleted(std::string(sample.post_id), author) || db->has_opted_out(author, "training");
+  };
+}
+
+// The newest `newest` samples of the shards; all when it is 0.
+SampleSource newest_of(SampleSource source, uint64_t newest) {
+  if (newest == 0 || newest >= source.count) return source;
+  const uint64_t first = source.count - newest;
+  return {newest, [read = std::move(source.read), first](uint64_t index) { return read(first + index); }, std::move(source.is_masked)};
+}
+
+class Trainer {
+ public:
+  Trainer(const Workspace& workspace, const Config& config, std::string name)
+      : workspace_(workspace), name_(std::move(name)), options_(train_options(config)), folder_(workspace.run(name_)),
+        db_(std::make_shared<ControlDb>(workspace.control_db())), train_shards_(workspace.shards(), "train"),
+        valid_shards_(workspace.shards(), "valid"), communicator_(make_communicator("self")),
+        train_(newest_of(source_of(train_shards_, mask_of(db_)), static_cast<uint64_t>(options_.newest_samples))),
+        valid_(source_of(valid_shards_, mask_of(db_))), model_config_(read_model_config(config)),
+        model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions)),
+        optimizer_(model_.parameters(), options_.optimizer == "muon") {
+    if (options_.sequence_length > model_config_.max_positions)
+      throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}", options_.sequence_length, model_config_.max_positions));
+  }
+
+  TrainResult run(const Config& config) {
+    start(config);
+    peak_flops_ = measure_matmul_flops(options_.compute());
+    loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token), state_.cursor);
+    log_ = std::make_unique<RunLog>(folder_, state_.step);
+    loop();
+    return stop_requested() ? result() : finish();
+  }
+
+ private:
+  std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
+  std::filesystem::path schedule_file() const { return folder_ / "schedule.json"; }
+
+  ModelConfig read_model_config(const Config& config) const {
+    const std::string digest = sha256_file_hex(workspace_.tokenizer());
+    if (digest != train_shards_.tokenizer_sha256())
+      throw DataError(fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again", workspace_.tokenizer().string()));
+    const auto tokenizer = Tokenizer::load(workspace_.tokenizer());
+    const auto special = [&](const char* text) {
+      const auto id = tokenizer->special_id(text);
+      if (!id) throw DataError(fmt::format("{}: no special token {}", workspace_.tokenizer().string(), text));
+      return static_cast<int64_t>(*id);
+    };
+    return model_config(config, tokenizer->vocab_size(), special(kBeginToken), special(kEndToken));
+  }
+
+  // From the last checkpoint, or from the seed.
+  void start(const Config& config) {
+    state_.total_steps = options_.steps;
+    if (std::filesystem::exists(schedule_file())) state_.total_steps = read_schedule();
+    const std::string shards = sha256_file_hex(workspace_.shards() / "manifest.json");
+    if (const auto checkpoint = latest_checkpoint(checkpoints())) {
+      state_ = load_checkpoint(*checkpoint, model_.parameters(), optimizer_);
+      if (state_.shards_sha256 != shards)
+        throw DataError(fmt::format("the shards changed since {}; train anew (without --resume)", checkpoint->string()));
+      spdlog::info("resuming {} at step {} of {}", name_, state_.step, state_.total_steps);
+    } else {
+      model_.parameters().initialize(options_.seed);
+    }
+    state_.shards_sha256 = shards;
+    std::filesystem::create_directories(checkpoints());
+    write_file_atomic(folder_ / "starling.toml", config.to_toml());
+  }
+
+  void loop() {
+    Progress progress("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps");
+    double measured_from = monotonic_s();
+    while (state_.total_steps == 0 || state_.step < state_.total_steps) {
+      if (stop_requested()) return stop();
+      if (state_.step == kMeasuredFrom) measured_from = monotonic_s();
+      if (state_.total_steps == 0 && state_.step == kMeasuredTo)
+        settle((monotonic_s() - measured_from) / static_cast<double>(kMeasuredTo - kMeasuredFrom));
+      const double begin = monotonic_s();
+      step();
+      state_.seconds += monotonic_s() - begin;
+      after_step();
+      show(progress);
+    }
+  }
+
+  // Turns the time budget into a number of steps, once: it is on disk before it is used, so that a resumed run has the
+  // same schedule. A tenth is kept for evaluation and checkpoints.
+  void settle(double seconds_per_step) {
+    const double left = options_.minutes * 60 * 0.9 - state_.seconds;
+    const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step, 1e-6));
+    state_.total_steps = state_.step + std::max<int64_t>(1, steps);
+    write_file_atomic(schedule_file(), nlohmann::json{{"total_steps", state_.total_steps}}.dump() + "\n");
+    spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step, state_.total_steps, options_.minutes);
+  }
+
+  int64_t read_schedule() const {
+    const nlohmann::json json = nlohmann::json::parse(read_file(schedule_file()), nullptr, false);
+    if (json.is_discarded() || !json.contains("total_steps")) throw DataError(fmt::format("{}: damaged; delete the run and train anew", schedule_file().string()));
+    return json["total_steps"];
+  }
+
+  void step() {
+    Parameters& parameters = model_.parameters();
+    parameters.zero_gradients();
+    double nats = 0;
+    const float scale = 1.0f / static_cast<float>(options_.batch_tokens);
+    for (int64_t micro = 0; micro < options_.accumulation(); ++micro)
+      nats += model_.train(loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), scale);
+    communicator_->all_reduce_mean(parameters.gradients());
+    gradient_norm_ = std::sqrt(sum_of_squares(parameters.gradients()));
+    loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens * communicator_->size());
+    if (!std::isfinite(loss_) || !std::isfinite(gradient_norm_))
+      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume", state_.step + 1, loss_));
+    const bool clip = options_.clip_norm > 0 && gradient_norm_ > static_cast<double>(options_.clip_norm);
+    const auto factor = static_cast<float>(learning_rate_factor(state_.step, schedule_steps(), options_.warmup_steps, options_.decay_fraction));
+    learning_rate_ = options_.learning_rate * factor;
+    optimizer_.step({.step = state_.step + 1,
+                     .learning_rate = learning_rate_,
+                     .embedding_learning_rate = options_.embedding_learning_rate * factor,
+                     .weight_decay = options_.weight_decay,
+                     .gradient_scale = clip ? static_cast<float>(static_cast<double>(options_.clip_norm) / gradient_norm_) : 1.0f});
+    state_.step += 1;
+    state_.tokens += options_.batch_tokens;
+    state_.cursor = loader_->cursor();
+  }
+
+  // Before a budget is settled the decay is far away.
+  int64_t schedule_steps() const { return state_.total_steps > 0 ? state_.total_steps : int64_t{1} << 40; }
+
+  void after_step() {
+    losses_ += loss_;
+    ++losses_count_;
+    const bool last = state_.step == state_.total_steps;
+    const bool evaluate = options_.evaluation_interval > 0 && state_.step % options_.evaluation_interval == 0 && !last;
+    if (evaluate || last || state_.step % options_.log_interval == 0) log(evaluate);
+    if (!last && state_.step % options_.checkpoint_interval == 0) checkpoint();
+  }
+
+  double tokens_per_s() const { return static_cast<double>(state_.tokens) / std::max(state_.seconds, 1e-9); }
+  double flops_per_s() const { return tokens_per_s() * model_config_.train_flops_per_token(options_.sequence_length); }
+
+  void log(bool evaluate) {
+    LogPoint point{state_.step, state_.tokens, losses_ / static_cast<double>(losses_count_), std::nullopt, tokens_per_s(),
+                   flops_per_s() / peak_flops_, static_cast<double>(learning_rate_), gradient_norm_, state_.seconds};
+    if (evaluate && valid_.count > 0)
+      point.validation_bits_per_byte =
+          score_split(model_, valid_, {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens}).bits_per_byte();
+    add_point(point);
+  }
+
+  void add_point(const LogPoint& point) {
+    log_->add(point);
+    log_->plot();
+    losses_ = 0;
+    losses_count_ = 0;
+  }
+
+  void show(Progress& progress) const {
+    const double left = state_.total_steps > 0 ? static_cast<double>(state_.total_steps - state_.step) * state_.seconds / static_cast<double>(state_.step) : 0;
+    progress.update(static_cast<uint64_t>(state_.step),
+                    fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak, {}:{:02} left", loss_, tokens_per_s(),
+                                flops_per_s() / peak_flops_ * 100, static_cast<int>(left) / 60, static_cast<int>(left) % 60));
+  }
+
+  SeenIds seen_ids() const {
+    SeenIds seen;
+    loader_->for_each_seen([&](const Sample& sample) {
+      seen.add("post", sample.post_id);
+      seen.add("author", sample.author);
+    });
+    return seen;
+  }
+
+  void checkpoint() {
+    SeenIds seen = seen_ids();
+    save_checkpoint(checkpoints(), model_config_, model_.parameters(), optimizer_, state_, seen, workspace_.tokenizer(), options_.keep_checkpoints);
+  }
+
+  // Before a time budget is settled there is nothing worth keeping: the run starts again with the same bits.
+  void stop() {
+    if (state_.total_steps > 0) checkpoint();
+  }
+
+  TrainResult finish() {
+    TrainResult summary = result();
+    if (valid_.count > 0) {
+      summary.validation_bits_per_byte = score_split(model_, valid_, {0, options_.micro_batch_tokens}).bits_per_byte();
+      LogPoint last = log_->points().back();
+      last.validation_bits_per_byte = summary.validation_bits_per_byte;
+      add_point(last);
+    }
+    checkpoint();
+    const std::string card = model_card(summary, model_config_, options_, summarize_data());
+    write_file_atomic(folder_ / "card.md", card);
+    write_folder_atomic(workspace_.model(name_), [&](const std::filesystem::path& hidden) {
+      model_config_.save(hidden / "config.json");
+      save_parameters(model_.parameters(), hidden / "model.safetensors");
+      write_file_atomic(hidden / "tokenizer.json", read_file(workspace_.tokenizer()));
+      write_file_atomic(hidden / "README.md", card);
+      write_file_atomic(hidden / "lineage.json", lineage_json());
+      SeenIds seen = seen_ids();
+      seen.save(hidden / "seen.bin");
+    });
+    return summary;
+  }
+
+  std::string lineage_json() const {
+    const nlohmann::ordered_json json = {{"run", name_}, {"step", state_.step}, {"tokens", state_.tokens},
+                                         {"shards_sha256", state_.shards_sha256}, {"seed", options_.seed},
+                                         {"newest_samples", options_.newest_samples}, {"tombstone_version", db_->tombstone_version()}};
+    return json.dump(2) + "\n";
+  }
+
+  DataSummary summarize_data() const {
+    DataSummary data;
+    for (uint64_t i = 0; i < train_.count; ++i) {
+      const Sample sample = train_.read(i);
+      if (train_.is_masked(sample)) {
+        data.masked_samples += 1;
+        continue;
+      }
+      if (data.samples++ == 0) data.first_time_s = data.last_time_s = sample.time_s;
+      data.tokens += static_cast<int64_t>(sample.tokens.size());
+      data.text_bytes += sample.text_bytes;
+      data.first_time_s = std::min(data.first_time_s, sample.time_s);
+      data.last_time_s = std::max(data.last_time_s, sample.time_s);
+    }
+    if (std::filesystem::exists(workspace_.posts()))
+      PostStore(workspace_.posts()).for_each([&](const Post& post) {
+        if (!db_->is_deleted(post.id, post.author)) data.posts_per_language[post.language.empty() ? detect_language(post.text) : post.language] += 1;
+        return !stop_requested();
+      });
+    return data;
+  }
+
+  TrainResult result() const {
+    TrainResult r;
+    r.name = name_;
+    r.parameters = model_config_.parameter_count();
+    r.steps = state_.step;
+    r.total_steps = state_.total_steps;
+    r.tokens = state_.tokens;
+    r.epochs_begun = state_.cursor.epoch + 1;
+    if (!log_->points().empty()) r.loss = log_->points().back().loss;
+    r.seconds = state_.seconds;
+    r.tokens_per_s = tokens_per_s();
+    r.tflops = flops_per_s() / 1e12;
+    r.peak_tflops = peak_flops_ / 1e12;
+    r.fraction_of_peak = flops_per_s() / peak_flops_;
+    r.precision = name_of(options_.compute());
+    r.stopped = stop_requested();
+    return r;
+  }
+
+  const Workspace workspace_;
+  const std::string name_;
+  const TrainOptions options_;
+  const std::filesystem::path folder_;
+  std::shared_ptr<ControlDb> db_;
+  ShardReader train_shards_, valid_shards_;
+  std::unique_ptr<Communicator> communicator_;
+  SampleSource train_, valid_;
+  ModelConfig model_config_;
+  Transformer model_;
+  Optimizer optimizer_;
+  std::unique_ptr<DataLoader> loader_;
+  std::unique_ptr<RunLog> log_;
+  TrainState state_;
+  double peak_flops_ = 1, loss_ = 0, losses_ = 0, gradient_norm_ = 0;
+  int64_t losses_count_ = 0;
+  float learning_rate_ = 0;
+};
+
+bool is_finished(const Workspace& workspace, const std::filesystem::path& run, const std::string& name) {
+  return std::filesystem::exists(run / "card.md") && std::filesystem::exists(workspace.model(name) / "model.safetensors");
+}
+
+}  // namespace
+
+TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request) {
+  if (request.name.empty() || request.name.starts_with(".") || request.name.find('/') != std::string::npos)
+    throw ConfigError(fmt::format("a run's name must be a plain folder name, not \"{}\"", request.name));
+  const std::filesystem::path run = workspace.run(request.name);
+  std::filesystem::create_directories(workspace.runs());
+  const FileLock lock(workspace.runs() / ("." + request.name + ".lock"), "training " + request.name);
+  Config resolved = config;
+  if (request.resume) {
+    if (is_finished(workspace, run, request.name)) throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
+    if (std::filesystem::exists(run / "starling.toml")) resolved.load_file(run / "starling.toml");
+  } else {
+    if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
+      throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}", request.name, run.string()));
+    std::filesystem::remove_all(run);
+  }
+  return Trainer(workspace, resolved, request.name).run(resolved);
+}
+
+}  // namespace starling
