@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace starling {
 namespace {
@@ -68,6 +70,15 @@ std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja) {
   if (has("<|im_start|>") && has("<|im_end|>")) return ChatTemplate{"chatml", "<|im_start|>", "\n", "<|im_end|>\n"};
   if (has("<|user|>") && has("<|assistant|>")) return ChatTemplate{"zephyr", "<|", "|>\n", "</s>\n"};
   return std::nullopt;
+}
+
+std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
+  const auto found = json.find("chat_template");
+  return found != json.end() && found->is_string() ? recognise_chat_template(found->get<std::string>()) : std::nullopt;
 }
 
 std::string without_role_marks(std::string_view text) {

@@ -4,6 +4,7 @@
 // space.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ struct ChatTemplate {
 // From the chat_template of tokenizer_config.json; nothing for one that is not known.
 //   zephyr: <|user|>\n...</s>\n     chatml: <|im_start|>user\n...<|im_end|>\n
 std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja);
+
+// From a model folder's tokenizer_config.json, when there is one. Throws DataError for a damaged one.
+std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& model_folder);
 
 // Throws ConfigError for a role other than system, user, assistant, and for an empty list.
 std::vector<TokenId> encode_chat(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,

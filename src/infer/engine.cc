@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <deque>
+#include <mutex>
+#include <utility>
 
 #include "core/error.h"
-#include "core/file.h"
 #include "core/time.h"
 #include "infer/chat_template.h"
 #include "infer/sampler.h"
@@ -124,15 +126,6 @@ class EmbeddingSequence : public Sequence {
  private:
   std::vector<float> sum_;
 };
-
-std::optional<ChatTemplate> load_chat_template(const fs::path& folder) {
-  const fs::path path = folder / "tokenizer_config.json";
-  if (!fs::exists(path)) return std::nullopt;
-  const nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
-  if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
-  const auto found = json.find("chat_template");
-  return found != json.end() && found->is_string() ? recognise_chat_template(found->get<std::string>()) : std::nullopt;
-}
 
 class LlamaEngine : public Engine {
  public:

@@ -1,0 +1,134 @@
+#include "infer/import.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "infer/chat_template.h"
+#include "infer/importers.h"
+#include "infer/weights.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Removes a half-made folder when the import fails.
+class Staging {
+ public:
+  explicit Staging(fs::path folder) : folder_(std::move(folder)) {
+    fs::remove_all(folder_);
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (error) throw IoError(fmt::format("{}: make folder: {}", folder_.string(), error.message()));
+  }
+  ~Staging() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  const fs::path& folder() const { return folder_; }
+
+ private:
+  fs::path folder_;
+};
+
+std::string detect_format(const fs::path& from) {
+  if (fs::is_directory(from) || from.extension() == ".safetensors") return "safetensors";
+  std::ifstream file(from, std::ios::binary);
+  char magic[4] = {};
+  file.read(magic, sizeof magic);
+  if (std::string_view(magic, sizeof magic) == "GGUF") return "gguf";
+  throw ConfigError(
+      fmt::format("{}: neither GGUF nor safetensors; name the format with --format (llama2c has no mark of its own)",
+                  from.string()));
+}
+
+void check_digest(const fs::path& from, const std::string& wanted) {
+  if (wanted.empty()) return;
+  if (fs::is_directory(from)) throw ConfigError("--sha256 is for a single file, not for a folder");
+  const std::string found = sha256_file_hex(from);
+  if (found != wanted) {
+    throw DataError(fmt::format("{}: SHA-256 is {}, not {}; the file is damaged or another one, fetch it again",
+                                from.string(), found, wanted));
+  }
+}
+
+// Every tensor that the config asks for is there with its shape, and the tokenizer belongs to it.
+ImportReport check_model(const fs::path& folder) {
+  const ModelConfig config = ModelConfig::load(folder / "config.json");
+  const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    throw DataError(
+        fmt::format("the tokenizer has {} tokens, the model {}", tokenizer->vocab_size(), config.vocab_size));
+  }
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  for (const ParameterShape& parameter : parameter_shapes(config)) {
+    const std::vector<int64_t> shape = source->open(parameter.name)->shape();
+    if (shape != parameter.shape) {
+      throw DataError(fmt::format("tensor {} has the shape [{}], the config asks for [{}]", parameter.name,
+                                  fmt::join(shape, ", "), fmt::join(parameter.shape, ", ")));
+    }
+  }
+  ImportReport report{.parameters = config.parameter_count()};
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const fs::path extension = entry.path().extension();
+    if (extension == ".safetensors" || extension == ".gguf") report.weight_bytes += entry.file_size();
+  }
+  if (const auto chat_template = load_chat_template(folder)) report.chat_template = chat_template->name;
+  return report;
+}
+
+void put_in_place(const fs::path& staged, const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(staged)) sync_path(entry.path());
+  fs::path old = folder;
+  old += ".old";
+  fs::remove_all(old);
+  if (fs::exists(folder)) fs::rename(folder, old);
+  fs::rename(staged, folder);
+  sync_path(folder.parent_path());
+  fs::remove_all(old);
+}
+
+}  // namespace
+
+void link_or_copy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_hard_link(fs::canonical(from), to, error);
+  if (!error) return;
+  fs::copy_file(from, to, error);
+  if (error) throw IoError(fmt::format("{}: copy to {}: {}", from.string(), to.string(), error.message()));
+}
+
+ImportReport import_model(const fs::path& from, const fs::path& folder, const ImportOptions& options) {
+  if (!fs::exists(from)) throw IoError(fmt::format("{}: no such file or folder", from.string()));
+  if (fs::exists(folder) && !options.replace) {
+    throw ConfigError(fmt::format("{}: exists already; choose another --name or say --replace", folder.string()));
+  }
+  check_digest(from, options.sha256);
+  const std::string format = options.format == "auto" ? detect_format(from) : options.format;
+  fs::path beside = folder;
+  beside += ".importing";
+  const Staging staging(beside);
+  if (!options.tokenizer_json.empty()) link_or_copy(options.tokenizer_json, staging.folder() / "tokenizer.json");
+  if (format == "safetensors") import_huggingface(from, staging.folder());
+  else if (format == "gguf") import_gguf(from, staging.folder());
+  else if (format == "llama2c") import_llama2c(from, staging.folder());
+  else throw ConfigError(fmt::format("format {} is not known; auto, safetensors, gguf and llama2c are", format));
+  ImportReport report;
+  try {
+    report = check_model(staging.folder());
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", from.string(), error.what()));
+  }
+  report.format = format;
+  put_in_place(staging.folder(), folder);
+  return report;
+}
+
+}  // namespace starling
