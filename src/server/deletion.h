@@ -15,10 +15,11 @@ class PostStore;
 class SearchService;
 
 struct DeletionReport {
-  std::string kind, id;                   // "post" or "author"
-  bool known = false;                     // the store held such a post
-  uint64_t purged_posts = 0;              // rows removed from the raw posts
-  std::vector<std::string> checkpoints;   // that saw it: "models/own"
+  std::string kind, id;                  // "post" or "author"
+  bool known = false;                    // the store held such a post
+  uint64_t purged_posts = 0;             // rows removed from the raw posts
+  std::vector<std::string> checkpoints;  // that saw it: "models/own"
+  std::string pending;                   // what another process kept from being done now; empty: nothing
 };
 
 std::string to_json_text(const DeletionReport& report);

@@ -1,0 +1,318 @@
+#include "ads/ad_server.h"
+
+#include <fmt/format.h>
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "ads/ads_json.h"
+#include "ads/ads_service.h"
+#include "ads/ads_store.h"
+#include "ads/fact_ledger.h"
+#include "ads/text_scan.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/time.h"
+#include "store/audit_log.h"
+#include "store/control_db.h"
+
+namespace starling {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kCapWindow_s = 24 * 3600;
+constexpr std::string_view kTokenVersion = "s1";
+
+// Moves money and writes the ledger's row; the table's own check stops a sum that would pass the budget.
+void move_money(soci::session& sql, const std::string& kind, const std::string& campaign_id,
+                const std::string& impression_id, long long amount, long long now_s) {
+  const long long reserved = kind == "reserve" ? amount : -amount, spent = kind == "settle" ? amount : 0;
+  sql << "update ads_campaigns set reserved_micros = reserved_micros + :reserved, spent_micros = spent_micros + :spent "
+         "where id = :id",
+      soci::use(reserved), soci::use(spent), soci::use(campaign_id);
+  sql << "insert into ads_ledger (time_s, campaign_id, impression_id, kind, amount_micros) values (:time, :campaign, "
+         ":impression, :kind, :amount)",
+      soci::use(now_s), soci::use(campaign_id), soci::use(impression_id), soci::use(kind), soci::use(amount);
+}
+
+void set_decision_state(soci::session& sql, const std::string& impression_id, const std::string& state) {
+  sql << "update ads_decisions set state = :state where impression_id = :impression", soci::use(state),
+      soci::use(impression_id);
+}
+
+std::set<std::string> keywords_of(const Campaign& campaign, const Variant& variant) {
+  std::string text = campaign.brief.product;
+  for (const AdAudience& audience : campaign.audiences) {
+    if (audience.id == variant.audience_id) text += "\n" + audience.name + "\n" + audience.query;
+  }
+  for (const Fact& fact : campaign.brief.facts) text += "\n" + fact.name;
+  return content_words(text);
+}
+
+bool facts_hold(const Campaign& campaign, const Variant& variant, int64_t now_s) {
+  return std::all_of(variant.claims.begin(), variant.claims.end(), [&](const Claim& claim) {
+    const Fact* fact = campaign.brief.fact(claim.fact_id);
+    return claim.fact_id.empty() || (fact != nullptr && fact->valid_at(now_s));
+  });
+}
+
+}  // namespace
+
+struct AdServer::Candidate {
+  Campaign campaign;                                      // only its approved variants
+  std::map<std::string, std::set<std::string>> keywords;  // by variant
+};
+
+struct AdServer::Cache {
+  int64_t version = -1;
+  std::vector<Candidate> candidates;
+};
+
+AdServer::AdServer(ControlDb& control, const AdsOptions& options)
+    : control_(control), options_(options), cache_(std::make_unique<Cache>()) {
+  control_.transaction([this](soci::session& sql) {
+    create_ads_tables(sql);
+    token_key_ = ads_secret(sql, "token");
+    viewer_key_ = ads_secret(sql, "viewer");
+  });
+}
+
+AdServer::~AdServer() = default;
+
+std::string AdServer::viewer_hash(const std::string& viewer) const { return hmac_sha256_hex(viewer_key_, viewer); }
+
+std::string AdServer::sign(const std::string& impression_id) const {
+  return fmt::format("{}.{}.{}", kTokenVersion, impression_id, hmac_sha256_hex(token_key_, impression_id));
+}
+
+void AdServer::refresh_candidates(soci::session& sql) {
+  const int64_t version = campaigns_version(sql);
+  if (version == cache_->version) return;
+  cache_->candidates.clear();
+  for (Campaign& campaign : load_campaigns(sql)) {
+    if (campaign.state != CampaignState::approved) continue;
+    std::erase_if(campaign.variants, [](const Variant& variant) { return variant.state != VariantState::approved; });
+    Candidate candidate{.campaign = campaign};
+    for (const Variant& variant : campaign.variants) candidate.keywords[variant.id] = keywords_of(campaign, variant);
+    cache_->candidates.push_back(std::move(candidate));
+  }
+  cache_->version = version;
+}
+
+// Reservations whose impression never came give their money back.
+void AdServer::release_unseen(soci::session& sql, int64_t now_s) {
+  struct Open {
+    std::string impression_id, campaign_id;
+    long long price;
+  };
+  std::vector<Open> open;
+  Open row{};
+  const long long before = now_s - options_.reservation_s;
+  soci::statement rows =
+      (sql.prepare << "select impression_id, campaign_id, price_micros from ads_decisions where state = 'reserved' and "
+                      "time_s < :before",
+       soci::into(row.impression_id), soci::into(row.campaign_id), soci::into(row.price), soci::use(before));
+  rows.execute();
+  while (rows.fetch()) open.push_back(row);
+  for (const Open& unseen : open) {
+    move_money(sql, "release", unseen.campaign_id, unseen.impression_id, unseen.price, now_s);
+    set_decision_state(sql, unseen.impression_id, "released");
+  }
+}
+
+namespace {
+
+struct Money {
+  int64_t left_micros = 0;
+  int shown_to_viewer = 0;
+};
+
+Money money_of(soci::session& sql, const Campaign& campaign, const std::string& viewer, int64_t now_s) {
+  long long left = 0;
+  sql << "select budget_micros - spent_micros - reserved_micros from ads_campaigns where id = :id", soci::into(left),
+      soci::use(campaign.id);
+  int shown = 0;
+  const long long since = now_s - kCapWindow_s;
+  sql << "select count(*) from ads_decisions where viewer = :viewer and campaign_id = :campaign and time_s > :since "
+         "and state <> 'released'",
+      soci::into(shown), soci::use(viewer), soci::use(campaign.id), soci::use(since);
+  return {left, shown};
+}
+
+// Why a campaign does not take part now; empty when it does.
+std::string ineligible(const Campaign& campaign, const DecideRequest& request, const Money& money,
+                       const AdsOptions& options, int64_t now_s) {
+  const Brief& brief = campaign.brief;
+  if ((brief.starts_s && now_s < *brief.starts_s) || (brief.ends_s && now_s >= *brief.ends_s))
+    return "outside its dates";
+  if (!request.language.empty() && request.language != brief.language) return "in another language";
+  if (brief.currency != options.currency) return "in another currency";
+  if (money.shown_to_viewer >= brief.frequency_cap) return "shown to this viewer as often as it may be";
+  if (money.left_micros < options.reserve_price_micros) return "without budget";
+  return {};
+}
+
+std::string why_this_ad(const Campaign& campaign, const Variant& variant, const std::vector<std::string>& matched) {
+  std::string audience = "everyone";
+  for (const AdAudience& candidate : campaign.audiences) {
+    if (candidate.id == variant.audience_id)
+      audience = fmt::format("“{}”, a group of {} authors", candidate.name, candidate.authors);
+  }
+  const std::string page =
+      matched.empty() ? "The page gave no topic" : fmt::format("The page is about {}", fmt::join(matched, ", "));
+  return fmt::format(
+      "{}. {} wants to reach {}. The ad was chosen by the page and by price; nothing about you as a person was used.",
+      page, campaign.brief.advertiser, audience);
+}
+
+}  // namespace
+
+DecideResult AdServer::choose(soci::session& sql, const DecideRequest& request, const std::string& viewer,
+                              int64_t now_s, const std::string& impression_id) {
+  int opted_out = 0;
+  sql << "select count(*) from ads_opt_outs where viewer = :viewer", soci::into(opted_out), soci::use(viewer);
+  if (opted_out > 0) return {{}, "the viewer has opted out of ads"};
+  refresh_candidates(sql);
+  if (cache_->candidates.empty()) return {{}, "no campaign is approved"};
+  std::vector<Bid> bids;
+  std::vector<std::pair<const Candidate*, const Variant*>> chosen;
+  std::map<std::string, int> excluded;
+  for (const Candidate& candidate : cache_->candidates) {
+    const Money money = money_of(sql, candidate.campaign, viewer, now_s);
+    const std::string reason = ineligible(candidate.campaign, request, money, options_, now_s);
+    if (!reason.empty()) {
+      ++excluded[reason];
+      continue;
+    }
+    // One bid a campaign: its most relevant variant, so that a campaign never prices itself.
+    const Variant* best = nullptr;
+    double relevance = 0;
+    for (const Variant& variant : candidate.campaign.variants) {
+      const double fit = context_relevance(candidate.keywords.at(variant.id), request.context);
+      if (facts_hold(candidate.campaign, variant, now_s) && fit > relevance) best = &variant, relevance = fit;
+    }
+    if (best == nullptr) {
+      ++excluded["not about this page, or with facts that are no longer valid"];
+      continue;
+    }
+    bids.push_back({candidate.campaign.id, best->id,
+                    std::min(candidate.campaign.brief.max_bid_micros, money.left_micros), relevance});
+    chosen.emplace_back(&candidate, best);
+  }
+  const auto outcome = second_price(bids, options_.reserve_price_micros, request.request_id);
+  if (!outcome) {
+    std::string reason = "no ad takes part";
+    for (const auto& [why, count] : excluded) reason += fmt::format("; {} {}", count, why);
+    return {{}, reason};
+  }
+  const auto [candidate, variant] = chosen[outcome->winner];
+  std::vector<std::string> matched;
+  context_relevance(candidate->keywords.at(variant->id), request.context, &matched);
+  return {AdDecision{.impression_id = impression_id,
+                     .campaign_id = candidate->campaign.id,
+                     .variant_id = variant->id,
+                     .headline = variant->headline,
+                     .body = variant->body,
+                     .landing_page = candidate->campaign.brief.landing_page,
+                     .label = variant->label,
+                     .price_micros = outcome->price_micros,
+                     .currency = candidate->campaign.brief.currency,
+                     .why_this_ad = why_this_ad(candidate->campaign, *variant, matched),
+                     .library_url = "/v1/ads/library/" + variant->id,
+                     .token = sign(impression_id)},
+          {}};
+}
+
+namespace {
+
+void store_decision(soci::session& sql, const std::string& request_id, const std::string& impression_id,
+                    const std::string& viewer, const DecideResult& result, long long now_s) {
+  const std::string answer = Json(result).dump(), state = result.ad ? "reserved" : "none";
+  const std::string campaign = result.ad ? result.ad->campaign_id : "",
+                    variant = result.ad ? result.ad->variant_id : "";
+  const long long price = result.ad ? result.ad->price_micros : 0;
+  sql << "insert into ads_decisions (request_id, impression_id, time_s, viewer, campaign_id, variant_id, price_micros, "
+         "state, answer)"
+         " values (:request, :impression, :time, :viewer, :campaign, :variant, :price, :state, :answer)",
+      soci::use(request_id), soci::use(impression_id), soci::use(now_s), soci::use(viewer), soci::use(campaign),
+      soci::use(variant), soci::use(price), soci::use(state), soci::use(answer);
+  if (result.ad) move_money(sql, "reserve", campaign, impression_id, price, now_s);
+  const Json record = {{"request_id", request_id}, {"impression_id", impression_id}, {"campaign_id", campaign},
+                       {"variant_id", variant},    {"price_micros", price},          {"reason", result.reason}};
+  AuditLog::append_in(sql, "ad.decision", record.dump());
+}
+
+}  // namespace
+
+DecideResult AdServer::decide(const DecideRequest& request, int64_t clock_s) {
+  if (request.request_id.empty() || request.viewer.empty())
+    throw DataError("a decision needs a `request_id` and a `viewer`");
+  const std::string viewer = viewer_hash(request.viewer);
+  const int64_t now_s = request.now_s.value_or(clock_s);
+  DecideResult result;
+  control_.transaction([&](soci::session& sql) {
+    std::string known;
+    sql << "select answer from ads_decisions where request_id = :id", soci::into(known), soci::use(request.request_id);
+    if (sql.got_data()) {
+      result = Json::parse(known).get<DecideResult>();
+      return;
+    }
+    release_unseen(sql, clock_s);  // a request may name another time, but it moves nobody's money
+    const std::string impression_id = "imp-" + random_hex(12);
+    result = choose(sql, request, viewer, now_s, impression_id);
+    store_decision(sql, request.request_id, impression_id, viewer, result, now_s);
+  });
+  return result;
+}
+
+void AdServer::settle(soci::session& sql, const std::string& impression_id, int64_t now_s) {
+  std::string campaign_id, state;
+  long long price = 0;
+  sql << "select campaign_id, price_micros, state from ads_decisions where impression_id = :id",
+      soci::into(campaign_id), soci::into(price), soci::into(state), soci::use(impression_id);
+  if (state != "reserved") return;  // came after the release: counted, not charged
+  move_money(sql, "settle", campaign_id, impression_id, price, now_s);
+  set_decision_state(sql, impression_id, "settled");
+}
+
+bool AdServer::record_event(const std::string& token, const std::string& type, int64_t now_s) {
+  if (type != "impression" && type != "click")
+    throw DataError(fmt::format("`type` must be `impression` or `click`, not `{}`", type));
+  const size_t first = token.find('.'), last = token.rfind('.');
+  const bool shaped = first != std::string::npos && last > first && token.size() < 256;
+  const std::string impression_id = shaped ? token.substr(first + 1, last - first - 1) : std::string();
+  if (!shaped || !constant_time_equal(token, sign(impression_id)))
+    throw DataError("the token was not signed by this server");
+  bool recorded = false;
+  control_.transaction([&](soci::session& sql) {
+    int known = 0;
+    sql << "select count(*) from ads_events where impression_id = :id and type = :type", soci::into(known),
+        soci::use(impression_id), soci::use(type);
+    if (known > 0) return;
+    const long long time_s = now_s;
+    sql << "insert into ads_events (impression_id, type, time_s) values (:id, :type, :time)", soci::use(impression_id),
+        soci::use(type), soci::use(time_s);
+    if (type == "impression") settle(sql, impression_id, now_s);
+    AuditLog::append_in(sql, "ad.event", Json{{"impression_id", impression_id}, {"type", type}}.dump());
+    recorded = true;
+  });
+  return recorded;
+}
+
+void AdServer::set_viewer_opt_out(const std::string& viewer, bool opt_out) {
+  if (viewer.empty()) throw DataError("`viewer` is missing");
+  const std::string hashed = viewer_hash(viewer);
+  control_.transaction([&](soci::session& sql) {
+    if (opt_out) {
+      sql << "insert or ignore into ads_opt_outs (viewer) values (:viewer)", soci::use(hashed);
+    } else {
+      sql << "delete from ads_opt_outs where viewer = :viewer", soci::use(hashed);
+    }
+    AuditLog::append_in(sql, "ad.opt_out", Json{{"viewer", hashed}, {"opt_out", opt_out}}.dump());
+  });
+}
+
+}  // namespace starling

@@ -1,0 +1,36 @@
+// The advertising tables of the control database. Every function works in the caller's transaction.
+//   ads_campaigns  one row a campaign: brief, audiences, state, and the money (budget, spent, reserved)
+//   ads_variants   its variants, as JSON
+//   ads_decisions  one row a request: the answer that was given, and what became of its price
+//   ads_ledger     every change of money: reserve, settle, release; spent and reserved are its sums
+//   ads_events     impressions and clicks, once each
+//   ads_opt_outs   viewers who want no ads, as keyed hashes
+//   ads_secrets    keys for tokens and viewer hashes, made at first use
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ads/campaign.h"
+
+namespace soci {
+class session;
+}
+
+namespace starling {
+
+void create_ads_tables(soci::session& sql);
+
+void insert_campaign(soci::session& sql, const Campaign& campaign);
+std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id);
+std::vector<Campaign> load_campaigns(soci::session& sql);  // newest first
+void update_campaign_state(soci::session& sql, const std::string& id, CampaignState state);
+void update_variant(soci::session& sql, const std::string& campaign_id, const Variant& variant);
+// Grows with every change of a campaign's state or variants, so that a copy in memory knows when it is old.
+int64_t campaigns_version(soci::session& sql);
+
+// 64 hex digits, random, the same ever after.
+std::string ads_secret(soci::session& sql, const std::string& name);
+
+}  // namespace starling
