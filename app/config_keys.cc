@@ -1,13 +1,17 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "posts/ingest.h"
 #include "tokenizer/tokenizer.h"
+#include "train/options.h"
 
 namespace starling {
 
 std::vector<ConfigKey> all_config_keys() {
   std::vector<ConfigKey> keys;
   for (const ConfigKey& key : tokenizer_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : posts_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : train_config_keys()) keys.push_back(key);
   return keys;
 }
 
