@@ -1,0 +1,147 @@
+#include "posts/ingest.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/stop.h"
+#include "posts/quarantine.h"
+
+namespace starling {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr uint64_t kProgressRows = 256;
+
+class Ingestion {
+ public:
+  Ingestion(PostStore& store, const fs::path& posts_folder, const IngestOptions& options)
+      : store_(store), options_(options), quarantine_(posts_folder / "quarantine.jsonl") {}
+
+  IngestReport run(const std::vector<fs::path>& files) {
+    for (const fs::path& file : files) {
+      if (report_.interrupted) break;
+      ++report_.files;
+      read_file(file);
+    }
+    commit();
+    return std::move(report_);
+  }
+
+ private:
+  void read_file(const fs::path& file) {
+    uint64_t consumed = 0;
+    try {
+      const auto reader = RowReader::open(file, options_.rows);
+      for (Row row; !report_.interrupted && reader->next(row);) {
+        take(file.string(), row);
+        consumed = reader->consumed_bytes();
+        if (options_.progress && report_.rows % kProgressRows == 0)
+          options_.progress(consumed_ + consumed, report_.rows, report_.bad);
+        report_.interrupted = stop_requested();
+      }
+    } catch (const DataError& error) {  // a damaged file must not keep the others out
+      fail(file, error.what());
+    } catch (const IoError& error) {
+      if (storing_) throw;
+      fail(file, error.what());
+    }
+    consumed_ += consumed;
+  }
+
+  void take(const std::string& file, Row& row) {
+    ++report_.rows;
+    if (!row.problem.empty()) {
+      ++report_.bad;
+      if (report_.problems.size() < IngestReport::kMaxProblems)
+        report_.problems.push_back(fmt::format("{}:{}: {}", file, row.line, row.problem));
+      storing_ = true;
+      quarantine_.add(file, row);
+      storing_ = false;
+      return;
+    }
+    if (row.post.time_s == 0) ++report_.without_time;
+    if (options_.is_deleted && options_.is_deleted(row.post)) {
+      ++report_.deleted;
+    } else if (store_.contains(row.post.id)) {
+      ++report_.known;
+    } else {
+      batch_bytes_ += row.post.text.size();
+      batch_.push_back(std::move(row.post));
+      if (batch_.size() >= options_.segment_posts || batch_bytes_ >= options_.segment_bytes) commit();
+    }
+  }
+
+  void commit() {
+    storing_ = true;
+    quarantine_.sync();
+    const uint64_t added = store_.append_segment(batch_);
+    storing_ = false;
+    report_.added += added;
+    report_.known += batch_.size() - added;  // twice in one batch
+    batch_.clear();
+    batch_bytes_ = 0;
+  }
+
+  void fail(const fs::path& file, const std::string& reason) {
+    const bool named = reason.find(file.string()) != std::string::npos;
+    report_.failed_files.push_back(named ? reason : fmt::format("{}: {}", file.string(), reason));
+  }
+
+  PostStore& store_;
+  const IngestOptions& options_;
+  Quarantine quarantine_;
+  IngestReport report_;
+  std::vector<Post> batch_;
+  size_t batch_bytes_ = 0;
+  uint64_t consumed_ = 0;  // bytes of the files before
+  bool storing_ = false;   // an IoError now is the store's, not the file's
+};
+
+}  // namespace
+
+std::vector<fs::path> list_sources(const std::vector<std::string>& sources, const std::string& include) {
+  std::vector<fs::path> files;
+  for (const std::string& source : sources) {
+    if (source == "-" || fs::is_regular_file(source) || fs::is_fifo(source)) {
+      files.emplace_back(source);
+      continue;
+    }
+    if (!fs::is_directory(source)) throw IoError(source + ": no such file or folder");
+    std::vector<fs::path> inside;
+    for (const auto& entry : fs::recursive_directory_iterator(source)) {
+      const std::string name = entry.path().filename();
+      if (entry.is_regular_file() && !name.starts_with('.') && fnmatch(include.c_str(), name.c_str(), 0) == 0)
+        inside.push_back(entry.path());
+    }
+    std::sort(inside.begin(), inside.end());
+    files.insert(files.end(), inside.begin(), inside.end());
+  }
+  return files;
+}
+
+IngestReport ingest(PostStore& store, const fs::path& posts_folder, const std::vector<fs::path>& files,
+                    const IngestOptions& options) {
+  store.append_segment({});  // takes the lock before anything is read
+  return Ingestion(store, posts_folder, options).run(files);
+}
+
+std::string read_or_make_author_key(const fs::path& posts_folder) {
+  const fs::path path = posts_folder / "author.key";
+  if (!fs::exists(path)) {
+    write_file_atomic(path, random_hex(32) + "\n");
+    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+  }
+  std::string key = read_file(path);
+  while (key.ends_with('\n')) key.pop_back();
+  if (key.size() != 64)
+    throw DataError(path.string() +
+                    ": not a key of 64 hex digits; restore it, or remove it to give mail authors new pseudonyms");
+  return key;
+}
+
+}  // namespace starling

@@ -1,0 +1,320 @@
+#include "posts/ingest.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "core/stop.h"
+#include "posts/base64.h"
+#include "posts/csv.h"
+#include "posts/mail.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Ingest : public ::testing::Test {
+ protected:
+  fs::path folder_ = fs::temp_directory_path() / ("starling-ingest-" + random_hex(8));
+  fs::path posts_ = folder_ / "posts", input_ = folder_ / "input";
+  IngestOptions options_;
+
+  void SetUp() override {
+    fs::create_directories(input_);
+    options_.rows.author_key = std::string(64, 'k');
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path write(const std::string& name, const std::string& content) {
+    write_file_atomic(input_ / name, content);
+    return input_ / name;
+  }
+  IngestReport run(const std::vector<fs::path>& files) {
+    PostStore store(posts_);
+    return ingest(store, posts_, files, options_);
+  }
+  std::vector<Post> stored() const {
+    std::vector<Post> posts;
+    PostStore(posts_).for_each([&](const Post& post) {
+      posts.push_back(post);
+      return true;
+    });
+    return posts;
+  }
+  std::string quarantine() const { return read_file(posts_ / "quarantine.jsonl"); }
+};
+
+std::string gzip(const std::string& text) {
+  std::string bytes(compressBound(text.size()) + 64, '\0');
+  z_stream stream{};
+  deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(bytes.data());
+  stream.avail_out = static_cast<uInt>(bytes.size());
+  deflate(&stream, Z_FINISH);
+  bytes.resize(stream.total_out);
+  deflateEnd(&stream);
+  return bytes;
+}
+
+std::string zstd(const std::string& text) {
+  std::string bytes(ZSTD_compressBound(text.size()), '\0');
+  bytes.resize(ZSTD_compress(bytes.data(), bytes.size(), text.data(), text.size(), 3));
+  return bytes;
+}
+
+const char* kTwoPosts = "{\"id\":\"1\",\"text\":\"one\"}\n{\"id\":\"2\",\"text\":\"two\"}";
+
+TEST_F(Ingest, PlainGzipAndZstdGiveTheSamePosts) {
+  for (const std::string& content :
+       {std::string(kTwoPosts), gzip(kTwoPosts), zstd(kTwoPosts),
+        gzip("{\"id\":\"1\",\"text\":\"one\"}\n") + gzip("{\"id\":\"2\",\"text\":\"two\"}"),
+        zstd("{\"id\":\"1\",\"text\":\"one\"}\n") + zstd("{\"id\":\"2\",\"text\":\"two\"}")}) {
+    fs::remove_all(posts_);
+    const IngestReport report = run({write("a", content)});
+    EXPECT_EQ(report.added, 2u);
+    EXPECT_EQ(report.failed_files.size(), 0u);
+    EXPECT_EQ(stored().at(1).text, "two");
+  }
+}
+
+TEST_F(Ingest, ASecondRunAddsNothing) {
+  const fs::path file = write("a.jsonl", std::string(kTwoPosts) + "\nbad\n");
+  EXPECT_EQ(run({file}).added, 2u);
+  const std::string first = quarantine();
+  const IngestReport again = run({file});
+  EXPECT_EQ(again.added, 0u);
+  EXPECT_EQ(again.known, 2u);
+  EXPECT_EQ(stored().size(), 2u);
+  EXPECT_EQ(quarantine(), first);
+}
+
+TEST_F(Ingest, MappedFieldsAreReadThroughObjectsAndLists) {
+  options_.rows.map = FieldMap({"author=user.name", "text=title+body", "time=created_at",
+                                "hashtags=entities.hashtags.text", "likes=n", "community==birds"});
+  run({write("a.jsonl",
+             R"({"id":7,"user":{"name":"al"},"title":"T","body":"B","created_at":"Wed Aug 27 13:08:45 +0000 2008",)"
+             R"("entities":{"hashtags":[{"text":"x"},{"text":"y"}]},"n":"12","lang":null,"language":"Russian"})")});
+  const Post post = stored().at(0);
+  EXPECT_EQ(post.id, "7");
+  EXPECT_EQ(post.author, "al");
+  EXPECT_EQ(post.text, "T\n\nB");
+  EXPECT_EQ(post.time_s, 1219842525);
+  EXPECT_EQ(post.hashtags, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(post.likes, 12);
+  EXPECT_EQ(post.community, "birds");
+  EXPECT_EQ(post.language, "ru");
+}
+
+TEST_F(Ingest, BadRowsAreReportedAndKeptAndTheRestGoesOn) {
+  options_.rows.max_row_bytes = 200;
+  const fs::path file = write("a.jsonl",
+                              "{\"id\":\"1\",\"text\":\"one\"}\nnot "
+                              "json\n{\"id\":\"2\"}\n{\"id\":\"3\",\"text\":\"\xff\"}\n{\"id\":\"4\",\"text\":\"" +
+                                  std::string(500, 'x') + "\"}\n{\"id\":\"5\",\"text\":\"five\"}\n");
+  const IngestReport report = run({file});
+  EXPECT_EQ(report.added, 2u);
+  EXPECT_EQ(report.bad, 4u);
+  ASSERT_EQ(report.problems.size(), 4u);
+  EXPECT_NE(report.problems[0].find("a.jsonl:2: not JSON"), std::string::npos) << report.problems[0];
+  EXPECT_NE(report.problems[1].find("a.jsonl:3: field `text`"), std::string::npos) << report.problems[1];
+  EXPECT_NE(report.problems[2].find("a.jsonl:4:"), std::string::npos) << report.problems[2];
+  EXPECT_NE(report.problems[3].find("a.jsonl:5: longer than 200 bytes"), std::string::npos) << report.problems[3];
+  EXPECT_NE(quarantine().find("\"raw\":\"not json\""), std::string::npos) << quarantine();
+  EXPECT_NE(quarantine().find(base64_encode("{\"id\":\"3\",\"text\":\"\xff\"}")), std::string::npos) << quarantine();
+  EXPECT_NE(quarantine().find("\"cut\":true"), std::string::npos);
+  const std::string kept = quarantine();
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), '\n'), 4);
+}
+
+TEST_F(Ingest, ALineOfAGigabyteTakesBoundedMemory) {  // zstd makes a small file of it
+  std::string line = "{\"id\":\"1\",\"text\":\"ok\"}\n{\"id\":\"2\",\"text\":\"";
+  std::string file = zstd(line);
+  const std::string block = zstd(std::string(32 << 20, 'x'));
+  for (int i = 0; i < 32; ++i) file += block;
+  file += zstd("\"}\n{\"id\":\"3\",\"text\":\"ok\"}\n");
+  const IngestReport report = run({write("big.jsonl.zst", file)});
+  EXPECT_EQ(report.added, 2u);
+  EXPECT_EQ(report.bad, 1u);
+  EXPECT_LT(fs::file_size(posts_ / "quarantine.jsonl"), 100'000u);
+}
+
+TEST_F(Ingest, ADamagedCompressedFileKeepsWhatCameBeforeAndTheOtherFiles) {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += "{\"id\":\"" + std::to_string(i) + "\",\"text\":\"" + random_hex(8) + "\"}\n";
+  for (const std::string& whole : {gzip(text), zstd(text)}) {
+    fs::remove_all(posts_);
+    const IngestReport report =
+        run({write("a", whole.substr(0, whole.size() / 2)), write("b.jsonl", "{\"id\":\"b\",\"text\":\"b\"}\n")});
+    EXPECT_EQ(report.failed_files.size(), 1u);
+    EXPECT_NE(report.failed_files.at(0).find("truncated"), std::string::npos) << report.failed_files.at(0);
+    EXPECT_GT(report.added, 1u);
+    EXPECT_EQ(stored().back().id, "b");
+  }
+}
+
+TEST_F(Ingest, BitFlipsNeverCrash) {
+  std::string text;
+  for (int i = 0; i < 200; ++i)
+    text += "{\"id\":\"" + std::to_string(i) + "\",\"text\":\"post " + std::to_string(i * 7919) + "\"}\n";
+  for (const std::string& whole : {text, gzip(text), zstd(text)})
+    for (int round = 0; round < 60; ++round) {
+      std::string damaged = whole;
+      damaged[random_u64(5, 0, round) % whole.size()] ^= static_cast<char>(1 << (round % 8));
+      const auto file = write("a", damaged);
+      uint64_t rows = 0;
+      try {
+        const auto reader = RowReader::open(file, options_.rows);
+        for (Row row; reader->next(row);) ++rows;
+      } catch (const DataError& error) {
+        EXPECT_NE(std::string(error.what()), "");
+      }
+      EXPECT_LE(rows, 1000u);  // a damaged magic makes compressed bytes look like lines
+    }
+}
+
+TEST_F(Ingest, ADeletedPostStaysOut) {
+  options_.is_deleted = [](const Post& post) { return post.id == "1"; };
+  const IngestReport report = run({write("a.jsonl", kTwoPosts)});
+  EXPECT_EQ(report.deleted, 1u);
+  EXPECT_EQ(stored().size(), 1u);
+}
+
+TEST_F(Ingest, DerivedIdsAreTheSameInEveryRun) {
+  options_.rows.derive_ids = true;
+  const fs::path file = write("a.jsonl", "{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"one\"}\n");
+  EXPECT_EQ(run({file}).added, 2u);
+  EXPECT_EQ(run({file}).added, 0u);
+}
+
+TEST_F(Ingest, FoldersAreReadInOrderWithAPattern) {
+  write("b.txt", "x");
+  write("a.txt", "x");
+  write(".hidden.txt", "x");
+  write("c.json", "x");
+  const auto files = list_sources({input_.string()}, "*.txt");
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(files[0].filename(), "a.txt");
+  EXPECT_THROW(list_sources({(folder_ / "missing").string()}, "*"), IoError);
+}
+
+TEST(FieldMaps, AnUnknownFieldNamesTheNearest) {
+  try {
+    FieldMap({"autor=user"});
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("author"), std::string::npos);
+  }
+  EXPECT_THROW(FieldMap({"text"}), ConfigError);
+  EXPECT_THROW(FieldMap({"text="}), ConfigError);
+}
+
+TEST(PostTime, ReadsWhatPlatformsWrite) {
+  const std::pair<const char*, int64_t> cases[] = {{"2017-03-01T12:00:00Z", 1488369600},
+                                                   {"1488369600", 1488369600},
+                                                   {"1488369600123", 1488369600},
+                                                   {"1488369600.5", 1488369600},
+                                                   {"Wed Aug 27 13:08:45 +0000 2008", 1219842525},
+                                                   {"Thu, 22 Aug 2002 14:38:22 +0100", 1030023502},
+                                                   {"22 Aug 02 9:38 EDT", 1030023480},
+                                                   {"Thu, 22 Aug 2002 14:38:22 +0100 (BST)", 1030023502}};
+  for (const auto& [text, time] : cases) EXPECT_EQ(parse_post_time(text), time) << text;
+  for (const char* text : {"", "soon", "32 Aug 2002", "Aug", "12 13 14", "99999999999999999999999"})
+    EXPECT_FALSE(parse_post_time(text)) << text;
+}
+
+std::vector<CsvReader::Record> csv_records(const std::string& text, size_t max_bytes = 1000) {
+  const fs::path path = fs::temp_directory_path() / ("starling-csv-" + random_hex(8));
+  write_file_atomic(path, text);
+  const auto stream = ByteStream::open(path);
+  CsvReader reader(*stream, max_bytes);
+  std::vector<CsvReader::Record> records;
+  for (CsvReader::Record record; reader.next(record);) records.push_back(record);
+  fs::remove(path);
+  return records;
+}
+
+TEST(Csv, FollowsRfc4180) {
+  using Fields = std::vector<std::string>;
+  const auto records =
+      csv_records("\xef\xbb\xbfid,text\r\n1,plain\r\n2,\"a, b\"\r\n3,\"two\nlines \"\"quoted\"\"\"\n\n4,5\" disk\n");
+  ASSERT_EQ(records.size(), 4u);
+  EXPECT_EQ(records[0].fields, (Fields{"1", "plain"}));
+  EXPECT_EQ(records[1].fields, (Fields{"2", "a, b"}));
+  EXPECT_EQ(records[2].fields, (Fields{"3", "two\nlines \"quoted\""}));
+  EXPECT_EQ(records[3].fields, (Fields{"4", "5\" disk"}));
+  EXPECT_EQ(records[3].line, 7u);
+}
+
+TEST(Csv, AStrayQuoteCostsOneRow) {
+  const auto records = csv_records("id;text\n1;\"never closed\n2;good\n3;good;extra\n");
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_NE(records[0].problem.find("not closed"), std::string::npos);
+  EXPECT_EQ(records[1].fields[1], "good");
+  EXPECT_NE(records[2].problem.find("3 fields where the header has 2"), std::string::npos);
+}
+
+const char* kMail =
+    "From: =?iso-8859-1?Q?Andr=E9?= <Andre@Example.org>\r\nDate: Thu, 22 Aug 2002 14:38:22 +0100\r\nMessage-ID: "
+    "<m2@x>\r\n"
+    "In-Reply-To: Your message <m1@x>\r\nList-Id: Birds <birds.example.org>\r\nSubject: [birds] "
+    "=?utf-8?B?V8Okcm1l?=\r\n =?utf-8?Q?_hier?=\r\n"
+    "Content-Type: multipart/alternative; boundary=\"b1\"\r\n\r\npreamble\r\n--b1\r\nContent-Type: text/plain; "
+    "charset=iso-8859-1\r\n"
+    "Content-Transfer-Encoding: quoted-printable\r\n\r\ncaf=E9 is=\r\n open\r\n--b1\r\nContent-Type: "
+    "text/html\r\n\r\n<p>no</p>\r\n--b1--\r\n";
+
+TEST(Mail, AMessageBecomesAPost) {
+  const Post post = post_from_mail(kMail, "key");
+  EXPECT_EQ(post.id, "m2@x");
+  EXPECT_EQ(post.reply_to, "m1@x");
+  EXPECT_EQ(post.community, "birds.example.org");
+  EXPECT_EQ(post.time_s, 1030023502);
+  EXPECT_EQ(post.text, "Wärme hier\n\ncafé is open");
+  EXPECT_TRUE(post.author.starts_with("mail-"));
+  EXPECT_EQ(to_json_line(post).find("xample.org>"), std::string::npos);
+  EXPECT_EQ(to_json_line(post).find("ndre@"), std::string::npos);
+  EXPECT_NE(post_from_mail(kMail, "other key").author, post.author);
+}
+
+TEST(Mail, AReplyHasNoSubjectAndHtmlAloneBecomesText) {
+  const Post post = post_from_mail(
+      "From: a@b\nSubject: Re: [x] thing\nContent-Type: text/html; charset=utf-8\n\n<p>Hi &amp; bye</p>", "key");
+  EXPECT_EQ(post.text, "Hi & bye");
+  EXPECT_TRUE(post.id.starts_with("mail-"));
+  EXPECT_THROW(post_from_mail("just text", "key"), DataError);
+  EXPECT_THROW(post_from_mail("From: a@b\n\n", "key"), DataError);
+}
+
+TEST_F(Ingest, AnMboxIsSplitAtItsSeparators) {
+  const std::string mbox =
+      "From a@b Thu Aug 22 14:44:26 2002\nFrom: a@b\nMessage-ID: <1>\n\nFirst\n\nFrom here on it is the same "
+      "message\n>From escaped\n\n"
+      "From c@d Thu Aug 22 14:45:26 2002\nFrom: c@d\nMessage-ID: <2>\n\nSecond\n";
+  EXPECT_EQ(run({write("x.mbox", mbox)}).added, 2u);
+  EXPECT_EQ(stored().at(0).text, "First\n\nFrom here on it is the same message\nFrom escaped");
+  EXPECT_EQ(stored().at(1).text, "Second");
+}
+
+TEST(Mail, TruncationsAndBitFlipsNeverCrash) {
+  const std::string whole = kMail;
+  for (size_t round = 0; round < whole.size() + 4000; ++round) {
+    std::string damaged = round < whole.size() ? whole.substr(0, round) : whole;
+    if (round >= whole.size()) damaged[random_u64(9, 0, round) % whole.size()] ^= static_cast<char>(1 << (round % 8));
+    try {
+      check_post(post_from_mail(damaged, "key"));
+    } catch (const DataError&) {
+    }
+  }
+}
+
+}  // namespace
+}  // namespace starling

@@ -1,0 +1,23 @@
+// A transparent spam score: a sum of weighted signs, each of which can be named to the author. A post whose score
+// reaches the threshold (1.0 by default) is not used for training. Signs are of form first; the list of
+// advertising words is English. docs/formats/posts.md has the measured precision and recall.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace starling {
+
+struct SpamVerdict {
+  double score = 0;
+  std::string reasons;  // "links 0.50, capitals 0.30"
+};
+
+SpamVerdict spam_score(std::string_view text);  // cleaned text
+
+// Hash of the text with its URLs, mentions and digits left out: the template an automaton fills in. 0 when less than
+// ten characters remain.
+uint64_t template_hash(std::string_view text);
+
+}  // namespace starling
