@@ -1,7 +1,10 @@
 #include <filesystem>
 
+#include "ads/ads_service.h"
 #include "app/command.h"
 #include "posts/ingest.h"
+#include "search/search_service.h"
+#include "server/server_config.h"
 #include "tokenizer/tokenizer.h"
 #include "train/options.h"
 
@@ -12,6 +15,9 @@ std::vector<ConfigKey> all_config_keys() {
   for (const ConfigKey& key : tokenizer_config_keys()) keys.push_back(key);
   for (const ConfigKey& key : posts_config_keys()) keys.push_back(key);
   for (const ConfigKey& key : train_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : server_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : search_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : ads_config_keys()) keys.push_back(key);
   return keys;
 }
 

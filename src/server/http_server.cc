@@ -38,15 +38,13 @@ Response refusal_for(const error_code& error, const HttpOptions& options) {
   if (error == http::error::body_limit)
     return error_response(
         HttpError(413, "body_too_large", fmt::format("a body may have {} bytes", options.max_body_bytes)));
-  if (error == beast::error::timeout)
-    return error_response(HttpError(408, "request_timeout", "the request took too long to arrive"));
   return error_response(HttpError(400, "bad_request", "this is not an HTTP/1.1 request: " + error.message()));
 }
 
+// A client that left, or was too slow (its stream is closed then), gets no answer.
 bool deserves_answer(const error_code& error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message) return false;
-  return error == beast::error::timeout ||
-         error.category() == http::make_error_code(http::error::bad_method).category();
+  return error.category() == http::make_error_code(http::error::bad_method).category();
 }
 
 // The headers every response carries, unless the handler gave its own.
@@ -152,14 +150,16 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
 };
 
 asio::awaitable<error_code> HttpServer::State::Connection::read_head(Parser& parser) {
-  idle_ = true;
-  stream_.expires_after(milliseconds(server_.options.idle_s));
-  auto [error, size] = co_await http::async_read_some(stream_, buffer_, parser, kAwait);
-  idle_ = false;
-  if (error == beast::error::timeout) co_return http::error::end_of_stream;  // idle too long: nothing to answer
-  if (error || parser.is_header_done()) co_return error;
+  if (buffer_.size() == 0) {
+    idle_ = true;
+    stream_.expires_after(milliseconds(server_.options.idle_s));
+    auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(4096), kAwait);
+    buffer_.commit(size);
+    idle_ = false;
+    if (error) co_return http::error::end_of_stream;  // nothing was asked, so there is nothing to answer
+  }
   stream_.expires_after(milliseconds(server_.options.header_s));
-  std::tie(error, size) = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
+  auto [error, size] = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
   co_return error;
 }
 
@@ -198,7 +198,7 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   }
   if (!refused) refused = co_await admit(dispatch, request);
   int status = refused ? refused->status : 0;
-  bool keep_alive = !server_.stopping && parser.keep_alive();
+  bool keep_alive = !server_.stopping && parser.keep_alive() && !http_10_;
   if (!refused && !parser.is_done()) {
     const error_code error = co_await read_body(parser);
     if (error && !deserves_answer(error)) co_return false;
@@ -208,14 +208,15 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
     status = refused->status;
     keep_alive = keep_alive && parser.is_done();
     const bool head_only = request.method == "HEAD";
-    keep_alive =
-        keep_alive ? co_await respond(std::move(*refused), head_only, true) : co_await refuse(std::move(*refused));
+    // Not one conditional expression: GCC 12 makes the temporaries of both arms when they await.
+    if (keep_alive) keep_alive = co_await respond(std::move(*refused), head_only, true);
+    else co_await refuse(std::move(*refused));
   } else {
     request.body = std::move(parser.get().body());
     status = co_await answer(dispatch, request, keep_alive);
   }
   server_.on_finished({request, dispatch.route, status, monotonic_s() - start_s});
-  co_return keep_alive&& status != kClientLeft;
+  co_return keep_alive && status != kClientLeft;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::run_and_wait(WorkerPool& pool, std::function<void()> work) {
@@ -237,7 +238,8 @@ asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(co
   const auto copy = std::make_shared<Request>(request);
   const auto refused = std::make_shared<std::optional<Response>>();
   const auto done = std::make_shared<std::atomic<bool>>(false);
-  const bool posted = co_await run_and_wait(server_.auth, [admit = dispatch.admit, copy, refused, done] {
+  // A named function, not a lambda in the call: GCC 12 destroys such a temporary twice when the call awaits.
+  std::function<void()> work = [admit = dispatch.admit, copy, refused, done] {
     try {
       *refused = admit(*copy);
     } catch (const std::exception& error) {
@@ -246,7 +248,8 @@ asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(co
           error_response(HttpError(500, "internal_error", "the server could not check the key; its log says why"));
     }
     *done = true;
-  });
+  };
+  const bool posted = co_await run_and_wait(server_.auth, std::move(work));
   if (!posted || !*done) co_return error_response(HttpError(503, "overloaded", "the server is busy; try again"));
   request = *copy;
   co_return std::move(*refused);
@@ -288,14 +291,14 @@ asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispa
   watch_for_disconnect();
   std::optional<Response> head;
   while (!*exchange_->cancelled() && !(head = exchange_->take_head())) co_await wait_for_worker();
+  const int status = head ? head->status : kClientLeft;
   bool sent = false;
-  if (head) {
-    sent = head->stream ? co_await respond_streamed(*head, keep_alive) : co_await respond(*head, head_only, keep_alive);
-  }
+  if (head && head->stream) sent = co_await respond_streamed(*head, keep_alive);
+  else if (head) sent = co_await respond(std::move(*head), head_only, keep_alive);
   if (!sent) exchange_->cancel();
   stop_watching_.emit(asio::cancellation_type::all);
   exchange_.reset();
-  co_return sent ? head->status : kClientLeft;
+  co_return sent ? status : kClientLeft;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::respond(Response response, bool head_only, bool keep_alive) {
@@ -319,7 +322,7 @@ asio::awaitable<bool> HttpServer::State::Connection::respond(Response response, 
 asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Response& head, bool keep_alive) {
   http::response<http::empty_body> message;
   set_head(message, head, keep_alive && !http_10_);
-  message.chunked(!http_10_);
+  if (!http_10_) message.chunked(true);
   http::response_serializer<http::empty_body> serializer(message);
   stream_.expires_after(milliseconds(server_.options.write_s));
   auto [error, size] = co_await http::async_write_header(stream_, serializer, kAwait);
@@ -334,7 +337,7 @@ asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Resp
     if (pieces.empty() && !finished) co_await wait_for_worker();
   }
   if (!error && !http_10_) std::tie(error, size) = co_await asio::async_write(stream_, http::make_chunk_last(), kAwait);
-  co_return !error && !http_10_;
+  co_return !error;
 }
 
 // Answers, then reads and drops what the client still sends for a moment: closing with unread bytes would reset the
@@ -369,6 +372,12 @@ void HttpServer::State::bind() {
   if (error) throw IoError(fmt::format("{}:{}: cannot listen: {}", options.host, options.port, error.message()));
 }
 
+void log_failure(const std::exception_ptr& failure) try {
+  std::rethrow_exception(failure);
+} catch (const std::exception& error) {
+  spdlog::error("a connection ended by an exception: {}", error.what());
+}
+
 asio::awaitable<void> HttpServer::State::accept() {
   constexpr std::string_view kFull =
       "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: "
@@ -391,7 +400,7 @@ asio::awaitable<void> HttpServer::State::accept() {
       ++connection_count;
       asio::co_spawn(io, connection->run(), [this, connection](const std::exception_ptr& failure) {
         forget(connection);
-        if (failure) spdlog::error("a connection ended by an exception");
+        if (failure) log_failure(failure);
       });
     }
   }

@@ -47,6 +47,8 @@ JsonBody::JsonBody(std::string_view text) {
     json_ = std::make_unique<nlohmann::json>(nlohmann::json::parse(text));  // also checks UTF-8
   } catch (const nlohmann::json::parse_error& error) {
     throw HttpError(400, "bad_json", fmt::format("the body is not JSON in UTF-8; the error is at byte {}", error.byte));
+  } catch (const nlohmann::json::exception&) {
+    throw HttpError(400, "bad_json", "the body has a number that is too large");
   }
   if (!json_->is_object()) throw HttpError(400, "bad_json", "the body must be a JSON object");
 }

@@ -37,9 +37,11 @@ Response set_ad_opt_out(Platform& platform, const Request& request);
 Response list_library(Platform& platform, const Request& request);
 Response get_library_entry(Platform& platform, const Request& request);
 
+// routes_training.cc
+Response list_training(Platform& platform, const Request& request);
+
 // routes_status.cc
 Response list_audit(Platform& platform, const Request& request);
-Response list_training(Platform& platform, const Request& request);
 Response plan_cluster(Platform& platform, const Request& request);
 Response get_info(Platform& platform, const Request& request);
 Response get_health(Platform& platform, const Request& request);

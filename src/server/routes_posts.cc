@@ -30,6 +30,15 @@ bool store(Platform& platform, const Post& post) try {
   throw HttpError(503, "store_unavailable", "the post could not be stored and nothing of it was kept; try again later");
 }
 
+// False when the post is stored but cannot be found yet: it will be, after the next start.
+bool make_searchable(Platform& platform, const Post& post) try {
+  if (platform.search) platform.search->add(post);
+  return platform.search != nullptr;
+} catch (const IoError& error) {
+  spdlog::error("indexing a new post: {}", error.what());
+  return false;
+}
+
 Response delete_and_report(Platform& platform, const Request& request, const std::string& kind) {
   const std::string id = request.parameters.at("id");
   const DeletionReport report = delete_content(platform.workspace, platform.control, platform.posts,
@@ -45,9 +54,10 @@ Response create_post(Platform& platform, const Request& request) {
   if (platform.control.is_deleted(post.id, post.author))
     throw HttpError(409, "deleted", "this post or its author was deleted; it is not taken again");
   const bool created = store(platform, post);
-  if (created && platform.search) platform.search->add(post);
-  if (created) platform.metrics.count_post("created");
-  return json_response(nlohmann::json{{"id", post.id}, {"created", created}}, created ? 201 : 200);
+  if (!created) return json_response(nlohmann::json{{"id", post.id}, {"created", false}});
+  const bool searchable = make_searchable(platform, post);
+  platform.metrics.count_post("created");
+  return json_response(nlohmann::json{{"id", post.id}, {"created", true}, {"searchable", searchable}}, 201);
 }
 
 Response delete_post(Platform& platform, const Request& request) {

@@ -65,6 +65,8 @@ Response search_posts(Platform& platform, const Request& request) {
                               {"took_ms", result.took_ms}});
   } catch (const DataError& error) {
     throw HttpError(400, "bad_query", error.what(), "query");
+  } catch (const ConfigError& error) {
+    throw HttpError(503, "no_vectors", error.what(), "stage");
   }
 }
 

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "cluster/planner.h"
 #include "core/time.h"
 #include "server/json_body.h"
 #include "server/platform.h"
@@ -32,6 +33,15 @@ Response list_audit(Platform& platform, const Request& request) {
   json where;
   if (broken) where = {{"sequence", broken->sequence}, {"reason", broken->reason}};
   return json_response(json{{"records", std::move(records)}, {"verified", !broken}, {"break", std::move(where)}});
+}
+
+Response plan_cluster(Platform&, const Request& request) {
+  const JsonBody checked(request.body);
+  try {
+    return {.body = to_json(plan(plan_request_from_json(request.body)))};
+  } catch (const ConfigError& error) {
+    throw HttpError(400, "invalid_plan", error.what());
+  }
 }
 
 Response get_info(Platform& platform, const Request& request) {

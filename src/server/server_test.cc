@@ -1,0 +1,434 @@
+// The routes over real HTTP, on a workspace made for the test.
+#include "server/server.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "core/random.h"
+#include "model/safetensors.h"
+#include "search/search_service.h"
+#include "server/platform.h"
+#include "server/router.h"
+#include "server/test_client.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::HasSubstr;
+
+// A model of the platform's kind with random weights: what it writes means nothing, but every step of writing is real.
+void make_model(const fs::path& folder) {
+  fs::create_directories(folder);
+  const std::vector<std::string> texts = {"a post about laptops and linux", "the laptop of the linux post",
+                                          "posts and more posts"};
+  size_t next = 0;
+  const auto next_text = [&](std::string& text) { return next < texts.size() ? (text = texts[next++], true) : false; };
+  const auto tokenizer = train_byte_level_bpe(next_text, 280);
+  tokenizer->save(folder / "tokenizer.json");
+  ModelConfig config;
+  config.vocab_size = tokenizer->vocab_size();
+  config.hidden_size = 32;
+  config.intermediate_size = 64;
+  config.num_layers = 2;
+  config.num_heads = config.num_kv_heads = 2;
+  config.max_positions = 128;
+  config.save(folder / "config.json");
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors;
+  for (const ParameterShape& parameter : parameter_shapes(config)) {
+    int64_t count = 1;
+    for (const int64_t size : parameter.shape) count *= size;
+    auto& data = values.emplace_back(static_cast<size_t>(count));
+    for (int64_t i = 0; i < count; ++i)
+      data[i] = parameter.shape.size() == 1 ? 1.0f : 0.1f * random_normal(1, values.size(), static_cast<uint64_t>(i));
+  }
+  for (size_t i = 0; const ParameterShape& parameter : parameter_shapes(config)) {
+    tensors.push_back({parameter.name, "F32", parameter.shape, values[i].data(), values[i].size() * sizeof(float)});
+    ++i;
+  }
+  write_safetensors(folder / "model.safetensors", tensors, {});
+}
+
+Config make_config() {
+  std::vector<ConfigKey> keys = server_config_keys();
+  for (const ConfigKey& key : search_config_keys()) keys.push_back(key);
+  for (const ConfigKey& key : ads_config_keys()) keys.push_back(key);
+  Config config(keys);
+  config.set("server.port=0");
+  config.set("server.log_requests=false");
+  config.set("server.request_burst=100000");
+  return config;
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / fmt::format("starling-server-{}", ::getpid());
+    fs::remove_all(root_);
+    fs::create_directories(root_ / "page/assets");
+    std::ofstream(root_ / "page/index.html") << "<!doctype html>the page";
+    std::ofstream(root_ / "page/assets/app-1.js") << "script";
+    std::ofstream(root_ / "secret.txt") << "secret";
+    fs::create_symlink(root_ / "secret.txt", root_ / "page/link.txt");
+  }
+  void TearDown() override {
+    server_.reset();
+    fs::remove_all(root_);
+  }
+
+  void start(const std::vector<std::string>& settings = {}, bool with_model = true) {
+    const Workspace workspace = Workspace::create(root_ / "workspace", "");
+    if (with_model) make_model(workspace.model("own"));
+    Config config = make_config();
+    config.set("server.page_folder=" + (root_ / "page").string());
+    for (const std::string& setting : settings) config.set(setting);
+    server_ = std::make_unique<Server>(workspace, config, server_options(config));
+    server_->start();
+    for (const auto& [role, bit] : kRoleNames)
+      keys_[std::string(role)] = server_->platform().control.create_key(std::string(role), std::string(role));
+  }
+
+  ClientResponse call(const std::string& method, const std::string& target, const json& body = {},
+                      const std::string& role = "admin") {
+    return fetch(server_->port(), method, target, role.empty() ? "" : keys_.at(role),
+                 body.is_null() ? "" : body.dump());
+  }
+  json ok(const std::string& method, const std::string& target, const json& body = {}) {
+    const ClientResponse response = call(method, target, body);
+    EXPECT_LT(response.status, 300) << target << ": " << response.body;
+    return json::parse(response.body, nullptr, false);
+  }
+  std::string error_code(const ClientResponse& response) { return json::parse(response.body)["error"]["code"]; }
+
+  fs::path root_;
+  std::unique_ptr<Server> server_;
+  std::map<std::string, std::string> keys_;
+};
+
+std::string example_path(std::string_view pattern) {
+  std::string path(pattern);
+  if (const size_t brace = path.find('{'); brace != std::string::npos)
+    path.replace(brace, path.find('}') - brace + 1, "nothing");
+  return path;
+}
+
+TEST_F(ServerTest, EveryRouteTakesTheRolesOfItsTableAndNoOthers) {
+  start();
+  for (const Route& route : all_routes()) {
+    const std::string method(route.method), path = example_path(route.pattern);
+    if (route.roles == kPublic) {
+      const int status = call(method, path, {}, "").status;
+      EXPECT_TRUE(status == 200 || status == 503) << path;
+      continue;
+    }
+    EXPECT_EQ(call(method, path, {}, "").status, 401) << path;
+    EXPECT_EQ(fetch(server_->port(), method, path, "sk-starling-wrong").status, 401) << path;
+    for (const auto& [role, bit] : kRoleNames) {
+      const int status = call(method, path, {}, std::string(role)).status;
+      if (route.roles & bit)
+        EXPECT_TRUE(status != 401 && status != 403 && status != 500) << role << " " << path << " " << status;
+      else EXPECT_EQ(status, 403) << role << " " << path;
+    }
+  }
+}
+
+TEST(Roles, AnUnknownRoleMayUseNothing) {
+  EXPECT_EQ(role_of("advertiser"), 0u);
+  EXPECT_EQ(role_of(""), 0u);
+  for (const Route& route : all_routes())
+    EXPECT_TRUE(route.roles == kPublic || (route.roles & kRoleAdmin)) << route.pattern;
+}
+
+TEST_F(ServerTest, APathThatIsNotInTheTableIs401WithoutAKeyAnd404WithOne) {
+  start();
+  for (const char* path : {"/v1", "/v1/", "/v1/nothing", "/v1/search/", "/metrics/x", "/v1/../v1/info"}) {
+    EXPECT_EQ(call("GET", path, {}, "").status, 401) << path;
+    EXPECT_EQ(call("GET", path, {}, "read").status, 404) << path;
+  }
+  EXPECT_EQ(call("POST", "/", {}, "").status, 401);
+  const ClientResponse wrong_method = call("GET", "/v1/search");
+  EXPECT_EQ(wrong_method.status, 405);
+  EXPECT_EQ(wrong_method.headers.at("allow"), "POST");
+}
+
+TEST_F(ServerTest, ARevokedKeyIsWorthlessFromTheNextRequestOn) {
+  start();
+  EXPECT_EQ(call("GET", "/v1/info", {}, "read").status, 200);
+  server_->platform().control.revoke_key("read");
+  EXPECT_EQ(call("GET", "/v1/info", {}, "read").status, 401);
+}
+
+TEST_F(ServerTest, AKeyThatIsTooFastIs429WithRetryAfterAndOthersGoOn) {
+  start({"server.request_burst=2", "server.requests_per_second=0.01"});
+  EXPECT_EQ(call("GET", "/v1/models", {}, "read").status, 200);
+  EXPECT_EQ(call("GET", "/v1/models", {}, "read").status, 200);
+  const ClientResponse third = call("GET", "/v1/models", {}, "read");
+  EXPECT_EQ(third.status, 429);
+  EXPECT_EQ(third.headers.at("retry-after"), "100");
+  EXPECT_EQ(json::parse(third.body)["error"]["type"], "rate_limit_error");
+  EXPECT_EQ(call("GET", "/v1/models", {}, "ads").status, 200);
+}
+
+TEST_F(ServerTest, ThePageIsServedWithItsPolicyAndItsViewsGetTheIndex) {
+  start();
+  for (const char* path : {"/", "/search", "/training/run1", "/index.html"}) {
+    const ClientResponse response = call("GET", path, {}, "");
+    EXPECT_EQ(response.body, "<!doctype html>the page") << path;
+    EXPECT_THAT(response.headers.at("content-security-policy"), HasSubstr("script-src 'self'"));
+  }
+  const ClientResponse script = call("GET", "/assets/app-1.js", {}, "");
+  EXPECT_EQ(script.headers.at("content-type"), "text/javascript; charset=utf-8");
+  EXPECT_THAT(script.headers.at("cache-control"), HasSubstr("immutable"));
+  TestClient client(server_->port());
+  EXPECT_EQ(client.request("GET", "/", "", "", "If-None-Match: " + call("GET", "/").headers.at("etag") + "\r\n").status,
+            304);
+}
+
+TEST_F(ServerTest, NoPathLeavesThePagesFolder) {
+  start();
+  for (const char* path : {"/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/assets/../../secret.txt",
+                           "/assets/..%5csecret.txt", "//secret.txt", "/%2f/secret.txt", "/.hidden", "/link.txt",
+                           "/nothing.js", "/assets/nothing.js", "/assets%2fapp-1.js"}) {
+    const ClientResponse response = call("GET", path, {}, "");
+    EXPECT_EQ(response.status, 404) << path;
+    EXPECT_EQ(response.body.find("secret\n"), std::string::npos) << path;
+  }
+}
+
+TEST_F(ServerTest, ABodyThatIsNotJsonOrTooDeepOrNotUtf8Is400InOpenAisShape) {
+  start();
+  const std::string deep = R"({"query":)" + std::string(1000, '[') + std::string(1000, ']') + "}";
+  for (const std::string& body : {std::string("{"), std::string("[]"), std::string("{\"query\":\"\xff\"}"), deep}) {
+    for (const char* path : {"/v1/search", "/v1/posts", "/v1/chat/completions", "/v1/ads/decide", "/v1/plan"}) {
+      const ClientResponse response = fetch(server_->port(), "POST", path, keys_["admin"], body);
+      EXPECT_EQ(response.status, 400) << path << " " << body.substr(0, 20);
+      EXPECT_EQ(json::parse(response.body)["error"]["type"], "invalid_request_error");
+    }
+  }
+}
+
+TEST_F(ServerTest, ANewPostIsFoundAtOnceAndADeletedOneIsGone) {
+  start();
+  const json post = {{"id", "p/1 é"},
+                     {"author", "ada"},
+                     {"text", "the quick laptop <b>runs</b> linux"},
+                     {"time", "2024-01-02T03:04:05Z"}};
+  EXPECT_EQ(call("POST", "/v1/posts", post).status, 201);
+  const ClientResponse again = call("POST", "/v1/posts", post);
+  EXPECT_EQ(again.status, 200);
+  EXPECT_EQ(json::parse(again.body)["created"], false);
+  const json query = {{"query", "laptop"}, {"facets", true}};
+  const json found = ok("POST", "/v1/search", query);
+  ASSERT_EQ(found["hits"].size(), 1u) << found;
+  EXPECT_EQ(found["hits"][0]["post"]["id"], "p/1 é");
+  EXPECT_EQ(found["hits"][0]["snippet_html"].get<std::string>().find("<b>"), std::string::npos);
+  const json deleted = ok("DELETE", "/v1/posts/p%2F1%20%C3%A9");
+  EXPECT_EQ(deleted["id"], "p/1 é");
+  EXPECT_EQ(ok("POST", "/v1/search", query)["hits"].size(), 0u);
+  EXPECT_EQ(call("POST", "/v1/posts", post).status, 409);
+}
+
+TEST_F(ServerTest, APostWithoutIdOrTextIs400) {
+  start();
+  EXPECT_EQ(error_code(call("POST", "/v1/posts", {{"text", "x"}})), "invalid_post");
+  EXPECT_EQ(error_code(call("POST", "/v1/posts", {{"id", "1"}, {"text", ""}})), "invalid_post");
+  EXPECT_EQ(error_code(call("POST", "/v1/posts", {{"id", "1"}, {"text", "x"}, {"time", "yesterday"}})), "invalid_post");
+}
+
+TEST_F(ServerTest, ASearchWithAWrongFieldNamesIt) {
+  start();
+  EXPECT_EQ(error_code(call("POST", "/v1/search", {{"limit", 5}})), "missing_field");
+  for (const json& body :
+       {json{{"query", "x"}, {"limit", 1000}}, json{{"query", "x"}, {"stage", "best"}}, json{{"query", 7}}})
+    EXPECT_EQ(error_code(call("POST", "/v1/search", body)), "invalid_field") << body;
+}
+
+TEST_F(ServerTest, AskWithoutAnAnswerSaysSo) {
+  start();
+  const json answer = ok("POST", "/v1/ask", {{"question", "who invented the flux capacitor?"}});
+  EXPECT_EQ(answer["answered"], false);
+  EXPECT_EQ(answer["message"], "no answer in the posts");
+}
+
+TEST_F(ServerTest, ACompletionCountsItsTokensAndRepeatsWithItsSeed) {
+  start();
+  const json body = {{"model", "own"}, {"prompt", "a post"}, {"max_tokens", 12}, {"seed", 7}};
+  const json first = ok("POST", "/v1/completions", body), second = ok("POST", "/v1/completions", body);
+  EXPECT_EQ(first["object"], "text_completion");
+  EXPECT_EQ(first["choices"][0]["text"], second["choices"][0]["text"]);
+  EXPECT_GT(first["usage"]["prompt_tokens"], 1);
+  EXPECT_EQ(first["usage"]["total_tokens"],
+            first["usage"]["prompt_tokens"].get<int>() + first["usage"]["completion_tokens"].get<int>());
+  EXPECT_LE(first["usage"]["completion_tokens"], 12);
+  const std::string reason = first["choices"][0]["finish_reason"];
+  EXPECT_TRUE(reason == "length" || reason == "stop");
+}
+
+// The events of a stream, without the closing [DONE].
+std::vector<json> events_of(const std::string& body) {
+  std::vector<json> events;
+  EXPECT_TRUE(body.ends_with("data: [DONE]\n\n")) << body;
+  for (size_t begin = 0; begin < body.size();) {
+    const size_t end = body.find("\n\n", begin);
+    const std::string line = body.substr(begin, end - begin);
+    EXPECT_TRUE(line.starts_with("data: ")) << line;
+    if (line != "data: [DONE]") events.push_back(json::parse(line.substr(6)));
+    begin = end + 2;
+  }
+  return events;
+}
+
+TEST_F(ServerTest, AStreamedChatHasTheTextOfTheWholeOneAndEndsWithDone) {
+  start();
+  json body = {
+      {"model", "own"}, {"messages", {{{"role", "user"}, {"content", "hello"}}}}, {"max_tokens", 20}, {"seed", 3}};
+  const json whole = ok("POST", "/v1/chat/completions", body);
+  body["stream"] = true;
+  body["stream_options"] = {{"include_usage", true}};
+  const ClientResponse response = call("POST", "/v1/chat/completions", body);
+  EXPECT_EQ(response.headers.at("content-type"), "text/event-stream");
+  std::string text;
+  const std::vector<json> events = events_of(response.body);
+  for (const json& event : events) {
+    EXPECT_EQ(event["object"], "chat.completion.chunk");
+    for (const json& choice : event["choices"]) text += choice["delta"].value("content", "");
+  }
+  EXPECT_EQ(text, whole["choices"][0]["message"]["content"]);
+  ASSERT_GE(events.size(), 3u);
+  EXPECT_EQ(events.front()["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
+  EXPECT_EQ(events.back()["usage"], whole["usage"]);
+}
+
+TEST_F(ServerTest, AParameterThatIsWrongOrNotSupportedIsNamed) {
+  start();
+  const json messages = {{{"role", "user"}, {"content", "x"}}};
+  const std::vector<std::pair<json, std::string>> cases = {{{{"temperature", 3}}, "temperature"},
+                                                           {{{"top_p", -1}}, "top_p"},
+                                                           {{{"max_tokens", 0}}, "max_tokens"},
+                                                           {{{"n", 2}}, "n"},
+                                                           {{{"stop", 5}}, "stop"},
+                                                           {{{"tools", {{{"type", "function"}}}}}, "tools"},
+                                                           {{{"logprobs", true}}, "logprobs"},
+                                                           {{{"stream", "yes"}}, "stream"},
+                                                           {{{"seed", 1.5}}, "seed"}};
+  for (const auto& [extra, param] : cases) {
+    json body = {{"model", "own"}, {"messages", messages}};
+    body.update(extra);
+    const ClientResponse response = call("POST", "/v1/chat/completions", body);
+    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(json::parse(response.body)["error"]["param"], param);
+  }
+  EXPECT_EQ(
+      call("POST", "/v1/chat/completions", {{"model", "own"}, {"messages", {{{"role", "root"}, {"content", "x"}}}}})
+          .status,
+      400);
+}
+
+TEST_F(ServerTest, APromptLongerThanTheContextIs400) {
+  start();
+  const ClientResponse response =
+      call("POST", "/v1/completions", {{"model", "own"}, {"prompt", std::string(5000, 'q')}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(error_code(response), "context_length_exceeded");
+}
+
+TEST_F(ServerTest, AnEmbeddingIsAUnitVectorAndBase64GivesTheSameFloats) {
+  start();
+  const json plain = ok("POST", "/v1/embeddings", {{"input", {"a laptop", "a post"}}});
+  ASSERT_EQ(plain["data"].size(), 2u);
+  const auto vector = plain["data"][0]["embedding"].get<std::vector<float>>();
+  EXPECT_EQ(vector.size(), 32u);
+  double square = 0;
+  for (const float value : vector) square += value * value;
+  EXPECT_NEAR(square, 1, 1e-4);  // f32 sums of 32 values
+  const json coded = ok("POST", "/v1/embeddings", {{"input", "a laptop"}, {"encoding_format", "base64"}});
+  EXPECT_EQ(coded["data"][0]["embedding"].get<std::string>().size(), 172u);  // 4 * ceil(32 * 4 / 3)
+}
+
+TEST_F(ServerTest, WithoutAModelTheServerStartsAndSaysWhatIsMissing) {
+  start({}, false);
+  EXPECT_EQ(call("GET", "/healthz", {}, "").status, 200);
+  EXPECT_EQ(call("GET", "/readyz", {}, "").status, 503);
+  const ClientResponse chat =
+      call("POST", "/v1/chat/completions", {{"model", "own"}, {"messages", {{{"role", "user"}, {"content", "x"}}}}});
+  EXPECT_EQ(chat.status, 404);
+  EXPECT_EQ(error_code(chat), "model_not_found");
+  EXPECT_EQ(call("POST", "/v1/embeddings", {{"input", "x"}}).status, 404);
+  const json info = ok("GET", "/v1/info");
+  EXPECT_THAT(info["problems"].dump(), HasSubstr("starling train"));
+  EXPECT_EQ(ok("GET", "/v1/models")["data"].size(), 0u);
+}
+
+TEST_F(ServerTest, ADamagedModelDoesNotStopTheServer) {
+  const Workspace workspace = Workspace::create(root_ / "workspace", "");
+  make_model(workspace.model("own"));
+  write_file_atomic(workspace.model("own") / "model.safetensors", "damaged");
+  start({}, false);
+  EXPECT_EQ(call("GET", "/v1/info").status, 200);
+  EXPECT_EQ(call("GET", "/readyz", {}, "").status, 503);
+}
+
+TEST_F(ServerTest, MetricsCountRequestsByRouteAndTokensByModel) {
+  start();
+  ok("POST", "/v1/completions", {{"model", "own"}, {"prompt", "a post"}, {"max_tokens", 4}});
+  call("GET", "/v1/nothing");
+  const std::string text = call("GET", "/metrics", {}, "read").body;
+  EXPECT_THAT(text, HasSubstr(R"(starling_http_requests_total{method="POST",route="/v1/completions",status="200"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(route="unknown",status="404")"));
+  EXPECT_THAT(text, HasSubstr(R"(starling_tokens_total{kind="completion",model="own"})"));
+  EXPECT_THAT(text, HasSubstr("starling_http_connections"));
+  EXPECT_EQ(text.find("/v1/nothing"), std::string::npos);
+}
+
+TEST_F(ServerTest, TheAuditShowsADeletionAndThatTheChainHolds) {
+  start();
+  ok("DELETE", "/v1/authors/ada");
+  const json audit = ok("GET", "/v1/audit?limit=10");
+  EXPECT_EQ(audit["verified"], true);
+  EXPECT_THAT(audit["records"].dump(), HasSubstr("ada"));
+  EXPECT_EQ(call("GET", "/v1/audit?limit=zero").status, 400);
+}
+
+TEST_F(ServerTest, TrainingShowsEveryRunWithItsPointsAndCard) {
+  start();
+  const fs::path run = root_ / "workspace/runs/own";
+  fs::create_directories(run);
+  std::ofstream(run / "log.jsonl") << "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":2.25}\n{\"step\":3,\"lo";
+  const json stopped = ok("GET", "/v1/training")["runs"][0];
+  EXPECT_EQ(stopped["state"], "stopped");
+  EXPECT_EQ(stopped["points"], json::parse(R"([{"step":1,"loss":2.5},{"step":2,"loss":2.25}])"));
+  std::ofstream(root_ / "workspace/runs/.own.lock") << ::getpid() << "\n";
+  EXPECT_EQ(ok("GET", "/v1/training")["runs"][0]["state"], "running");
+  std::ofstream(run / "card.md") << "# own";
+  const json done = ok("GET", "/v1/training")["runs"][0];
+  EXPECT_EQ(done["state"], "done");
+  EXPECT_EQ(done["card_markdown"], "# own");
+}
+
+TEST_F(ServerTest, APlanIsThePlannersAndAWrongOneIs400) {
+  start();
+  EXPECT_TRUE(
+      ok("POST", "/v1/plan", {{"model", "70b"}, {"gpus", 10000}, {"gpu", "a100-80g"}, {"tokens", "2T"}}).is_object());
+  EXPECT_EQ(call("POST", "/v1/plan", {{"gpu", "abacus"}}).status, 400);
+}
+
+TEST_F(ServerTest, AWrongBriefIs400AndNamesTheField) {
+  start();
+  const ClientResponse response = call("POST", "/v1/ads/write", {{"brief", {{"advertisr", "x"}}}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(error_code(response), "invalid_brief");
+  EXPECT_EQ(call("POST", "/v1/ads/events", {{"token", "forged"}, {"type", "click"}}).status, 400);
+  EXPECT_EQ(call("GET", "/v1/ads/campaigns/nothing").status, 404);
+}
+
+}  // namespace
+}  // namespace starling
