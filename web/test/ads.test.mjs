@@ -16,6 +16,18 @@ pageTest("a brief is written into variants, with progress on the way", {}, async
   assert.match(page.url(), /campaign=c1/);
 });
 
+pageTest("a job goes on while another view is open", {}, async ({ page, state, open }) => {
+  await open("ads");
+  await page.getByRole("button", { name: "Write the ad" }).click();
+  await page.getByText("writing variant 1 of 2").waitFor();
+  await open("training");
+  state.polls = 0;
+  await open("ads");
+  await page.getByText(/writing variant \d of 2/).waitFor();
+  await page.getByRole("heading", { name: "Variants" }).waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("starling.job")), null);
+});
+
 pageTest("a failed job gives its reason and can be started again", {}, async ({ page, state, open }) => {
   state.failWriting = true;
   await open("ads");

@@ -17,7 +17,7 @@ export const apiKey = {
 };
 
 const kAdvice: Record<number, string> = {
-  403: "The role of this key may not do that. Use a key with another role (top right: change key).",
+  403: "Use a key with another role: the button with the key changes it.",
   404: "The server does not know this. It may have been deleted.",
   413: "That is larger than the server accepts.",
   429: "Too many requests. Wait a moment and try again.",

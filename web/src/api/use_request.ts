@@ -7,7 +7,7 @@ export interface RequestState<T> {
 }
 
 // Runs one request at a time: a new call aborts the one before it, so an old answer never overwrites a new one.
-// The last data stays visible while the next request runs.
+// The last data stays while the next request runs, and beside the error when that fails.
 export function useRequest<T>() {
   const [state, setState] = useState<RequestState<T>>({ loading: false });
   const running = useRef<AbortController>();
@@ -22,7 +22,7 @@ export function useRequest<T>() {
       if (running.current === controller) setState({ data, loading: false });
       return data;
     } catch (error) {
-      if (!controller.signal.aborted) setState({ error: error as Error, loading: false });
+      if (!controller.signal.aborted) setState((before) => ({ data: before.data, error: error as Error, loading: false }));
       return undefined;
     }
   }, []);

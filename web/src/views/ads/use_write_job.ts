@@ -3,6 +3,7 @@ import { get, post } from "../../api/client";
 import type { Brief, Campaign, WriteJob } from "../../api/types";
 
 const kPollMs = 1000;
+const kJobName = "starling.job"; // the job that runs, so that another view or a reload does not lose its progress
 
 interface JobState {
   job?: WriteJob;
@@ -14,20 +15,25 @@ export function useWriteJob(onDone: (campaign: Campaign) => void) {
   const [state, setState] = useState<JobState>({});
   const timer = useRef<ReturnType<typeof setTimeout>>();
   const alive = useRef(true);
-  useEffect(() => () => {
-    alive.current = false;
-    clearTimeout(timer.current);
-  }, []);
+
+  const fail = (error: unknown) => {
+    sessionStorage.removeItem(kJobName);
+    if (alive.current) setState({ error: error as Error });
+  };
 
   const poll = useCallback(async (id: string) => {
     try {
       const job = await get<WriteJob>(`v1/ads/jobs/${encodeURIComponent(id)}`);
       if (!alive.current) return;
       setState({ job });
-      if (job.state === "running") timer.current = setTimeout(() => void poll(id), kPollMs);
-      else if (job.state === "done" && job.campaign) onDone(job.campaign);
+      if (job.state === "running") {
+        timer.current = setTimeout(() => void poll(id), kPollMs);
+        return;
+      }
+      sessionStorage.removeItem(kJobName);
+      if (job.campaign) onDone(job.campaign);
     } catch (error) {
-      if (alive.current) setState({ error: error as Error });
+      fail(error);
     }
   }, [onDone]);
 
@@ -35,11 +41,21 @@ export function useWriteJob(onDone: (campaign: Campaign) => void) {
     setState({ job: { state: "running", progress: 0, message: "sending the brief" } });
     try {
       const { job } = await post<{ job: string }>("v1/ads/write", { brief });
+      sessionStorage.setItem(kJobName, job);
       await poll(job);
     } catch (error) {
-      if (alive.current) setState({ error: error as Error });
+      fail(error);
     }
   }, [poll]);
+
+  useEffect(() => {
+    const running = sessionStorage.getItem(kJobName);
+    if (running) void poll(running);
+    return () => {
+      alive.current = false;
+      clearTimeout(timer.current);
+    };
+  }, []);
 
   return { ...state, running: state.job?.state === "running", write };
 }

@@ -18,18 +18,16 @@ function catalogue(plan: Plan | undefined): { name: string; title: string }[] {
 export function PlanView() {
   const { data: plan, error, loading, run } = useRequest<Plan>();
   const [question, setQuestion] = useState(kDefault);
-  const [shown, setShown] = useState<Plan>(); // stays while a question with a mistake is corrected
   useEffect(() => void run((signal) => post("v1/plan", question, signal)), [question]);
-  useEffect(() => { if (plan) setShown(plan); }, [plan]);
 
   return (
     <section class="view" aria-busy={loading}>
       <header class="view-head"><h1 tabIndex={-1}>Cluster plan</h1></header>
       <p class="lead">What it takes to train a model: from the FLOP and byte counts that the model's own code declares.</p>
-      <PlanForm question={question} gpus={catalogue(shown)} busy={loading} onAsk={setQuestion} />
+      <PlanForm question={question} gpus={catalogue(plan)} busy={loading} onAsk={setQuestion} />
       {error && <ErrorNotice error={error} />}
-      {!shown && !error && <Loading what="the plan" />}
-      {shown && <PlanResult plan={shown} />}
+      {!plan && !error && <Loading what="the plan" />}
+      {plan && <PlanResult plan={plan} />}
     </section>
   );
 }
