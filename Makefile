@@ -31,7 +31,7 @@ demo: build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own d
 	python3 tools/demo.py --starling $(STARLING) --folder demo
 
 serve: build  ## open the page on the demo's workspace
-	$(STARLING) serve --workspace demo/workspace
+	$(STARLING) serve --workspace demo
 
 test: deps $(BUILD)/build.ninja page  ## build everything and run every test
 	cmake --preset $(PRESET) > /dev/null

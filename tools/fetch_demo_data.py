@@ -84,21 +84,25 @@ def fetch_writer(target, scratch):
     shutil.move(partial, target)
 
 
+def fetch(folder, with_writer=True):
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [("mails", fetch_mails), ("tweets.jsonl", fetch_tweets)]
+    if with_writer:
+        wanted.append(("tinyllama.gguf", fetch_writer))
+    for name, fetch_one in wanted:
+        target = folder / name
+        if target.exists():
+            continue
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            fetch_one(target.resolve(), pathlib.Path(scratch).resolve())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--without-writer", action="store_true", help="leave TinyLlama (about 320 MB) out")
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    wanted = [("mails", fetch_mails), ("tweets.jsonl", fetch_tweets)]
-    if not arguments.without_writer:
-        wanted.append(("tinyllama.gguf", fetch_writer))
-    for name, fetch in wanted:
-        target = arguments.folder / name
-        if target.exists():
-            continue
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
-            fetch(target.resolve(), pathlib.Path(scratch).resolve())
+    fetch(arguments.folder, with_writer=not arguments.without_writer)
 
 
 if __name__ == "__main__":
