@@ -13,7 +13,7 @@ namespace starling {
 namespace {
 
 constexpr double kUsableMemory = 0.94;          // the rest is lost to fragmentation
-constexpr double kLargestBatchExcess = 1.1;     // a step may be this much larger than asked to fill the layout
+constexpr double kLargestBatchExcess = 1.25;    // a step may be this much larger than asked to fill the layout
 constexpr double kFacilityOverhead = 1.2;       // power usage effectiveness: hyperscale fleets 1.08, survey mean 1.54
 constexpr double kElectricityUsdPerKwh = 0.07;  // US industrial, 2023
 constexpr double kInterruptionsPerGpuHour = 419 / (54 * 24 * 16384.0);  // Llama 3, arXiv:2407.21783, table 5
@@ -94,20 +94,23 @@ class LayoutSearch {
     for (const int64_t b : choices(request_.micro_batch, {1, 2, 4, 8})) {
       const int64_t fewest = std::max<int64_t>(1, ceil_div(asked, b * most_replicas));
       for (int64_t m = fewest; m <= fewest + 2 * p; ++m) {
-        const int64_t d = ceil_div(asked, b * m);  // as few replicas as do the batch in m micro-batches
-        const double batch = static_cast<double>(d * m * b);
-        if (batch > kLargestBatchExcess * static_cast<double>(asked)) continue;
-        try_schedules({.tensor_parallel = t,
-                       .sequence_parallel = t > 1,
-                       .pipeline_parallel = p,
-                       .data_parallel = d,
-                       .micro_batch = b},
-                      m, batch);
+        const int64_t fitting = ceil_div(asked, b * m);  // the replicas that do the batch in m micro-batches
+        const auto excess = static_cast<int64_t>(kLargestBatchExcess * static_cast<double>(asked)) / (b * m);
+        for (const int64_t d : {fitting, std::min(excess, most_replicas)}) {
+          if (d < fitting || d > most_replicas) continue;
+          try_schedules({.tensor_parallel = t,
+                         .sequence_parallel = t > 1,
+                         .pipeline_parallel = p,
+                         .data_parallel = d,
+                         .micro_batch = b},
+                        m);
+        }
       }
     }
   }
 
-  void try_schedules(Layout layout, int64_t micro_batches, double batch) {
+  void try_schedules(Layout layout, int64_t micro_batches) {
+    const auto batch = static_cast<double>(layout.data_parallel * micro_batches * layout.micro_batch);
     const int64_t p = layout.pipeline_parallel, layers = work_.model.num_layers / p;
     for (const int64_t chunks : {1, 2, 3, 4, 5}) {
       // The interleaved schedule sends micro-batches round in groups of p (Narayanan et al. 2021, section 2.2.2).
@@ -139,6 +142,12 @@ class LayoutSearch {
   double least_memory_ = 0;
 };
 
+std::string verdict(double total_low_usd, double total_high_usd) {
+  if (total_high_usd <= kTensOfMillionsUsd) return "yes";
+  if (total_low_usd <= kTensOfMillionsUsd) return "only at the low price";
+  return total_low_usd <= 1.05 * kTensOfMillionsUsd ? "just not" : "no";
+}
+
 std::vector<Affordability> affordability(int64_t gpus) {
   std::vector<Affordability> rows;
   for (const Gpu& gpu : gpu_catalogue()) {
@@ -146,9 +155,7 @@ std::vector<Affordability> affordability(int64_t gpus) {
     Affordability row{.gpu = gpu};
     row.total_low_usd = gpu.price_low_usd * static_cast<double>(gpus);
     row.total_high_usd = gpu.price_high_usd * static_cast<double>(gpus);
-    row.verdict = row.total_high_usd <= kTensOfMillionsUsd  ? "yes"
-                  : row.total_low_usd <= kTensOfMillionsUsd ? "only at the low price"
-                                                            : "no";
+    row.verdict = verdict(row.total_low_usd, row.total_high_usd);
     row.gpus_for_99m_usd = static_cast<int64_t>(kTensOfMillionsUsd / gpu.price_low_usd);
     rows.push_back(row);
   }

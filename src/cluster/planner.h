@@ -21,7 +21,7 @@ struct PlanRequest {
   std::string gpu = "a100-80g";  // a catalogue name (hardware.h)
   double tokens = 2e12;          // to train on
   int64_t sequence_tokens = 0;   // 0: the preset's
-  double batch_tokens = 0;       // tokens a step; 0: the preset's; at most 10 % more to fill the layout
+  double batch_tokens = 0;       // tokens a step; 0: the preset's; at most a quarter more to fill the layout
   int tensor_parallel = 0, pipeline_parallel = 0, micro_batch = 0;
 };
 
@@ -29,7 +29,7 @@ struct PlanRequest {
 struct Affordability {
   Gpu gpu;
   double total_low_usd = 0, total_high_usd = 0;
-  std::string verdict;           // "yes", "only at the low price", "no"
+  std::string verdict;           // "yes", "only at the low price", "just not" (within 5 %), "no"
   int64_t gpus_for_99m_usd = 0;  // how many $99 M buy at the low price
 };
 
