@@ -56,7 +56,8 @@ class UnionFind {
 
 uint64_t band_hash(const MinHashSignature& signature, int band) {
   constexpr int kRows = kMinHashes / kBands;
-  return hash64({reinterpret_cast<const char*>(signature.data() + band * kRows), kRows * sizeof(uint32_t)}, static_cast<uint64_t>(band));
+  return hash64({reinterpret_cast<const char*>(signature.data() + band * kRows), kRows * sizeof(uint32_t)},
+                static_cast<uint64_t>(band));
 }
 
 void join_band(const std::vector<MinHashSignature>& signatures, int band, double threshold, UnionFind& clusters) {
@@ -69,7 +70,8 @@ void join_band(const std::vector<MinHashSignature>& signatures, int band, double
     const auto [hash, index] = entries[e];
     if (e == 0 || entries[e - 1].first != hash) heads.clear();
     const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint32_t head) {
-      return clusters.find(head) == clusters.find(index) || estimated_similarity(signatures[head], signatures[index]) >= threshold;
+      return clusters.find(head) == clusters.find(index) ||
+             estimated_similarity(signatures[head], signatures[index]) >= threshold;
     });
     if (similar != heads.end()) clusters.join(*similar, index);
     else if (heads.size() < kMaxHeads) heads.push_back(index);
@@ -86,7 +88,9 @@ std::string normalize_for_duplicates(std::string_view text) {
       continue;
     }
     if (text[position] == '@') {
-      for (++position; position < text.size() && (std::isalnum(static_cast<unsigned char>(text[position])) || text[position] == '_');) ++position;
+      for (++position; position < text.size() &&
+                       (std::isalnum(static_cast<unsigned char>(text[position])) || text[position] == '_');)
+        ++position;
       continue;
     }
     UChar32 c = 0;
@@ -108,7 +112,8 @@ MinHashSignature minhash_signature(std::string_view normalized) {
   for (size_t s = 0; s < shingles; ++s) {
     const size_t end = starts[std::min(s + kShingleCharacters, characters)];
     const uint64_t x = hash64(normalized.substr(starts[s], end - starts[s]));
-    for (int k = 0; k < kMinHashes; ++k) signature[k] = std::min(signature[k], static_cast<uint32_t>((x * family.a[k] + family.b[k]) >> 32));
+    for (int k = 0; k < kMinHashes; ++k)
+      signature[k] = std::min(signature[k], static_cast<uint32_t>((x * family.a[k] + family.b[k]) >> 32));
   }
   return signature;
 }

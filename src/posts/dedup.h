@@ -3,7 +3,8 @@
 //   exact             the same 64-bit hash of the normalised text
 //   near              MinHash of 5-character shingles, LSH banding, similarity confirmed on the signatures, union-find
 // Sources: Broder 1997, "On the resemblance and containment of documents"; Leskovec et al., "Mining of massive
-// datasets", section 3.4: 16 bands of 4 rows find a pair of similarity 0.8 with probability 1 - (1 - 0.8^4)^16 = 0.9998.
+// datasets", section 3.4: 16 bands of 4 rows find a pair of similarity 0.8 with probability 1 - (1 - 0.8^4)^16 =
+// 0.9998.
 #pragma once
 
 #include <array>

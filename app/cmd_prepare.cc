@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "core/progress.h"
+#include "core/time.h"
+#include "posts/prepare.h"
+#include "store/control_db.h"
+
+namespace starling {
+namespace {
+
+// One bar a stage.
+class StageProgress {
+ public:
+  void update(const std::string& stage, uint64_t done, uint64_t total) {
+    if (stage != stage_) bar_ = std::make_unique<Progress>("prepare: " + stage, total, "posts");
+    stage_ = stage;
+    bar_->update(done);
+  }
+
+ private:
+  std::string stage_;
+  std::unique_ptr<Progress> bar_;
+};
+
+std::string spaced(std::string name) {
+  for (char& c : name)
+    if (c == '_') c = ' ';
+  return name;
+}
+
+void print_row(const std::string& name, uint64_t posts, uint64_t all, const std::string& note = {}) {
+  const double percent = all > 0 ? 100.0 * static_cast<double>(posts) / static_cast<double>(all) : 0;
+  fmt::print("{:<24}{:>12}{:>8.1f} %  {}\n", name, posts, percent, note);
+}
+
+std::string span(const SplitCounts& split) {
+  return fmt::format("{} tokens, {} to {}", split.tokens, format_day(split.first_time_s),
+                     format_day(split.last_time_s));
+}
+
+void print_table(const PrepareReport& report) {
+  print_row("posts read", report.posts, report.posts);
+  for (size_t i = 0; i < kDropReasons; ++i)
+    if (report.dropped[i] > 0) print_row("  dropped: " + spaced(kDropNames[i]), report.dropped[i], report.posts);
+  print_row("kept for training", report.train.posts, report.posts, span(report.train));
+  print_row("kept for validation", report.valid.posts, report.posts, span(report.valid));
+  if (report.cut_posts > 0) print_row("cut to max_tokens", report.cut_posts, report.posts);
+  std::string marks;
+  for (size_t i = 0; i < kPersonalDataKinds; ++i)
+    marks += fmt::format(" {} {}", kPersonalDataMarks[i], report.personal_data[i]);
+  fmt::print("personal data replaced:{}\n", marks);
+  fmt::print("tokenizer: {} tokens{}\n", report.vocab_size, report.tokenizer_trained ? ", trained now" : "");
+}
+
+void run_prepare(const GlobalOptions& options) {
+  const Workspace workspace = options.open_workspace();
+  const Config config = options.config();
+  const ControlDb control(workspace.control_db());
+  PrepareReport report;
+  {
+    StageProgress progress;
+    report = prepare(workspace, config, control, [&](const std::string& stage, uint64_t done, uint64_t total) {
+      progress.update(stage, done, total);
+    });
+  }
+  if (options.json) fmt::print("{}\n", to_json(report));
+  else print_table(report);
+}
+
+}  // namespace
+
+void add_prepare(CLI::App& root, const GlobalOptions& options) {
+  CLI::App* command =
+      root.add_subcommand("prepare", "Clean the posts, drop duplicates and spam, and write token shards");
+  command->footer(
+      "Posts that are deleted or whose author has opted out of training are dropped. A tokenizer is trained when the\n"
+      "workspace has none. The old shards stay in place until the new ones are complete.\n\n"
+      "Examples:\n"
+      "  starling prepare\n"
+      "  starling prepare --set prepare.languages=en --set prepare.max_posts_per_author=1000 --json");
+  command->callback([&options] { run_prepare(options); });
+}
+
+}  // namespace starling

@@ -1,0 +1,39 @@
+// The first half of prepare: which posts are kept, and their cleaned texts, in the order of time.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "core/file.h"
+#include "posts/prepare.h"
+
+namespace starling {
+
+// One kept post. Its id, author and text lie in the text file, one after the other.
+struct CleanedPost {
+  int64_t time_s = 0;
+  uint64_t offset = 0;
+  uint32_t id_bytes = 0, author_bytes = 0, text_bytes = 0;
+};
+
+struct CleanedPosts {
+  MappedFile file;
+  std::vector<CleanedPost> posts;  // by time, then id
+
+  std::string_view id(size_t i) const { return file.text().substr(posts[i].offset, posts[i].id_bytes); }
+  std::string_view author(size_t i) const {
+    return file.text().substr(posts[i].offset + posts[i].id_bytes, posts[i].author_bytes);
+  }
+  std::string_view text(size_t i) const {
+    return file.text().substr(posts[i].offset + posts[i].id_bytes + posts[i].author_bytes, posts[i].text_bytes);
+  }
+};
+
+// Writes the cleaned texts to `text_file` and counts in `report` what was read and dropped.
+CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,
+                         const std::filesystem::path& text_file, const PrepareProgress& progress,
+                         PrepareReport& report);
+
+}  // namespace starling

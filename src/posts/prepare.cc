@@ -1,0 +1,198 @@
+#include "posts/prepare.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/stop.h"
+#include "core/threads.h"
+#include "posts/clean_posts.h"
+#include "posts/shards.h"
+#include "tokenizer/tokenizer.h"
+
+namespace starling {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kTokenizeBatch = 4096;
+
+void check_stop() {
+  if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
+}
+
+// rename(2) with RENAME_EXCHANGE: at no moment is there no `target`. File systems without it get two renames.
+void swap_in(const fs::path& fresh, const fs::path& target) {
+  fs::create_directories(target);
+  if (::syscall(SYS_renameat2, AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), 1u << 1) != 0) {
+    const fs::path old = target.string() + ".old";
+    fs::remove_all(old);
+    fs::rename(target, old);
+    fs::rename(fresh, target);
+    fs::remove_all(old);
+  }
+  fs::remove_all(fresh);
+  sync_path(target.parent_path());
+}
+
+// Where validation begins in posts sorted by time. Posts of one second stay together, unless nothing would be left for
+// training.
+size_t split_point(const std::vector<CleanedPost>& posts, double fraction) {
+  const auto valid = static_cast<size_t>(static_cast<double>(posts.size()) * std::clamp(fraction, 0.0, 0.5) + 0.5);
+  const size_t point = posts.size() - valid;
+  size_t moved = point;
+  while (moved > 0 && moved < posts.size() && posts[moved - 1].time_s == posts[moved].time_s) --moved;
+  return moved > posts.size() / 2 ? moved : point;
+}
+
+class Preparation {
+ public:
+  Preparation(const Workspace& workspace, const Config& config, const ControlDb& control,
+              const PrepareProgress& progress)
+      : workspace_(workspace),
+        config_(config),
+        control_(control),
+        progress_(progress),
+        folder_(workspace.shards().string() + ".tmp") {}
+
+  PrepareReport run() {
+    const FileLock lock(workspace_.root / "prepare.lock", "prepare");
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    const CleanedPosts cleaned = clean_posts(workspace_, config_, control_, folder_ / "texts", progress_, report_);
+    if (cleaned.posts.empty())
+      throw DataError(fmt::format("{}: none of {} posts is left to train on; ingest posts or relax `prepare.*`",
+                                  workspace_.posts().string(), report_.posts));
+    const size_t split = split_point(cleaned.posts, config_.number("prepare.validation_fraction"));
+    const auto tokenizer = tokenizer_for(cleaned, split);
+    write_shards(cleaned, split, *tokenizer);
+    fs::remove(folder_ / "texts");
+    write_file_atomic(folder_ / "report.json", to_json(report_) + "\n");
+    swap_in(folder_, workspace_.shards());
+    return report_;
+  }
+
+ private:
+  std::unique_ptr<Tokenizer> tokenizer_for(const CleanedPosts& cleaned, size_t split) {
+    if (!fs::exists(workspace_.tokenizer())) {
+      size_t next = 0;
+      const auto next_text = [&](std::string& text) {
+        if (next == split || stop_requested()) return false;
+        if (next % kTokenizeBatch == 0) progress_("tokenizer", next, split);
+        text = cleaned.text(next++);
+        return true;
+      };
+      const auto trained = train_byte_level_bpe(next_text, config_.integer("tokenizer.vocab_size"));
+      check_stop();
+      trained->save(workspace_.tokenizer());
+      report_.tokenizer_trained = true;
+    }
+    report_.tokenizer_sha256 = sha256_file_hex(workspace_.tokenizer());
+    auto tokenizer = Tokenizer::load(workspace_.tokenizer());
+    report_.vocab_size = tokenizer->vocab_size();
+    return tokenizer;
+  }
+
+  void write_shards(const CleanedPosts& cleaned, size_t split, const Tokenizer& tokenizer) {
+    const auto end_token = tokenizer.special_id(kEndToken);
+    if (!end_token)
+      throw DataError(
+          fmt::format("{}: has no {} token; move it away to train one", workspace_.tokenizer().string(), kEndToken));
+    ShardWriter writer(folder_, {.vocab_size = tokenizer.vocab_size(), .tokenizer_sha256 = report_.tokenizer_sha256});
+    std::vector<Sample> samples(kTokenizeBatch);
+    for (size_t first = 0; first < cleaned.posts.size(); first += kTokenizeBatch) {
+      const size_t count = std::min(kTokenizeBatch, cleaned.posts.size() - first);
+      std::vector<char> cut(count, 0);
+      parallel_for(static_cast<int64_t>(count), 16, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          cut[i] = make_sample(cleaned, first + static_cast<size_t>(i), tokenizer, *end_token, samples[i]);
+      });
+      for (size_t i = 0; i < count; ++i) {
+        report_.cut_posts += cut[i] ? 1 : 0;
+        add(writer, first + i < split, samples[i]);
+      }
+      progress_("tokens", first + count, cleaned.posts.size());
+      check_stop();
+    }
+    writer.finish();
+  }
+
+  // True when the post had to be cut.
+  bool make_sample(const CleanedPosts& cleaned, size_t index, const Tokenizer& tokenizer, TokenId end_token,
+                   Sample& sample) const {
+    const auto max_tokens = static_cast<size_t>(std::max<int64_t>(config_.integer("prepare.max_tokens"), 2));
+    const std::string_view text = cleaned.text(index);
+    sample.tokens = tokenizer.encode(text);
+    sample.text_bytes = static_cast<uint32_t>(text.size());
+    const bool cut = sample.tokens.size() >= max_tokens;
+    if (cut) {
+      sample.tokens.resize(max_tokens - 1);
+      sample.text_bytes = 0;
+      for (const TokenId token : sample.tokens)
+        sample.text_bytes += static_cast<uint32_t>(tokenizer.token_bytes(token).size());
+    }
+    sample.tokens.push_back(end_token);
+    sample.time_s = cleaned.posts[index].time_s;
+    sample.post_id = cleaned.id(index);
+    sample.author = cleaned.author(index);
+    return cut;
+  }
+
+  void add(ShardWriter& writer, bool train, const Sample& sample) {
+    SplitCounts& counts = train ? report_.train : report_.valid;
+    if (counts.posts++ == 0) counts.first_time_s = sample.time_s;
+    counts.last_time_s = sample.time_s;
+    counts.tokens += sample.tokens.size();
+    counts.text_bytes += sample.text_bytes;
+    writer.add(train ? "train" : "valid", sample);
+  }
+
+  const Workspace& workspace_;
+  const Config& config_;
+  const ControlDb& control_;
+  const PrepareProgress& progress_;
+  fs::path folder_;
+  PrepareReport report_;
+};
+
+nlohmann::ordered_json to_json(const SplitCounts& split) {
+  return {{"posts", split.posts},
+          {"tokens", split.tokens},
+          {"text_bytes", split.text_bytes},
+          {"first_time", split.first_time_s},
+          {"last_time", split.last_time_s}};
+}
+
+}  // namespace
+
+PrepareReport prepare(const Workspace& workspace, const Config& config, const ControlDb& control,
+                      const PrepareProgress& progress) {
+  return Preparation(workspace, config, control, progress).run();
+}
+
+std::string to_json(const PrepareReport& report) {
+  nlohmann::ordered_json dropped, marks;
+  for (size_t i = 0; i < kDropReasons; ++i) dropped[kDropNames[i]] = report.dropped[i];
+  for (size_t i = 0; i < kPersonalDataKinds; ++i) marks[kPersonalDataMarks[i]] = report.personal_data[i];
+  const nlohmann::ordered_json json = {{"posts", report.posts},
+                                       {"kept", report.train.posts + report.valid.posts},
+                                       {"dropped", dropped},
+                                       {"train", to_json(report.train)},
+                                       {"valid", to_json(report.valid)},
+                                       {"cut_posts", report.cut_posts},
+                                       {"personal_data", marks},
+                                       {"languages", report.languages},
+                                       {"vocab_size", report.vocab_size},
+                                       {"tokenizer_sha256", report.tokenizer_sha256},
+                                       {"tokenizer_trained", report.tokenizer_trained},
+                                       {"tombstone_version", report.tombstone_version}};
+  return json.dump(1);
+}
+
+}  // namespace starling

@@ -1,0 +1,67 @@
+// From raw posts to token shards: deletions and opt-outs, cleaning, language, spam, duplicates, personal data, split by
+// time, tokenizer, tokens. The result replaces the old shards at once; a stopped or killed run leaves them in place.
+// The same posts, settings and control database give the same bytes.
+// Memory: about 500 bytes a post (350 of them its MinHash signature and bands) and the texts of one batch; cleaned
+// texts wait in a file beside the shards.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "core/workspace.h"
+#include "posts/personal_data.h"
+#include "posts/post_store.h"
+
+namespace starling {
+
+class ControlDb;
+
+enum class DropReason {
+  kDeleted,
+  kOptedOut,
+  kTooShort,
+  kLanguage,
+  kSpam,
+  kTemplate,
+  kExactDuplicate,
+  kNearDuplicate,
+  kAuthorCap
+};
+inline constexpr size_t kDropReasons = 9;
+inline constexpr std::array<const char*, kDropReasons> kDropNames = {"deleted",         "opted_out",      "too_short",
+                                                                     "language",        "spam",           "template",
+                                                                     "exact_duplicate", "near_duplicate", "author_cap"};
+
+struct SplitCounts {
+  uint64_t posts = 0, tokens = 0, text_bytes = 0;
+  int64_t first_time_s = 0, last_time_s = 0;
+};
+
+struct PrepareReport {
+  uint64_t posts = 0;                            // read
+  std::array<uint64_t, kDropReasons> dropped{};  // by DropReason; each post counts once, under the first that applies
+  SplitCounts train, valid;
+  uint64_t cut_posts = 0;                     // longer than prepare.max_tokens
+  PersonalDataCounts personal_data{};         // marks in the kept posts
+  std::map<std::string, uint64_t> languages;  // of the kept posts
+  int64_t vocab_size = 0;
+  std::string tokenizer_sha256;
+  bool tokenizer_trained = false;
+  uint64_t tombstone_version = 0;  // of the control database when the run began
+};
+
+// `progress(stage, done, total)`; total 0: unknown. Throws Error when stop_requested(), ConfigError when no post is
+// left.
+using PrepareProgress = std::function<void(const std::string& stage, uint64_t done, uint64_t total)>;
+PrepareReport prepare(const Workspace& workspace, const Config& config, const ControlDb& control,
+                      const PrepareProgress& progress);
+
+std::string to_json(const PrepareReport& report);
+
+}  // namespace starling

@@ -1,0 +1,144 @@
+#include "posts/spam.h"
+
+#include <fmt/format.h>
+#include <re2/re2.h>
+#include <unicode/uchar.h>
+#include <unicode/utf8.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "core/hash.h"
+#include "posts/dedup.h"
+#include "posts/entities.h"
+
+namespace starling {
+namespace {
+
+// What the signs count, in one pass over the text.
+struct Shape {
+  size_t characters = 0, letters = 0, capitals = 0, digits = 0, exclamations = 0;
+  size_t url_characters = 0, urls = 0, hashtags = 0, mentions = 0, words = 0;
+  size_t longest_repeat = 0;  // of one character in a row
+  double top_word_share = 0;  // of the most frequent word of 4 letters or more
+};
+
+bool is_space(UChar32 c) { return c == ' ' || c == '\n' || c == '\t'; }
+
+void count_words(std::string_view text, Shape& shape) {
+  std::unordered_map<std::string_view, size_t> counts;
+  size_t most = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of(" \n\t"), text.size());
+    const std::string_view word = text.substr(0, end);
+    if (!word.empty()) ++shape.words;
+    if (word.starts_with('#')) ++shape.hashtags;
+    if (word.starts_with('@')) ++shape.mentions;
+    if (const size_t url = url_length(word); url > 0) {
+      ++shape.urls;
+      shape.url_characters += url;
+    } else if (word.size() >= 4) {
+      most = std::max(most, ++counts[word]);
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  shape.top_word_share = most >= 4 ? static_cast<double>(most) / static_cast<double>(shape.words) : 0;
+}
+
+Shape shape_of(std::string_view text) {
+  Shape shape;
+  UChar32 last = 0;
+  size_t repeat = 0;
+  for (int32_t i = 0, size = static_cast<int32_t>(text.size()); i < size;) {
+    UChar32 c = 0;
+    U8_NEXT(text.data(), i, size, c);
+    repeat = c == last && !is_space(c) ? repeat + 1 : 1;
+    last = c;
+    shape.longest_repeat = std::max(shape.longest_repeat, repeat);
+    ++shape.characters;
+    if (u_isalpha(c)) ++shape.letters;
+    if (u_isupper(c)) ++shape.capitals;
+    if (u_isdigit(c)) ++shape.digits;
+    if (c == '!') ++shape.exclamations;
+  }
+  count_words(text, shape);
+  return shape;
+}
+
+// Expressions of unasked advertising. Each counts once; a strong one weighs 0.5, a weak one 0.2.
+const RE2& strong_words() {
+  static const RE2 pattern(
+      R"((?i)\b(you(?:'ve| have)? (?:been )?(?:won|selected|awarded)|claim (?:your|ur|now|code)|to claim|prize|guaranteed|free (?:entry|msg|ringtone|gift|trial|tones?)|ringtones?|click here|click below|unsubscribe|to be removed|remove(?:d)? from (?:our|this|the) (?:mailing )?list|viagra|casino|money back|no obligation|risk[- ]free|work (?:at|from) home|earn \$|make money|cash (?:prize|bonus)|credit card debt|lowest rates?|refinance|double your|opt[- ]?out|this is not spam|order now|act now|limited time|call now|text (?:stop|win)|txt|reply stop|(?:18|16)\+|per (?:min|wk|week|msg)|p/?min|nigeria|million (?:dollars|us)|next of kin|weight loss|lose weight|mortgage|adult|xxx|sexy (?:singles|girls)|hot girls)\b)");
+  return pattern;
+}
+
+const RE2& weak_words() {
+  static const RE2 pattern(
+      R"((?i)\b(free|win|winner|won|urgent|offer|offers|cash|bonus|discount|cheap|save|subscribe|voucher|award|awarded|reward|mobile|customer|service|landline|congratulations|congrats|dear (?:friend|sir|customer)|exclusive|investment|income|opportunity|100%|order|price|prices|deal|deals|fast|instant|latest|collect|draw|valid|sale|dating|chat)\b)");
+  return pattern;
+}
+
+// How many different expressions of `pattern` the text has, up to `most`.
+size_t count_expressions(std::string_view text, const RE2& pattern, size_t most) {
+  std::vector<std::string> found;
+  re2::StringPiece rest(text.data(), text.size());
+  for (std::string word; found.size() < most && RE2::FindAndConsume(&rest, pattern, &word);) {
+    std::transform(word.begin(), word.end(), word.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (std::find(found.begin(), found.end(), word) == found.end()) found.push_back(word);
+  }
+  return found.size();
+}
+
+class Score {
+ public:
+  void add(const char* reason, double points) {
+    if (points <= 0) return;
+    verdict_.score += points;
+    verdict_.reasons += fmt::format("{}{} {:.2f}", verdict_.reasons.empty() ? "" : ", ", reason, points);
+  }
+  SpamVerdict verdict() { return std::move(verdict_); }
+
+ private:
+  SpamVerdict verdict_;
+};
+
+double ratio(size_t part, size_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// A long text meets a listed word by chance: the weight of words falls with the length from 60 words on.
+double words_scale(size_t words) { return words <= 60 ? 1.0 : std::max(0.25, 60.0 / static_cast<double>(words)); }
+
+}  // namespace
+
+SpamVerdict spam_score(std::string_view text) {
+  static const RE2 kMoney(R"((?:[£$€]\s?\d|\d\s?(?:USD|EUR|GBP|dollars|pounds)))");
+  static const RE2 kShortCode(R"(\b\d{5,6}\b|\b0[89]\d{8,9}\b)");  // premium-rate senders
+  const Shape shape = shape_of(text);
+  Score score;
+  const double scale = words_scale(shape.words);
+  score.add("advertising words", scale * 0.5 * static_cast<double>(count_expressions(text, strong_words(), 4)));
+  score.add("weak advertising words", scale * 0.15 * static_cast<double>(count_expressions(text, weak_words(), 5)));
+  if (shape.words >= 8 && RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), kMoney))
+    score.add("money", scale * 0.3);
+  if (shape.words >= 8 && RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), kShortCode))
+    score.add("short codes", scale * 0.4);
+  if (ratio(shape.url_characters, shape.characters) > 0.8 || shape.urls > 5) score.add("links", 0.5);
+  if (shape.hashtags > 8 || (shape.words >= 6 && ratio(shape.hashtags, shape.words) > 0.6)) score.add("hashtags", 1.0);
+  if (shape.mentions > 10) score.add("mentions", 1.0);
+  if (shape.letters >= 20 && ratio(shape.capitals, shape.letters) > 0.6) score.add("capitals", 0.4);
+  if (shape.exclamations >= 3) score.add("exclamation marks", 0.2);
+  if (shape.longest_repeat >= 40) score.add("a repeated character", 0.5);
+  if (shape.words >= 8 && shape.top_word_share > 0.5) score.add("a repeated word", 1.0);
+  return score.verdict();
+}
+
+uint64_t template_hash(std::string_view text) {
+  std::string frame = normalize_for_duplicates(text);
+  std::erase_if(frame, [](char c) { return c >= '0' && c <= '9'; });
+  return frame.size() < 10 ? 0 : hash64(frame);
+}
+
+}  // namespace starling
