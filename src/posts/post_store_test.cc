@@ -1,8 +1,14 @@
 #include "posts/post_store.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -149,6 +155,44 @@ TEST_F(Store, ADamagedJournalLineNamesFileAndLine) {
     FAIL();
   } catch (const DataError& error) {
     EXPECT_NE(std::string(error.what()).find("live.jsonl:2"), std::string::npos) << error.what();
+  }
+}
+
+// A child appends posts and says so for each; killed at any moment, every post it spoke of is there afterwards.
+TEST_F(Store, AfterKill9EveryAcknowledgedPostIsThere) {
+  for (int round = 0; round < 5; ++round) {
+    int channel[2];
+    ASSERT_EQ(::pipe(channel), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      PostStore store(folder_);
+      for (int i = 0;; ++i) {
+        const std::string id = std::to_string(round) + "-" + std::to_string(i);
+        if (i % 7 == 0) store.append_segment({make_post(id)});
+        else store.append(make_post(id));
+        if (::write(channel[1], (id + "\n").data(), id.size() + 1) < 0) ::_exit(1);
+      }
+    }
+    ::close(channel[1]);
+    std::string acknowledged;
+    char block[256];
+    const size_t enough = 100 + random_u64(11, 0, static_cast<uint64_t>(round)) % 400;
+    while (acknowledged.size() < enough) {
+      const ssize_t count = ::read(channel[0], block, sizeof block);
+      ASSERT_GT(count, 0);
+      acknowledged.append(block, static_cast<size_t>(count));
+    }
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(channel[0]);
+    const PostStore store(folder_);
+    const std::vector<std::string> found = ids(store);
+    std::istringstream lines(acknowledged.substr(0, acknowledged.rfind('\n')));
+    for (std::string id; std::getline(lines, id);) {
+      EXPECT_NE(std::find(found.begin(), found.end(), id), found.end()) << id;
+      EXPECT_TRUE(store.contains(id)) << id;
+    }
+    EXPECT_EQ(std::set<std::string>(found.begin(), found.end()).size(), found.size()) << "a post is there twice";
   }
 }
 

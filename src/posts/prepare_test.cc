@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "core/error.h"
@@ -223,7 +224,7 @@ TEST(Spam, NamesItsReasons) {
       spam_score("WINNER!! As a valued customer you have been selected to receive a £900 prize! Call now to claim")
           .score,
       1.0);
-  EXPECT_GE(spam_score("buy buy buy buy buy buy buy now").score, 0.0);
+  EXPECT_GE(spam_score("follow follow follow follow follow follow follow back now").score, 1.0);
   EXPECT_GE(spam_score("#a #b #c #d #e #f #g #h #i follow").score, 1.0);
   EXPECT_NE(spam_score("You have won a prize, click here").reasons.find("advertising words"), std::string::npos);
   for (const char* text :
@@ -238,7 +239,8 @@ TEST(Spam, PrecisionAndRecallOnRealShortMessages) {
   const fs::path path = fs::path(data ? data : "") / "safety/sms-spam.jsonl.zst";
   if (!data || !fs::exists(path)) GTEST_SKIP() << "STARLING_TEST_DATA has no safety/sms-spam.jsonl.zst";
   RowOptions options;
-  options.map = FieldMap({"id=text", "author=label"});
+  options.map = FieldMap({"author=label"});
+  options.derive_ids = true;
   uint64_t spam = 0, found = 0, wrong = 0;
   const auto reader = RowReader::open(path, options);
   for (Row row; reader->next(row);) {
@@ -254,7 +256,7 @@ TEST(Spam, PrecisionAndRecallOnRealShortMessages) {
   RecordProperty("recall", std::to_string(recall));
   std::printf("sms-spam: precision %.3f recall %.3f (%lu spam)\n", precision, recall, static_cast<unsigned long>(spam));
   EXPECT_GT(precision, 0.95);
-  EXPECT_GT(recall, 0.5);
+  EXPECT_GT(recall, 0.6);
 }
 
 }  // namespace

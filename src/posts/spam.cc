@@ -24,7 +24,13 @@ struct Shape {
   double top_word_share = 0;  // of the most frequent word of 4 letters or more
 };
 
-bool is_space(UChar32 c) { return c == ' ' || c == '\n' || c == '\t'; }
+// A byte that may start a tag: a letter, or a part of a character beyond ASCII.
+bool is_letter(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
+}
+
+// Rules of dashes and rows of dots decorate plain text; letters, digits and exclamation marks in a row do not.
+bool may_not_repeat(UChar32 c) { return u_isalnum(c) || c == '!' || c == '?' || c == '$'; }
 
 void count_words(std::string_view text, Shape& shape) {
   std::unordered_map<std::string_view, size_t> counts;
@@ -33,8 +39,8 @@ void count_words(std::string_view text, Shape& shape) {
     const size_t end = std::min(text.find_first_of(" \n\t"), text.size());
     const std::string_view word = text.substr(0, end);
     if (!word.empty()) ++shape.words;
-    if (word.starts_with('#')) ++shape.hashtags;
-    if (word.starts_with('@')) ++shape.mentions;
+    if (word.size() > 1 && word[0] == '#' && is_letter(word[1])) ++shape.hashtags;
+    if (word.size() > 1 && word[0] == '@' && is_letter(word[1])) ++shape.mentions;
     if (const size_t url = url_length(word); url > 0) {
       ++shape.urls;
       shape.url_characters += url;
@@ -53,7 +59,7 @@ Shape shape_of(std::string_view text) {
   for (int32_t i = 0, size = static_cast<int32_t>(text.size()); i < size;) {
     UChar32 c = 0;
     U8_NEXT(text.data(), i, size, c);
-    repeat = c == last && !is_space(c) ? repeat + 1 : 1;
+    repeat = c == last && may_not_repeat(c) ? repeat + 1 : 1;
     last = c;
     shape.longest_repeat = std::max(shape.longest_repeat, repeat);
     ++shape.characters;
@@ -69,13 +75,13 @@ Shape shape_of(std::string_view text) {
 // Expressions of unasked advertising. Each counts once; a strong one weighs 0.5, a weak one 0.2.
 const RE2& strong_words() {
   static const RE2 pattern(
-      R"((?i)\b(you(?:'ve| have)? (?:been )?(?:won|selected|awarded)|claim (?:your|ur|now|code)|to claim|prize|guaranteed|free (?:entry|msg|ringtone|gift|trial|tones?)|ringtones?|click here|click below|unsubscribe|to be removed|remove(?:d)? from (?:our|this|the) (?:mailing )?list|viagra|casino|money back|no obligation|risk[- ]free|work (?:at|from) home|earn \$|make money|cash (?:prize|bonus)|credit card debt|lowest rates?|refinance|double your|opt[- ]?out|this is not spam|order now|act now|limited time|call now|text (?:stop|win)|txt|reply stop|(?:18|16)\+|per (?:min|wk|week|msg)|p/?min|nigeria|million (?:dollars|us)|next of kin|weight loss|lose weight|mortgage|adult|xxx|sexy (?:singles|girls)|hot girls)\b)");
+      R"((?i)\b(you(?:'ve| have)? (?:been )?(?:won|selected|awarded)|claim (?:your|ur|now|code)|to claim|prize|guaranteed|free (?:entry|msg|ringtone|gift|trial|tones?)|ringtones?|click here|click below|to be removed|remove(?:d)? from (?:our|this|the) (?:mailing )?list|viagra|casino|money back|no obligation|risk[- ]free|work (?:at|from) home|earn \$|make money|cash (?:prize|bonus)|credit card debt|lowest rates?|refinance|double your|opt[- ]?out|this is not spam|order now|act now|limited time|call now|text (?:stop|win)|reply (?:stop|yes)|(?:specially|been) selected|(?:latest|free|poly(?:phonic)?) (?:colour|tones?|ringtones?|mobiles?)|po ?box|(?:18|16)\+|per (?:min|wk|week|msg)|p/?min|nigeria|million (?:dollars|us)|next of kin|weight loss|lose weight|mortgage|adult|xxx|sexy (?:singles|girls)|hot girls)\b)");
   return pattern;
 }
 
 const RE2& weak_words() {
   static const RE2 pattern(
-      R"((?i)\b(free|win|winner|won|urgent|offer|offers|cash|bonus|discount|cheap|save|subscribe|voucher|award|awarded|reward|mobile|customer|service|landline|congratulations|congrats|dear (?:friend|sir|customer)|exclusive|investment|income|opportunity|100%|order|price|prices|deal|deals|fast|instant|latest|collect|draw|valid|sale|dating|chat)\b)");
+      R"((?i)\b(unsubscribe|txt|stop|reply|service|content|club|ur|2|free|win|winner|won|urgent|offer|offers|cash|bonus|discount|cheap|save|subscribe|voucher|award|awarded|reward|mobile|customer|landline|congratulations|congrats|dear (?:friend|sir|customer)|exclusive|investment|income|opportunity|100%|order|price|prices|deal|deals|fast|instant|latest|collect|draw|valid|sale|dating|chat)\b)");
   return pattern;
 }
 
@@ -109,13 +115,14 @@ double ratio(size_t part, size_t whole) {
 }
 
 // A long text meets a listed word by chance: the weight of words falls with the length from 60 words on.
-double words_scale(size_t words) { return words <= 60 ? 1.0 : std::max(0.25, 60.0 / static_cast<double>(words)); }
+double words_scale(size_t words) { return words <= 60 ? 1.0 : std::max(0.4, 60.0 / static_cast<double>(words)); }
 
 }  // namespace
 
 SpamVerdict spam_score(std::string_view text) {
   static const RE2 kMoney(R"((?:[£$€]\s?\d|\d\s?(?:USD|EUR|GBP|dollars|pounds)))");
-  static const RE2 kShortCode(R"(\b\d{5,6}\b|\b0[89]\d{8,9}\b)");  // premium-rate senders
+  static const RE2 kShortCode(
+      R"((?i)\b[3-8]\d{4}\b|\b0[89]\d{8,9}|\d{2,3}p(?:/|per| )?(?:min|msg|wk|week)|/(?:min|msg|wk|week|month)\b)");  // premium-rate senders
   const Shape shape = shape_of(text);
   Score score;
   const double scale = words_scale(shape.words);
@@ -124,13 +131,17 @@ SpamVerdict spam_score(std::string_view text) {
   if (shape.words >= 8 && RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), kMoney))
     score.add("money", scale * 0.3);
   if (shape.words >= 8 && RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), kShortCode))
-    score.add("short codes", scale * 0.4);
-  if (ratio(shape.url_characters, shape.characters) > 0.8 || shape.urls > 5) score.add("links", 0.5);
-  if (shape.hashtags > 8 || (shape.words >= 6 && ratio(shape.hashtags, shape.words) > 0.6)) score.add("hashtags", 1.0);
-  if (shape.mentions > 10) score.add("mentions", 1.0);
+    score.add("premium rates", scale * 0.5);
+  if (ratio(shape.url_characters, shape.characters) > 0.8 || (shape.urls > 5 && ratio(shape.urls, shape.words) > 0.15))
+    score.add("links", 0.5);
+  if ((shape.hashtags > 8 && ratio(shape.hashtags, shape.words) > 0.25) ||
+      (shape.words >= 6 && ratio(shape.hashtags, shape.words) > 0.6))
+    score.add("hashtags", 1.0);
+  if (shape.mentions > 10 && ratio(shape.mentions, shape.words) > 0.25) score.add("mentions", 1.0);
   if (shape.letters >= 20 && ratio(shape.capitals, shape.letters) > 0.6) score.add("capitals", 0.4);
+  if (shape.words >= 8 && shape.words <= 60 && ratio(shape.digits, shape.characters) > 0.08) score.add("digits", 0.3);
   if (shape.exclamations >= 3) score.add("exclamation marks", 0.2);
-  if (shape.longest_repeat >= 40) score.add("a repeated character", 0.5);
+  if (shape.longest_repeat >= 20) score.add("a repeated character", 0.5);
   if (shape.words >= 8 && shape.top_word_share > 0.5) score.add("a repeated word", 1.0);
   return score.verdict();
 }
