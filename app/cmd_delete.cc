@@ -1,0 +1,80 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "infer/engine.h"
+#include "posts/post_store.h"
+#include "search/search_service.h"
+#include "server/deletion.h"
+#include "store/control_db.h"
+
+namespace starling {
+namespace {
+
+// The model that made the index's vectors, so that a deletion takes the vectors along; null when there is none.
+std::unique_ptr<Engine> embedder_of(const Workspace& workspace, const Config& config) {
+  for (const std::string& name : {config.text("server.embedder"), config.text("server.model")}) {
+    if (std::filesystem::exists(workspace.model(name) / "config.json")) return Engine::load(workspace.model(name));
+  }
+  return nullptr;
+}
+
+std::unique_ptr<SearchService> open_search(const Workspace& workspace, const Config& config, PostStore& posts,
+                                           ControlDb& control, Engine* embedder) try {
+  return std::make_unique<SearchService>(workspace, config, posts, control, embedder);
+} catch (const Error& error) {
+  spdlog::warn("the search index cannot be opened now ({}); it obeys the deletion when it is next opened",
+               error.what());
+  return nullptr;
+}
+
+void print_report(const DeletionReport& report) {
+  fmt::print(
+      "Deleted {} {}: {} raw post{} removed; gone from search, answers and audiences, and left out of later "
+      "training.\n",
+      report.kind, report.id, report.purged_posts, report.purged_posts == 1 ? "" : "s");
+  if (!report.known)
+    fmt::print("No such {} was stored here; the tombstone keeps it from coming in later.\n", report.kind);
+  if (!report.pending.empty()) fmt::print("Still to do: {}\n", report.pending);
+  if (report.checkpoints.empty()) return fmt::print("No checkpoint saw it.\n");
+  fmt::print("Checkpoints that saw it:\n  {}\n", fmt::join(report.checkpoints, "\n  "));
+}
+
+void run_delete(const GlobalOptions& options, const std::string& kind, const std::string& id,
+                const std::string& reason) {
+  const Workspace workspace = options.open_workspace();
+  const Config config = options.config();
+  ControlDb control(workspace.control_db());
+  PostStore posts(workspace.posts());
+  const std::unique_ptr<Engine> embedder = embedder_of(workspace, config);
+  const std::unique_ptr<SearchService> search = open_search(workspace, config, posts, control, embedder.get());
+  const DeletionReport report = delete_content(workspace, control, posts, search.get(), kind, id, reason);
+  if (options.json) return fmt::print("{}\n", to_json_text(report));
+  print_report(report);
+}
+
+}  // namespace
+
+void add_delete(CLI::App& root, const GlobalOptions& options) {
+  CLI::App* command = root.add_subcommand("delete", "Delete a post or an author everywhere, for good");
+  auto post = std::make_shared<std::string>(), author = std::make_shared<std::string>(),
+       reason = std::make_shared<std::string>("user request");
+  CLI::Option* by_post = command->add_option("--post", *post, "Id of the post");
+  CLI::Option* by_author =
+      command->add_option("--author", *author, "Id of the author: every post of theirs")->excludes(by_post);
+  command->add_option("--reason", *reason, "Why; kept in the audit log")->capture_default_str();
+  command->footer(
+      "Examples:\n  starling delete --post 1234\n  starling delete --author mallory --reason \"account closed\" "
+      "--json");
+  command->callback([&options, post, author, reason, by_post, by_author] {
+    if (by_post->count() + by_author->count() == 0) throw ConfigError("say what to delete: --post ID or --author ID");
+    const bool is_post = by_post->count() > 0;
+    run_delete(options, is_post ? "post" : "author", is_post ? *post : *author, *reason);
+  });
+}
+
+}  // namespace starling
