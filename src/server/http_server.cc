@@ -95,6 +95,7 @@ struct HttpServer::State {
   asio::steady_timer drain_timer{io};
   std::set<std::shared_ptr<Connection>> connections;  // I/O thread only
   std::atomic<int> connection_count{0};
+  int port = 0;  // bound; the acceptor itself belongs to the I/O thread
   std::atomic<bool> stopping{false};
   // Pools after `io`: their threads end before what they post to. Keys are looked up on a thread of their own, so that
   // admission never waits behind a search.
@@ -179,7 +180,12 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   parser.header_limit(static_cast<uint32_t>(server_.options.max_header_bytes));
   parser.body_limit(static_cast<uint64_t>(server_.options.max_body_bytes));
   if (const error_code error = co_await read_head(parser)) {
-    if (deserves_answer(error)) co_await refuse(refusal_for(error, server_.options));
+    if (!deserves_answer(error)) co_return false;
+    Response refusal = refusal_for(error, server_.options);
+    const Request unread;
+    const std::string no_route;
+    server_.on_finished({unread, no_route, refusal.status, 0});
+    co_await refuse(std::move(refusal));
     co_return false;
   }
   const double start_s = monotonic_s();
@@ -216,7 +222,7 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
     status = co_await answer(dispatch, request, keep_alive);
   }
   server_.on_finished({request, dispatch.route, status, monotonic_s() - start_s});
-  co_return keep_alive && status != kClientLeft;
+  co_return keep_alive&& status != kClientLeft;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::run_and_wait(WorkerPool& pool, std::function<void()> work) {
@@ -370,6 +376,7 @@ void HttpServer::State::bind() {
     throw IoError(fmt::format("{}:{}: the port is in use; stop the program that has it or choose another with --port",
                               options.host, options.port));
   if (error) throw IoError(fmt::format("{}:{}: cannot listen: {}", options.host, options.port, error.message()));
+  port = acceptor.local_endpoint().port();
 }
 
 void log_failure(const std::exception_ptr& failure) try {
@@ -443,9 +450,7 @@ void HttpServer::stop() {
   for (WorkerPool* pool : {&state_->auth, &state_->quick, &state_->generation}) pool->stop();
 }
 
-int HttpServer::port() const {
-  return state_->acceptor.is_open() ? state_->acceptor.local_endpoint().port() : state_->options.port;
-}
+int HttpServer::port() const { return state_->port; }
 bool HttpServer::stopping() const { return state_->stopping; }
 int HttpServer::connections() const { return state_->connection_count; }
 size_t HttpServer::queued(Lane lane) const { return state_->pool(lane).queued(); }

@@ -55,8 +55,9 @@ TEST(JsonDepth, CountsBracketsOutsideStrings) {
 
 TEST(JsonBody, RefusesWhatIsNotAnObjectInUtf8OfBoundedDepth) {
   const std::string deep = R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
-  for (const std::string& text : {std::string(), std::string("[]"), std::string("{"), std::string("{\"a\":\"\xff\"}"),
-                                  std::string("{\"a\":1}x"), std::string("{\"a\":NaN}"), std::string("{\"a\":1e400}"), deep})
+  for (const std::string& text :
+       {std::string(), std::string("[]"), std::string("{"), std::string("{\"a\":\"\xff\"}"), std::string("{\"a\":1}x"),
+        std::string("{\"a\":NaN}"), std::string("{\"a\":1e400}"), deep})
     EXPECT_THROW(JsonBody{text}, HttpError) << text.substr(0, 20);
 }
 
