@@ -49,7 +49,7 @@ class PostIndexReader {
   ~PostIndexReader();
 
   // Thread-safe; each call sees everything committed before it began, by this process or another.
-  using Accept = std::function<bool(const PostSummary&)>;  // false: the post is hidden from the result
+  using Accept = std::function<bool(const PostSummary&)>;  // false: hidden from the result; empty: all are shown
   LexicalResult find(const Query& query, int limit, const Accept& accept) const;
   // Every post that matches all clauses (all_words) or that find() would rank.
   void for_each_match(const Query& query, bool all_words, const std::function<void(const PostSummary&)>& visit) const;

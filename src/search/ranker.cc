@@ -25,7 +25,7 @@ double share(const Config& config, const char* name) {
 std::vector<ConfigKey> search_config_keys() {
   return {{"search.k1", 0.9, "BM25: how fast repeating a word stops to count; 0.9 suits short posts"},
           {"search.b", 0.4, "BM25: how much long posts are marked down, 0 to 1"},
-          {"search.vector_weight", 0.3, "Share of the vector score in the fused score, 0 to 1"},
+          {"search.vector_weight", -1.0, "Share of the vector score in the fused score, 0 to 1; -1: as `starling index --tune` measured"},
           {"search.recency_weight", 0.02, "Most that freshness adds to a fused score, 0 to 1"},
           {"search.engagement_weight", 0.03, "Most that likes, reposts and replies add to a fused score, 0 to 1"},
           {"search.candidates", int64_t{200}, "Posts that each stage hands to the fusion, 10 to 5000"}};
@@ -36,7 +36,7 @@ RankingSettings read_ranking_settings(const Config& config) {
   settings.bm25 = {config.number("search.k1"), share(config, "search.b")};
   if (!(settings.bm25.k1 >= 0))
     throw ConfigError(fmt::format("search.k1 = {}: must not be negative", settings.bm25.k1));
-  settings.vector_weight = share(config, "search.vector_weight");
+  settings.vector_weight = config.number("search.vector_weight") < 0 ? -1 : share(config, "search.vector_weight");
   settings.priors = {share(config, "search.recency_weight"), share(config, "search.engagement_weight")};
   const int64_t candidates = config.integer("search.candidates");
   if (candidates < 10 || candidates > 5000)
@@ -53,7 +53,7 @@ std::vector<VectorMatch> Ranker::find_vectors(const Query& query, int depth,
   std::vector<VectorMatch> found = vectors_->find(embedder_->embed(text), depth, allowed ? &*allowed : nullptr);
   std::erase_if(found, [&](const VectorMatch& match) {
     const std::optional<PostSummary> summary = reader_.summary(match.docid);
-    return !summary || !accept(*summary);
+    return !summary || (accept && !accept(*summary));
   });
   return found;
 }
@@ -69,19 +69,27 @@ void Ranker::add_priors(std::vector<RankedMatch>& matches, const Query& query) c
   sort_best_first(matches);
 }
 
-Ranking Ranker::rank(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const {
-  LexicalResult lexical;
-  if (stage != SearchStage::vector) lexical = reader_.find(query, depth, accept);
-  std::vector<VectorMatch> nearest;
-  if (stage != SearchStage::lexical) nearest = find_vectors(query, depth, accept);
+Candidates Ranker::retrieve(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const {
+  Candidates out;
+  if (stage != SearchStage::vector) out.lexical = reader_.find(query, depth, accept);
+  if (stage != SearchStage::lexical) out.vectors = find_vectors(query, depth, accept);
+  return out;
+}
+
+Ranking Ranker::order(const Candidates& candidates, SearchStage stage, const Query& query) const {
   Ranking ranking;
-  // Without vectors the fused score is the lexical one.
-  const double weight = nearest.empty() ? 0.0 : stage == SearchStage::vector ? 1.0 : settings_.vector_weight;
-  ranking.matches = fuse(lexical.matches, nearest, weight);
-  if (stage == SearchStage::lexical)
+  if (stage == SearchStage::lexical) {
+    ranking.matches = fuse(candidates.lexical.matches, {}, 0);
     for (RankedMatch& match : ranking.matches) match.score = match.lexical_score;
+  } else if (stage == SearchStage::vector) {
+    ranking.matches = fuse({}, candidates.vectors, 1);
+  } else {
+    // Without vectors the fused score is the lexical one.
+    const double weight = candidates.vectors.empty() ? 0.0 : settings_.vector_weight;
+    ranking.matches = fuse(candidates.lexical.matches, candidates.vectors, weight);
+  }
   if (stage == SearchStage::ranked) add_priors(ranking.matches, query);
-  ranking.estimated_total = std::max(lexical.estimated_total, static_cast<int64_t>(ranking.matches.size()));
+  ranking.estimated_total = std::max(candidates.lexical.estimated_total, static_cast<int64_t>(ranking.matches.size()));
   return ranking;
 }
 

@@ -16,7 +16,7 @@ namespace starling {
 
 struct RankingSettings {
   Bm25 bm25;
-  double vector_weight = 0;
+  double vector_weight = 0;  // below 0: what the index measured (VectorsHeader::vector_weight)
   PriorWeights priors;
   int candidates = 0;  // that each stage hands to the fusion
 };
@@ -28,14 +28,27 @@ struct Ranking {
   int64_t estimated_total = 0;
 };
 
+// What the two retrievals found, before it is put in one order.
+struct Candidates {
+  LexicalResult lexical;
+  std::vector<VectorMatch> vectors;
+};
+
 class Ranker {
  public:
   // `vectors` and `embedder` may be null: then the vector stage finds nothing. All references must outlive the ranker.
   Ranker(const PostIndexReader& reader, const VectorIndex* vectors, Engine* embedder, const RankingSettings& settings)
-      : reader_(reader), vectors_(vectors), embedder_(embedder), settings_(settings) {}
+      : reader_(reader), vectors_(vectors), embedder_(embedder), settings_(settings) {
+    if (settings_.vector_weight < 0) settings_.vector_weight = vectors ? vectors->weight() : 0;
+  }
 
-  // At most `depth` posts from each of the two retrievals. Thread-safe.
-  Ranking rank(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const;
+  // At most `depth` posts from each retrieval that `stage` uses. Thread-safe.
+  Candidates retrieve(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const;
+  // The order of `stage`; candidates may have been retrieved for a later stage.
+  Ranking order(const Candidates& candidates, SearchStage stage, const Query& query) const;
+  Ranking rank(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const {
+    return order(retrieve(query, stage, depth, accept), stage, query);
+  }
 
  private:
   std::vector<VectorMatch> find_vectors(const Query& query, int depth, const PostIndexReader::Accept& accept) const;

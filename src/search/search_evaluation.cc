@@ -71,19 +71,19 @@ SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ra
                                  const PostIndexReader::Accept& accept) {
   SearchEvaluation evaluation;
   evaluation.documents = static_cast<int64_t>(reader.size());
-  for (const auto& [stage, name] : kStages) {
-    if (!has_vectors && (stage == SearchStage::vector || stage == SearchStage::fused)) continue;
-    StageResult result{name, {}, {}};
-    Progress progress(name, queries.size(), "queries");
-    for (const EvaluationQuery& query : queries) {
-      if (stop_requested()) throw DataError("stopped before the evaluation was complete");
-      result.run[query.id] =
-          documents_of(reader, ranker.rank(query.query, stage, kRunDepth, accept), query.hidden_post_id);
-      progress.update(result.run.size());
-    }
-    result.measures = measure_run(result.run, qrels, evaluation.queries);
-    evaluation.stages.push_back(std::move(result));
+  for (const auto& [stage, name] : kStages)
+    if (has_vectors || (stage != SearchStage::vector && stage != SearchStage::fused)) evaluation.stages.push_back({name, stage, {}, {}});
+  Progress progress("evaluate", queries.size(), "queries");
+  uint64_t done = 0;
+  for (const EvaluationQuery& query : queries) {
+    if (stop_requested()) throw DataError("stopped before the evaluation was complete");
+    const SearchStage needed = has_vectors ? SearchStage::ranked : SearchStage::lexical;
+    const Candidates candidates = ranker.retrieve(query.query, needed, kRunDepth, accept);
+    for (StageResult& result : evaluation.stages)
+      result.run[query.id] = documents_of(reader, ranker.order(candidates, result.kind, query.query), query.hidden_post_id);
+    progress.update(++done);
   }
+  for (StageResult& result : evaluation.stages) result.measures = measure_run(result.run, qrels, evaluation.queries);
   return evaluation;
 }
 
@@ -104,7 +104,7 @@ SearchEvaluation evaluate_trec(const TrecInput& input, const std::filesystem::pa
   if (embedder)
     vectors = std::make_unique<VectorIndex>(scratch, *read_vectors_header(scratch), VectorIndex::Mode::read);
   const Ranker ranker(reader, vectors.get(), embedder, settings);
-  return evaluate_stages(reader, ranker, vectors != nullptr, queries, qrels, [](const PostSummary&) { return true; });
+  return evaluate_stages(reader, ranker, vectors != nullptr, queries, qrels, {});
 }
 
 }  // namespace starling

@@ -14,7 +14,8 @@
 namespace starling {
 
 struct StageResult {
-  std::string stage;  // "lexical", "vector", "fused", "ranked"
+  std::string name;  // "lexical", "vector", "fused", "ranked"
+  SearchStage kind = SearchStage::lexical;
   Measures measures;
   Run run;
 };

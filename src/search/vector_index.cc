@@ -63,7 +63,12 @@ std::optional<VectorsHeader> read_vectors_header(const fs::path& index_folder) {
   if (!fs::exists(path)) return std::nullopt;
   try {
     const nlohmann::json json = nlohmann::json::parse(read_file(path));
-    VectorsHeader header{json.at("model"), json.at("hidden_size"), json.at("probe"), json.at("generation")};
+    VectorsHeader header;
+    header.model = json.at("model");
+    header.hidden_size = json.at("hidden_size");
+    header.probe = json.at("probe").get<std::vector<float>>();
+    header.generation = json.at("generation");
+    header.vector_weight = json.at("vector_weight");
     const bool safe =
         !header.generation.empty() && header.generation.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (header.hidden_size < 1 || header.probe.size() != static_cast<size_t>(header.hidden_size) || !safe)
@@ -81,6 +86,7 @@ bool same_embedder(const VectorsHeader& header, std::span<const float> probe) {
 struct VectorIndex::State {
   fs::path rows_path, docids_path;
   size_t hidden_size = 0;
+  double weight = 0;
   mutable std::shared_mutex mutex;
   MappedFile rows_file, docids_file;
   size_t count = 0;
@@ -98,6 +104,15 @@ struct VectorIndex::State {
   }
 };
 
+void VectorIndex::save_header(const fs::path& index_folder, const VectorsHeader& header) {
+  const nlohmann::json json = {{"model", header.model},
+                               {"hidden_size", header.hidden_size},
+                               {"probe", header.probe},
+                               {"generation", header.generation},
+                               {"vector_weight", header.vector_weight}};
+  write_file_atomic(header_path(index_folder), json.dump());
+}
+
 VectorsHeader VectorIndex::start(const fs::path& index_folder, const std::string& model, std::span<const float> probe) {
   std::optional<VectorsHeader> older;
   try {
@@ -105,16 +120,16 @@ VectorsHeader VectorIndex::start(const fs::path& index_folder, const std::string
   } catch (const DataError&) {
     older.reset();  // a damaged header is replaced
   }
-  VectorsHeader header{model, static_cast<int64_t>(probe.size()), {probe.begin(), probe.end()}, random_hex(8)};
+  VectorsHeader header;
+  header.model = model;
+  header.hidden_size = static_cast<int64_t>(probe.size());
+  header.probe.assign(probe.begin(), probe.end());
+  header.generation = random_hex(8);
   const fs::path folder = generation_path(index_folder, header.generation);
   fs::create_directories(folder);
   write_file_atomic(folder / "rows.f32", "");
   write_file_atomic(folder / "docids.u32", "");
-  const nlohmann::json json = {{"model", header.model},
-                               {"hidden_size", header.hidden_size},
-                               {"probe", header.probe},
-                               {"generation", header.generation}};
-  write_file_atomic(header_path(index_folder), json.dump());
+  save_header(index_folder, header);
   if (older) fs::remove_all(generation_path(index_folder, older->generation));
   return header;
 }
@@ -125,6 +140,7 @@ VectorIndex::VectorIndex(const fs::path& index_folder, const VectorsHeader& head
   state_->rows_path = folder / "rows.f32";
   state_->docids_path = folder / "docids.u32";
   state_->hidden_size = static_cast<size_t>(header.hidden_size);
+  state_->weight = header.vector_weight;
   state_->map();
   if (mode == Mode::read) return;
   fs::resize_file(state_->rows_path, state_->count * state_->hidden_size * sizeof(float));
@@ -198,6 +214,8 @@ DocId VectorIndex::last_docid() const {
   const std::span<const DocId> docids = state_->docids();
   return docids.empty() ? 0 : *std::max_element(docids.begin(), docids.end());
 }
+
+double VectorIndex::weight() const { return state_->weight; }
 
 uint64_t VectorIndex::size() const {
   const std::shared_lock lock(state_->mutex);

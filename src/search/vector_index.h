@@ -3,7 +3,7 @@
 //
 //   index/vectors.json          model, hidden_size, probe (the embedding of kProbeText: tells one training of a model
 //   from
-//                               another), generation
+//                               another), generation, vector_weight
 //   index/vectors-<generation>/rows.f32     rows of hidden_size little-endian f32
 //   index/vectors-<generation>/docids.u32   the row's document number in the lexical index; 0: erased
 //
@@ -25,11 +25,15 @@ namespace starling {
 
 inline constexpr const char* kProbeText = "the first post of the day";
 
+// Before it is measured: a language model that was not tuned for search ranks far worse than words do.
+inline constexpr double kUntunedVectorWeight = 0.1;
+
 struct VectorsHeader {
   std::string model;
   int64_t hidden_size = 0;
   std::vector<float> probe;
   std::string generation;
+  double vector_weight = kUntunedVectorWeight;  // share of the fused score, measured on development queries
 };
 
 // None when index/ has no vectors. Throws DataError for a damaged vectors.json.
@@ -50,6 +54,8 @@ class VectorIndex {
   VectorIndex(const std::filesystem::path& index_folder, const VectorsHeader& header, Mode mode);
   ~VectorIndex();
   // An empty index for a new model: replaces vectors.json atomically, then removes the older generation.
+  // Writes the header again, with another vector_weight.
+  static void save_header(const std::filesystem::path& index_folder, const VectorsHeader& header);
   static VectorsHeader start(const std::filesystem::path& index_folder, const std::string& model,
                              std::span<const float> probe);
 
@@ -60,6 +66,7 @@ class VectorIndex {
   void append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows);
   void erase(const std::vector<DocId>& docids);  // overwrites the rows with zeros, durable on return
   void refresh();                                // sees what another process has appended
+  double weight() const;                         // the header's vector_weight
   DocId last_docid() const;
   uint64_t size() const;  // rows, erased ones included
 
