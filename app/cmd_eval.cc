@@ -60,9 +60,7 @@ void add_eval(CLI::App& root, const GlobalOptions& options) {
   command->callback([command, name, &options] {
     if (command->get_subcommands().empty()) print(evaluate(options.open_workspace(), options.config(), *name), options.json);
   });
-#if __has_include("app/cmd_eval_search.cc")
   add_eval_search(*command, options);
-#endif
 }
 
 }  // namespace starling
