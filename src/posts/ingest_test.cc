@@ -1,10 +1,14 @@
 #include "posts/ingest.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -179,6 +183,31 @@ TEST_F(Ingest, BitFlipsNeverCrash) {
       }
       EXPECT_LE(rows, 1000u);  // a damaged magic makes compressed bytes look like lines
     }
+}
+
+TEST_F(Ingest, AfterKill9TheSameCommandGoesOn) {
+  std::string text;
+  for (int i = 0; i < 4000; ++i)
+    text += "{\"id\":\"" + std::to_string(i) + "\",\"text\":\"post\"}\nbad " + std::to_string(i) + "\n";
+  const fs::path file = write("a.jsonl", text);
+  options_.segment_posts = 100;
+  for (useconds_t round = 1; round <= 5; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      run({file});
+      ::_exit(0);
+    }
+    ::usleep(round * 7000);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  const IngestReport report = run({file});
+  EXPECT_EQ(report.added + report.known, 4000u);
+  std::set<std::string> found;
+  for (const Post& post : stored()) EXPECT_TRUE(found.insert(post.id).second) << post.id;
+  EXPECT_EQ(found.size(), 4000u);
+  for (int i : {0, 1999, 3999})
+    EXPECT_NE(quarantine().find("\"bad " + std::to_string(i) + "\""), std::string::npos) << i;
 }
 
 TEST_F(Ingest, ADeletedPostStaysOut) {

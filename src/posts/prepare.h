@@ -1,7 +1,7 @@
 // From raw posts to token shards: deletions and opt-outs, cleaning, language, spam, duplicates, personal data, split by
 // time, tokenizer, tokens. The result replaces the old shards at once; a stopped or killed run leaves them in place.
 // The same posts, settings and control database give the same bytes.
-// Memory: about 500 bytes a post (350 of them its MinHash signature and bands) and the texts of one batch; cleaned
+// Memory: about 900 bytes a post at the peak (half of it MinHash signatures) and the texts of one batch; cleaned
 // texts wait in a file beside the shards.
 #pragma once
 
