@@ -58,7 +58,7 @@ bool has(const std::set<std::string>& words, const std::string& word) { return w
 std::set<std::string> content_words(std::string_view text) {
   std::set<std::string> words;
   for (const ScanToken& token : scan_text(text)) {
-    if (token.type == ScanType::word && !is_function_word(token.text) && !is_negation_word(token.text))
+    if (token.type == ScanType::word && !is_structural_word(token.text) && !is_negation_word(token.text))
       words.insert(singular(token.text));
   }
   return words;

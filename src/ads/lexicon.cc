@@ -68,7 +68,7 @@ const Words kAbsoluteWords = {
 
 }  // namespace
 
-bool is_function_word(std::string_view folded) { return kFunctionWords.contains(folded); }
+bool is_structural_word(std::string_view folded) { return kFunctionWords.contains(folded); }
 bool is_invitation_word(std::string_view folded) { return kInvitationWords.contains(folded); }
 bool is_negation_word(std::string_view folded) { return kNegationWords.contains(folded); }
 bool is_absolute_word(std::string_view folded) { return kAbsoluteWords.contains(folded); }

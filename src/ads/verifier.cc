@@ -261,9 +261,9 @@ class Clause {
       const ScanToken& token = tokens_[at];
       const bool joins = token.text == "or" || token.text == "and" || token.text == "of" || token.text == "from" ||
                          token.text == "any" || token.text == "a" || token.text == "the" || token.text == "-";
-      if (joins || (broad && is_function_word(token.text))) continue;
+      if (joins || (broad && is_structural_word(token.text))) continue;
       if (token.type != ScanType::word && token.type != ScanType::code) break;
-      if (is_function_word(token.text)) break;
+      if (is_structural_word(token.text)) break;
       scope.push_back(at);
     }
     return scope;
@@ -334,7 +334,7 @@ class Clause {
     for (size_t at = begin; at < end; ++at) {
       if (covered(at) || std::find(denied.begin(), denied.end(), at) != denied.end()) continue;
       const bool named = tokens_[at].capital && at > begin_ && tokens_[at].type == ScanType::word &&
-                         !is_function_word(tokens_[at].text);
+                         !is_structural_word(tokens_[at].text);
       const std::string problem = word_problem(tokens_[at]);
       if (!problem.empty()) {
         if (named && item.kind == ClaimKind::plain) kind = ClaimKind::name;
@@ -350,7 +350,7 @@ class Clause {
   std::string word_problem(const ScanToken& token) const {
     if (token.type == ScanType::word) {
       const std::string word = singular(token.text);
-      if (is_function_word(token.text) || is_invitation_word(token.text) || token.text == "more" ||
+      if (is_structural_word(token.text) || is_invitation_word(token.text) || token.text == "more" ||
           ledger_.allows_word(word))
         return {};
       if (const AttestedFact* fact = ledger_.negative_with_word(word)) {
