@@ -89,6 +89,18 @@ pageTest("only accepted variants can be approved, by a named person", {}, async 
   assert.deepEqual(state.campaigns[0].variants.map((variant) => variant.state), ["approved", "rejected"]);
 });
 
+pageTest("an approved campaign is paused, resumed and ended", {}, async ({ page, state, open }) => {
+  state.campaigns = [{ ...structuredClone(campaign), state: "approved" }];
+  await open("ads?campaign=c1");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await page.getByRole("button", { name: "End" }).click();
+  await page.getByRole("button", { name: "Yes, end" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor({ state: "detached" });
+  assert.equal(state.campaigns[0].state, "ended");
+});
+
 pageTest("a person's own words go through the same checks", {}, async ({ page, state, open }) => {
   state.campaigns = [structuredClone(campaign)];
   await open("ads?campaign=c1");

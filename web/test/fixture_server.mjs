@@ -68,6 +68,7 @@ function route(state, method, url, body) {
     case "POST /v1/ads/write": state.brief = body.brief; state.polls = 0; return { status: 202, body: { job: "j1" } };
     case "GET /v1/ads/jobs/j1": return writeJob(state);
     case "POST /v1/ads/campaigns/c1/approve": return approve(state, body);
+    case "POST /v1/ads/campaigns/c1/state": state.campaigns[0].state = body.state; return { body: state.campaigns[0] };
     case "POST /v1/ads/check": return { body: { ...data.variants[1], headline: body.headline, body: body.body, claims: [] } };
     case "GET /v1/ads/library": return { body: { entries: url.searchParams.get("query") === "tea" ? [] : data.library } };
     case "GET /v1/audit": return { body: { records: data.records, verified: !state.broken, break: state.broken ?? null } };

@@ -21,7 +21,6 @@ const kAdvice: Record<number, string> = {
   404: "The server does not know this. It may have been deleted.",
   413: "That is larger than the server accepts.",
   429: "Too many requests. Wait a moment and try again.",
-  503: "The server is still loading its index or models. Try again in a moment.",
 };
 
 async function toError(response: Response): Promise<ApiError> {

@@ -1,10 +1,9 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Campaign, Claim, Variant } from "../../api/types";
-import { Badge, type Tone } from "../../components/badge";
-import { money } from "../../text/format";
 import { ApproveForm } from "./approve_form";
 import { Audiences } from "./audiences";
-import { budgetMicros, formOf, maxGraphemes } from "./brief_form";
+import { maxGraphemes } from "./brief_form";
+import { CampaignState } from "./campaign_state";
 import { FactLedger } from "./fact_ledger";
 import { OwnWords } from "./own_words";
 import { VariantCard } from "./variant_card";
@@ -12,15 +11,6 @@ import { VariantCard } from "./variant_card";
 interface CampaignViewProps {
   campaign: Campaign;
   onChange: (campaign: Campaign) => void;
-}
-
-const kTones: Record<Campaign["state"], Tone> = { draft: "note", approved: "good", paused: "plain", ended: "plain" };
-
-function Spending({ campaign }: { campaign: Campaign }) {
-  const budget = budgetMicros(campaign.brief);
-  const { currency } = formOf(campaign.brief);
-  const spent = campaign.spent_micros ?? 0;
-  return <span class="spending">{money(spent, currency)} of {money(budget, currency)} spent</span>;
 }
 
 function Rejected({ variants, ...rest }: { variants: Variant[]; nameOf: (variant: Variant) => string | undefined; most: number; onClaim: (claim: Claim) => void }) {
@@ -53,7 +43,7 @@ export function CampaignView({ campaign, onChange }: CampaignViewProps) {
   return (
     <div class="campaign">
       <div class="campaign-main">
-        <p class="campaign-state"><Badge tone={kTones[campaign.state]}>{campaign.state}</Badge> <Spending campaign={campaign} /></p>
+        <CampaignState campaign={campaign} onChange={onChange} />
         <Audiences campaign={campaign} />
         <section aria-labelledby="variants">
           <h2 id="variants">Variants</h2>

@@ -11,9 +11,6 @@ interface Created {
   created: boolean;
 }
 
-const tags = (text: string, mark: string) =>
-  [...new Set([...text.matchAll(new RegExp(`(?<![\\p{L}\\p{N}_])${mark}([\\p{L}\\p{N}_]+)`, "gu"))].map((match) => match[1]!.toLowerCase()))];
-
 // A dialog that writes one post; the id is made here so that sending it twice makes one post.
 export function NewPost({ onClose }: { onClose: (author?: string) => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -29,7 +26,7 @@ export function NewPost({ onClose }: { onClose: (author?: string) => void }) {
     event.preventDefault();
     const body = {
       id, author: author.trim(), text, time: `${new Date().toISOString().slice(0, 19)}Z`,
-      hashtags: tags(text, "#"), mentions: tags(text, "@"), ...(community.trim() && { community: community.trim() }),
+      ...(community.trim() && { community: community.trim() }),
     };
     if (!await run((signal) => post("v1/posts", body, signal))) return;
     reloadInfo();
