@@ -23,7 +23,7 @@ import demo_report
 import fetch_demo_data
 
 QUESTION = "How do I install packages on Red Hat with apt?"
-QUERIES = ["apt rpm dependency problem", "false positives in the spam filter", "tax cuts for the middle class"]
+QUERIES = ["apt rpm dependency problem", "false positives in the spam filter", "wireless network card"]
 BRIEF = pathlib.Path(__file__).resolve().parent.parent / "examples/briefs/laptop.toml"
 KEY_NAME = "demo"
 
@@ -79,7 +79,7 @@ class Server:
 
 
 def posts_and_model(demo, downloads, minutes):
-    ingest = [demo.run("ingest", "--format", "mail", downloads / "mails"), demo.run("ingest", downloads / "tweets.jsonl")]
+    ingest = demo.run("ingest", "--format", "mail", downloads / "mails")
     prepare = demo.run("prepare")
     training = demo.run("train", "--name", "own", "--minutes", minutes)
     evaluation = demo.run("eval", "--model", "own")

