@@ -42,7 +42,7 @@ void load_moments(Optimizer& optimizer, const fs::path& path) {
 void save_state(const TrainState& state, const fs::path& folder) {
   nlohmann::ordered_json files;
   for (const char* name : kHashedFiles) files[name] = sha256_file_hex(folder / name);
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"format", "starling-checkpoint-1"},
       {"step", state.step},
       {"total_steps", state.total_steps},
@@ -52,6 +52,7 @@ void save_state(const TrainState& state, const fs::path& folder) {
       {"shards_sha256", state.shards_sha256},
       {"files", files},
   };
+  json["sha256"] = sha256_hex(json.dump());  // of the object without this field
   write_file_atomic(folder / "state.json", json.dump(2) + "\n");
 }
 
@@ -59,7 +60,10 @@ TrainState read_state(const fs::path& folder) {
   const fs::path path = folder / "state.json";
   const std::string advice = fmt::format("delete {} and name an older checkpoint in `latest` beside it, or train anew", folder.string());
   try {
-    const nlohmann::json json = nlohmann::json::parse(read_file(path));
+    nlohmann::ordered_json json = nlohmann::ordered_json::parse(read_file(path));
+    const std::string digest_of_rest = json.at("sha256");
+    json.erase("sha256");
+    if (sha256_hex(json.dump()) != digest_of_rest) throw DataError(fmt::format("{}: damaged (SHA-256 differs); {}", path.string(), advice));
     for (const auto& [name, digest] : json.at("files").items())
       if (sha256_file_hex(folder / name) != digest.get<std::string>())
         throw DataError(fmt::format("{}: its content is not what was saved (SHA-256 differs); {}", (folder / name).string(), advice));

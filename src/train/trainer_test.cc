@@ -1,0 +1,201 @@
+// The whole trainer on a small workspace made here: killed and resumed, stopped, budgeted, masked.
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "posts/shards.h"
+#include "store/control_db.h"
+#include "tokenizer/tokenizer.h"
+#include "train/contrastive.h"
+#include "train/lineage.h"
+#include "train/options.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSentences[] = {
+    "the train to the city is late again, and nobody at the station knows why",
+    "made bread this morning: flour, water, salt and a whole night of waiting",
+    "does anyone know a good book about the history of bridges?",
+    "rain since five o'clock; the river is up to the second step",
+    "our team won in the last minute, what a game that was",
+    "new release is out: faster start, fewer bugs, same price",
+};
+
+std::string text_of(uint64_t i) {
+  const std::string a = kSentences[random_u64(1, 1, i) % std::size(kSentences)], b = kSentences[random_u64(1, 2, i) % std::size(kSentences)];
+  return a.substr(0, 20 + random_u64(1, 3, i) % 40) + " / " + b.substr(random_u64(1, 4, i) % 20);
+}
+
+Workspace make_workspace(const fs::path& folder) {
+  fs::remove_all(folder);
+  const Workspace workspace = Workspace::create(folder, Config(train_config_keys()).to_toml());
+  uint64_t at = 0;
+  const auto tokenizer = train_byte_level_bpe([&](std::string& text) { return at < 200 && (text = text_of(at++), true); }, 320);
+  tokenizer->save(workspace.tokenizer());
+  fs::create_directories(workspace.shards());
+  ShardWriter writer(workspace.shards(), {tokenizer->vocab_size(), sha256_file_hex(workspace.tokenizer()), 1 << 20});
+  for (uint64_t i = 0; i < 220; ++i) {
+    const std::string text = text_of(i), id = "p" + std::to_string(i), author = "a" + std::to_string(i % 11);
+    Sample sample{tokenizer->encode(text), static_cast<uint32_t>(text.size()), static_cast<int64_t>(1'000'000 + i), id, author};
+    sample.tokens.push_back(*tokenizer->special_id(kEndToken));
+    writer.add(i < 200 ? "train" : "valid", sample);
+  }
+  writer.finish();
+  return workspace;
+}
+
+Config small_config(std::initializer_list<const char*> more = {}) {
+  Config config(train_config_keys());
+  for (const char* setting : {"model.hidden_size=32", "model.intermediate_size=64", "model.layers=2", "model.heads=2", "model.kv_heads=2",
+                              "model.max_positions=64", "train.sequence_length=32", "train.batch_tokens=256", "train.micro_batch_tokens=128",
+                              "train.steps=60", "train.warmup_steps=10", "train.log_interval=1", "train.evaluation_interval=0",
+                              "train.checkpoint_interval=3"})
+    config.set(setting);
+  for (const char* setting : more) config.set(setting);
+  return config;
+}
+
+fs::path temporary(const char* name) { return fs::temp_directory_path() / (std::string("starling-") + name + "-" + std::to_string(::getpid())); }
+
+int64_t logged_steps(const Workspace& workspace) {
+  const fs::path log = workspace.run("own") / "log.jsonl";
+  if (!fs::exists(log)) return 0;
+  const std::string text = read_file(log);
+  const size_t last = text.rfind("{\"step\":");
+  return last == std::string::npos ? 0 : std::atoll(text.c_str() + last + 8);
+}
+
+// Runs as a process of its own, started by the test below.
+TEST(TrainKill, DISABLED_Child) {
+  const char* folder = std::getenv("STARLING_TRAIN_KILL_WORKSPACE");
+  if (folder) train(Workspace{folder}, small_config(), {.name = "own", .resume = true});
+}
+
+pid_t start_child(const Workspace& workspace) {
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("STARLING_TRAIN_KILL_WORKSPACE", workspace.root.c_str(), 1);
+    if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(3);
+    execl("/proc/self/exe", "train_test", "--gtest_filter=TrainKill.DISABLED_Child", "--gtest_also_run_disabled_tests", nullptr);
+    _exit(2);
+  }
+  return child;
+}
+
+// Kills the child at a random moment after it has logged `step`.
+void kill_after(pid_t child, const Workspace& workspace, int64_t step, uint64_t round) {
+  while (logged_steps(workspace) < step && waitpid(child, nullptr, WNOHANG) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  std::this_thread::sleep_for(std::chrono::microseconds(random_u64(static_cast<uint64_t>(::getpid()), 5, round) % 40'000));
+  kill(child, SIGKILL);
+}
+
+TEST(TrainKill, KilledTenTimesAtRandomItEndsWithTheBitsOfAnUninterruptedRun) {
+  const Workspace whole = make_workspace(temporary("whole")), killed = make_workspace(temporary("killed"));
+  int status = 0;
+  waitpid(start_child(whole), &status, 0);
+  ASSERT_EQ(status, 0);
+  int kills = 0;
+  for (uint64_t round = 0; round < 10; ++round) {
+    const pid_t child = start_child(killed);
+    kill_after(child, killed, static_cast<int64_t>(2 + 5 * round), round);
+    waitpid(child, &status, 0);
+    kills += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  }
+  waitpid(start_child(killed), &status, 0);
+  ASSERT_EQ(status, 0);
+  EXPECT_EQ(kills, 10);
+  EXPECT_EQ(sha256_file_hex(killed.model("own") / "model.safetensors"), sha256_file_hex(whole.model("own") / "model.safetensors"));
+  EXPECT_EQ(logged_steps(killed), 60);
+  fs::remove_all(whole.root);
+  fs::remove_all(killed.root);
+}
+
+class TrainerTest : public testing::Test {
+ protected:
+  Workspace workspace_ = make_workspace(temporary("trainer"));
+  ~TrainerTest() override { fs::remove_all(workspace_.root); }
+};
+
+TEST_F(TrainerTest, LearnsAndLeavesARunFolderAndAModelFolder) {
+  const TrainResult result = train(workspace_, small_config({"train.checkpoint_interval=1000"}), {});
+  EXPECT_EQ(result.steps, 60);
+  EXPECT_EQ(result.tokens, 60 * 256);
+  EXPECT_LT(result.loss, 4.5);  // a uniform guess over 320 tokens costs ln 320 = 5.77
+  EXPECT_GT(result.validation_bits_per_byte, 0.1);
+  for (const char* file : {"starling.toml", "log.jsonl", "loss.svg", "card.md", "checkpoints/latest"}) EXPECT_TRUE(fs::exists(workspace_.run("own") / file)) << file;
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "seen.bin", "lineage.json"}) EXPECT_TRUE(fs::exists(workspace_.model("own") / file)) << file;
+  EXPECT_THROW(train(workspace_, small_config(), {.name = "own", .resume = true}), ConfigError);  // finished
+}
+
+TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
+  {
+    ControlDb db(workspace_.control_db());
+    db.add_tombstone({"post", "p5", 1, "test"});
+    db.add_opt_out("a3", "training");
+  }
+  train(workspace_, small_config({"train.checkpoint_interval=1000"}), {});
+  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "p5"), std::vector<std::string>{});
+  EXPECT_EQ(checkpoints_that_saw(workspace_, "author", "a3"), std::vector<std::string>{});
+  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "p4"), (std::vector<std::string>{"models/own", "runs/own/checkpoints/step-00000060"}));
+  EXPECT_NE(read_file(workspace_.run("own") / "card.md").find("19 samples already in the shards were passed over"), std::string::npos);
+}
+
+TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsOnceAndWritesThemDown) {
+  const TrainResult result = train(workspace_, small_config({"train.steps=0", "train.minutes=0.01"}), {});
+  EXPECT_GE(result.total_steps, 11);
+  EXPECT_EQ(result.steps, result.total_steps);
+  EXPECT_NE(read_file(workspace_.run("own") / "schedule.json").find(std::to_string(result.total_steps)), std::string::npos);
+}
+
+TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
+  train(workspace_, small_config({"train.steps=3"}), {});
+  fs::remove_all(workspace_.model("own"));  // as if it had been interrupted at the end
+  write_file_atomic(workspace_.tokenizer(), read_file(workspace_.tokenizer()) + "\n");
+  EXPECT_THROW(train(workspace_, small_config({"train.steps=6"}), {.name = "own", .resume = true}), DataError);
+  EXPECT_THROW(train(workspace_, small_config({"train.steps=6"}), {}), ConfigError);  // unfinished, resume not asked
+}
+
+TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
+  train(workspace_, small_config({"train.steps=20", "train.checkpoint_interval=1000"}), {});
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (uint64_t i = 0; i < 160; ++i) {
+    const std::string sentence = kSentences[i % std::size(kSentences)];
+    pairs.emplace_back(sentence.substr(0, 30), sentence.substr(25));
+  }
+  const EmbeddingTuneResult result = tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
+                                                     {.seconds = 30, .epochs = 3, .batch_pairs = 6, .max_tokens = 24, .learning_rate = 2e-3f});
+  EXPECT_LT(result.last_loss, result.first_loss);
+  EXPECT_TRUE(fs::exists(workspace_.model("own-embed") / "model.safetensors"));
+  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "nobody"), std::vector<std::string>{});
+}
+
+// Central differences of the loss in double: h = 1e-3 leaves an error of h^2.
+TEST(InfoNce, GradientsMatchFiniteDifferences) {
+  constexpr int64_t kPairs = 4, kWidth = 6;
+  std::vector<float> e(2 * kPairs * kWidth), g(e.size(), 0.0f), unused(e.size());
+  for (size_t i = 0; i < e.size(); ++i) e[i] = 0.4f * random_normal(1, 1, i);
+  info_nce(e, kPairs, 0.5f, g);
+  for (size_t i = 0; i < e.size(); ++i) {
+    std::vector<float> up = e, down = e;
+    up[i] += 1e-3f, down[i] -= 1e-3f;
+    const double measured = (info_nce(up, kPairs, 0.5f, unused) - info_nce(down, kPairs, 0.5f, unused)) / static_cast<double>(up[i] - down[i]);
+    EXPECT_NEAR(measured, static_cast<double>(g[i]), 1e-3);
+  }
+}
+
+}  // namespace
+}  // namespace starling
