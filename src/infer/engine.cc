@@ -22,6 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kMaxPositions = int64_t{1} << 22;
+
 // Samples one token after another. The text is handed to the caller's thread through take_text().
 class GenerationSequence : public Sequence {
  public:
@@ -238,6 +240,10 @@ std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions
   if (tokenizer->vocab_size() > config.vocab_size) {
     throw DataError(fmt::format("{}: tokenizer.json has {} tokens, the model only {}; they do not belong together",
                                 folder.string(), tokenizer->vocab_size(), config.vocab_size));
+  }
+  if (config.max_positions > kMaxPositions) {
+    throw DataError(fmt::format("{}: config.json: max_position_embeddings {} is not believable", folder.string(),
+                                config.max_positions));
   }
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   LlamaWeights weights = load_weights(*source, config, options.bf16_weights ? WeightFormat::bf16 : WeightFormat::int8);

@@ -55,7 +55,8 @@ void copy_config(const fs::path& from, const fs::path& to) {
 }
 
 void refuse_biases(const fs::path& file) {
-  for (const auto& [name, info] : SafetensorsFile(file).tensors()) {
+  const SafetensorsFile weights(file);
+  for (const auto& [name, info] : weights.tensors()) {
     if (name.ends_with(".bias"))
       throw DataError(fmt::format("{}: tensor {}: biases are not supported", file.string(), name));
   }

@@ -42,7 +42,7 @@ class SafetensorsSource : public WeightSource {
     folder_ = paths.front().parent_path().string();
   }
 
-  bool has(const std::string& name) const override { return owner_.contains(name); }
+  size_t tensor_count() const override { return owner_.size(); }
 
   std::unique_ptr<TensorReader> open(const std::string& name) const override {
     const auto found = owner_.find(name);
@@ -116,7 +116,7 @@ class GgufSource : public WeightSource {
   GgufSource(const fs::path& path, const ModelConfig& config)
       : path_(path.string()), file_(path), head_size_(config.head_size()) {}
 
-  bool has(const std::string& name) const override { return file_.tensors().contains(gguf_name(name)); }
+  size_t tensor_count() const override { return file_.tensors().size(); }
 
   std::unique_ptr<TensorReader> open(const std::string& name) const override {
     const auto found = file_.tensors().find(gguf_name(name));
@@ -149,9 +149,7 @@ std::vector<fs::path> shard_paths(const fs::path& index_json) {
   }
 }
 
-}  // namespace
-
-std::unique_ptr<WeightSource> open_weights(const fs::path& folder, const ModelConfig& config) {
+std::unique_ptr<WeightSource> open_any(const fs::path& folder, const ModelConfig& config) {
   const fs::path one = folder / "model.safetensors", index = folder / "model.safetensors.index.json",
                  gguf = folder / "model.gguf";
   if (fs::exists(one)) return std::make_unique<SafetensorsSource>(std::vector<fs::path>{one});
@@ -160,6 +158,18 @@ std::unique_ptr<WeightSource> open_weights(const fs::path& folder, const ModelCo
   throw IoError(fmt::format(
       "{}: no model.safetensors, model.safetensors.index.json or model.gguf; train a model or run `starling import`",
       folder.string()));
+}
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_weights(const fs::path& folder, const ModelConfig& config) {
+  std::unique_ptr<WeightSource> source = open_any(folder, config);
+  // A damaged count of layers must not become a list of billions of names.
+  if (static_cast<uint64_t>(config.num_layers) > source->tensor_count()) {
+    throw DataError(fmt::format("{}: config.json asks for {} layers, the weights hold {} tensors", folder.string(),
+                                config.num_layers, source->tensor_count()));
+  }
+  return source;
 }
 
 }  // namespace starling

@@ -30,7 +30,7 @@ class TensorReader {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  virtual bool has(const std::string& name) const = 0;
+  virtual size_t tensor_count() const = 0;
   virtual std::unique_ptr<TensorReader> open(const std::string& name) const = 0;  // throws DataError when missing
 };
 

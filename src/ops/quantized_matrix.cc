@@ -92,16 +92,20 @@ void QuantizedMatrix::set_scales(int64_t row, std::span<const float> scales) {
   }
 }
 
-void QuantizedMatrix::set_value(int64_t row, int64_t col, uint8_t stored) {
-  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
-  uint8_t* data = data_.get() + static_cast<size_t>(block) * block_bytes();
+// `stored` [padded_cols]: bytes or codes, written four columns at a time.
+void QuantizedMatrix::interleave(int64_t row, std::span<const uint8_t> stored) {
+  uint8_t* data = data_.get() + static_cast<size_t>(row / kRowBlock) * block_bytes() + row % kRowBlock * 4;
   if (format_ == WeightFormat::int8) {
-    data[(col / 4 * kRowBlock + lane) * 4 + col % 4] = stored;
+    for (int64_t col = 0; col < padded_cols(); col += 4) std::memcpy(data + col * kRowBlock, &stored[col], 4);
     return;
   }
-  uint8_t& pair = data[(col / 8 * kRowBlock + lane) * 4 + col % 4];
-  pair = col / 4 % 2 == 0 ? static_cast<uint8_t>((pair & 0xf0) | stored)
-                          : static_cast<uint8_t>((pair & 0x0f) | stored << 4);
+  for (int64_t col = 0; col < padded_cols(); col += 8) {
+    uint32_t even, odd;
+    std::memcpy(&even, &stored[col], 4);
+    std::memcpy(&odd, &stored[col + 4], 4);
+    const uint32_t pair = even | odd << 4;  // codes are below 16, so no nibble runs over
+    std::memcpy(data + col / 2 * kRowBlock, &pair, 4);
+  }
 }
 
 uint8_t QuantizedMatrix::value(int64_t row, int64_t col) const {
@@ -146,11 +150,13 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::
     stored.fill(-1);
     for (int code = 15; code >= 0; --code) stored[codebook_[code] + 128] = code;
   }
+  std::vector<uint8_t> row_codes(static_cast<size_t>(padded_cols()));
   for (int64_t col = 0; col < cols_; ++col) {
     const int code = stored[values[col] + 128];
     if (code < 0) throw DataError(fmt::format("weight value {} is not in the codebook", values[col]));
-    set_value(row, col, static_cast<uint8_t>(code));
+    row_codes[col] = static_cast<uint8_t>(code);
   }
+  interleave(row, row_codes);
 }
 
 void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {

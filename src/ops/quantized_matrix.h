@@ -64,7 +64,7 @@ class QuantizedMatrix {
   size_t block_bytes() const;
   void check_row(int64_t row, size_t cols) const;
   void set_scales(int64_t row, std::span<const float> scales);
-  void set_value(int64_t row, int64_t col, uint8_t stored);
+  void interleave(int64_t row, std::span<const uint8_t> stored);
   uint8_t value(int64_t row, int64_t col) const;
 
   WeightFormat format_ = WeightFormat::int8;

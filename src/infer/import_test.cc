@@ -1,0 +1,242 @@
+#include "infer/import.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "infer/engine.h"
+#include "infer/test_model.h"
+#include "infer/weights.h"
+#include "model/safetensors.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+// Appends values as GGUF and llama2.c keep them.
+struct Bytes {
+  std::string data;
+  template <class T>
+  Bytes& put(T value) {
+    data.append(reinterpret_cast<const char*>(&value), sizeof value);
+    return *this;
+  }
+  Bytes& text(std::string_view value) {
+    put<uint64_t>(value.size());
+    data += value;
+    return *this;
+  }
+  Bytes& key(std::string_view name, uint32_t value) { return text(name).put<uint32_t>(4).put(value); }
+};
+
+std::string byte_piece(int byte) { return fmt::format("<0x{:02X}>", byte); }
+
+// 262 pieces: <unk>, <s>, </s>, 256 bytes, three letters.
+std::vector<std::string> pieces() {
+  std::vector<std::string> all{"<unk>", "<s>", "</s>"};
+  for (int byte = 0; byte < 256; ++byte) all.push_back(byte_piece(byte));
+  for (const char* piece : {"a", "b", "\u2581"}) all.push_back(piece);
+  return all;
+}
+
+constexpr int64_t kVocab = 262, kWidth = 32, kInner = 64, kHead = 16;
+
+// A one-layer GGUF in f32 whose row r of attn_q holds the value r everywhere.
+std::string small_gguf(const std::string& architecture = "llama") {
+  struct Tensor {
+    std::string name;
+    int64_t rows, cols;
+  };
+  const Tensor tensors[] = {{"token_embd.weight", kVocab, kWidth},        {"output_norm.weight", 0, kWidth},
+                            {"blk.0.attn_norm.weight", 0, kWidth},        {"blk.0.attn_q.weight", kWidth, kWidth},
+                            {"blk.0.attn_k.weight", kHead, kWidth},       {"blk.0.attn_v.weight", kHead, kWidth},
+                            {"blk.0.attn_output.weight", kWidth, kWidth}, {"blk.0.ffn_norm.weight", 0, kWidth},
+                            {"blk.0.ffn_gate.weight", kInner, kWidth},    {"blk.0.ffn_up.weight", kInner, kWidth},
+                            {"blk.0.ffn_down.weight", kWidth, kInner}};
+  Bytes file;
+  file.data = "GGUF";
+  file.put<uint32_t>(3).put<uint64_t>(std::size(tensors)).put<uint64_t>(13);
+  file.text("general.architecture").put<uint32_t>(8).text(architecture);
+  file.key("llama.embedding_length", kWidth).key("llama.feed_forward_length", kInner).key("llama.block_count", 1);
+  file.key("llama.attention.head_count", 2).key("llama.attention.head_count_kv", 1).key("llama.context_length", 64);
+  file.key("llama.rope.dimension_count", kHead);
+  file.text("llama.attention.layer_norm_rms_epsilon").put<uint32_t>(6).put<float>(1e-5f);
+  file.text("tokenizer.ggml.model").put<uint32_t>(8).text("llama");
+  file.text("tokenizer.ggml.tokens").put<uint32_t>(9).put<uint32_t>(8).put<uint64_t>(kVocab);
+  for (const std::string& piece : pieces()) file.text(piece);
+  file.text("tokenizer.ggml.scores").put<uint32_t>(9).put<uint32_t>(6).put<uint64_t>(kVocab);
+  for (int i = 0; i < kVocab; ++i) file.put<float>(static_cast<float>(-i));
+  file.text("tokenizer.ggml.token_type").put<uint32_t>(9).put<uint32_t>(5).put<uint64_t>(kVocab);
+  for (int i = 0; i < kVocab; ++i) file.put<int32_t>(i == 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1);
+  uint64_t offset = 0;
+  for (const Tensor& t : tensors) {
+    file.text(t.name).put<uint32_t>(t.rows == 0 ? 1 : 2).put<uint64_t>(t.cols);
+    if (t.rows > 0) file.put<uint64_t>(t.rows);
+    file.put<uint32_t>(0).put<uint64_t>(offset);
+    offset += std::max<int64_t>(1, t.rows) * t.cols * 4;  // a multiple of 32 for these widths
+  }
+  file.data.append((32 - file.data.size() % 32) % 32, '\0');
+  for (const Tensor& t : tensors) {
+    for (int64_t i = 0; i < std::max<int64_t>(1, t.rows) * t.cols; ++i) {
+      file.put<float>(t.name == "blk.0.attn_q.weight" ? static_cast<float>(i / t.cols)
+                      : t.rows == 0                   ? 1.0f
+                                                      : 0.01f * static_cast<float>(i % 7));
+    }
+  }
+  return file.data;
+}
+
+// llama2.c's checkpoint of the same shape, its tokenizer behind it.
+std::string small_llama2c() {
+  Bytes file;
+  for (int64_t field : {kWidth, kInner, int64_t{1}, int64_t{2}, int64_t{1}, kVocab, int64_t{64}})
+    file.put(static_cast<int32_t>(field));
+  const int64_t before_q = kVocab * kWidth + kWidth, q = kWidth * kWidth;
+  const int64_t rest = 2 * kHead * kWidth + kWidth * kWidth + kWidth + 3 * kWidth * kInner + kWidth + 64 * kHead;
+  for (int64_t i = 0; i < before_q; ++i) file.put(0.5f);
+  for (int64_t i = 0; i < q; ++i) file.put(static_cast<float>(i / kWidth));
+  for (int64_t i = 0; i < rest; ++i) file.put(0.25f);
+  file.put<int32_t>(3);
+  for (const std::string& piece : pieces()) {
+    const std::string stored = piece == "\u2581" ? " " : piece;
+    file.put<float>(-1).put<int32_t>(static_cast<int32_t>(stored.size()));
+    file.data += stored;
+  }
+  return file.data;
+}
+
+struct ImportTest : testing::Test {
+  TestModel model;  // also the temporary folder
+  fs::path source = model.folder() / "source", target = model.folder() / "models" / "imported";
+  void SetUp() override { fs::create_directories(target.parent_path()); }
+  std::string error_of(const std::string& content, const ImportOptions& options = {}) {
+    fs::remove(source);
+    write_file_atomic(source, content);
+    return error_of_path(source, options);
+  }
+  std::string error_of_path(const fs::path& from, const ImportOptions& options = {}) {
+    try {
+      import_model(from, target, options);
+      fs::remove_all(target);
+      return "imported";
+    } catch (const Error& error) {
+      EXPECT_TRUE(fs::is_empty(target.parent_path())) << "a failed import leaves nothing";
+      return error.what();
+    }
+  }
+};
+
+TEST_F(ImportTest, AGgufRunsAndItsRotaryRowsAreReordered) {
+  write_file_atomic(source, small_gguf());
+  const ImportReport report = import_model(source, target, {.sha256 = sha256_file_hex(source)});
+  EXPECT_EQ(report.format, "gguf");
+  EXPECT_EQ(report.chat_template, "");
+  const ModelConfig config = ModelConfig::load(target / "config.json");
+  EXPECT_EQ(config.num_kv_heads, 1);
+  EXPECT_TRUE(config.tied_head);
+  const auto source_of_weights = open_weights(target, config);
+  const auto reader = source_of_weights->open("model.layers.0.self_attn.q_proj.weight");
+  std::vector<float> row(kWidth);
+  reader->read_row(8, row);
+  EXPECT_EQ(row[0], 1.0f);
+  reader->read_row(1, row);
+  EXPECT_EQ(row[0], 2.0f);
+  EXPECT_EQ(Engine::load(target)->complete("ab", {.max_tokens = 3}).prompt_tokens > 1, true);
+}
+
+TEST_F(ImportTest, ALlama2cCheckpointRunsAndItsRotaryRowsAreReordered) {
+  write_file_atomic(source, small_llama2c());
+  import_model(source, target, {.format = "llama2c"});
+  const SafetensorsFile file(target / "model.safetensors");
+  const auto value = [&](int64_t row) {
+    float first;
+    std::memcpy(&first, file.tensor("model.layers.0.self_attn.q_proj.weight").bytes.data() + row * kWidth * 4, 4);
+    return first;
+  };
+  EXPECT_EQ(value(1), 2.0f);
+  EXPECT_EQ(value(8), 1.0f);
+  EXPECT_EQ(value(24), 17.0f);
+  EXPECT_EQ(Engine::load(target)->tokenizer().decode(std::vector<TokenId>{259, 261, 260}), "a b");
+}
+
+TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
+  const fs::path folder = model.folder() / "hf";
+  fs::create_directories(folder);
+  fs::copy_file(model.folder() / "tokenizer.json", folder / "tokenizer.json");
+  fs::copy_file(model.folder() / "config.json", folder / "config.json");
+  const SafetensorsFile whole(model.folder() / "model.safetensors");
+  std::vector<TensorToWrite> shards[2];
+  std::string map;
+  for (const auto& [name, info] : whole.tensors()) {
+    const size_t shard = name.size() % 2;
+    shards[shard].push_back({name, info.dtype, info.shape, info.bytes.data(), info.bytes.size()});
+    map += fmt::format("{}\"{}\":\"model-{}.safetensors\"", map.empty() ? "" : ",", name, shard);
+  }
+  for (int i = 0; i < 2; ++i) write_safetensors(folder / fmt::format("model-{}.safetensors", i), shards[i], {});
+  write_file_atomic(folder / "model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
+  import_model(folder, target, {});
+  const SamplingOptions options{.max_tokens = 20, .seed = 9};
+  EXPECT_EQ(Engine::load(target)->complete("the", options).text,
+            Engine::load(model.folder())->complete("the", options).text);
+  fs::remove_all(target);
+  fs::remove(folder / "model-1.safetensors");
+  EXPECT_THAT(error_of_path(folder), HasSubstr("model-1.safetensors"));
+}
+
+TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {
+  EXPECT_THAT(error_of("not a model"), HasSubstr("neither GGUF nor safetensors"));
+  EXPECT_THAT(error_of(small_gguf("qwen2")), HasSubstr("\"qwen2\"; only llama"));
+  EXPECT_THAT(error_of(small_gguf(), {.sha256 = std::string(64, '0')}), HasSubstr("SHA-256 is"));
+  EXPECT_THAT(error_of_path("/nonexistent"), HasSubstr("no such file"));
+  const std::string config = read_file(model.folder() / "config.json");
+  const auto with = [&](const std::string& addition) {
+    write_file_atomic(model.folder() / "config.json", "{" + addition + "," + config.substr(1));
+    fs::remove_all(model.folder() / "source");
+    return error_of_path(model.folder() / "model.safetensors");
+  };
+  EXPECT_THAT(with("\"rope_scaling\":{\"factor\":8}"), HasSubstr("rope_scaling is set"));
+  EXPECT_THAT(with("\"attention_bias\":true"), HasSubstr("attention_bias is set"));
+  EXPECT_THAT(with("\"head_dim\":99"), HasSubstr("head_dim"));
+  EXPECT_EQ(with("\"rope_scaling\":null"), "imported");
+}
+
+TEST_F(ImportTest, AnExistingModelIsKeptUnlessReplaced) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  write_file_atomic(target / "mark", "old");
+  EXPECT_THROW(import_model(source, target, {}), ConfigError);
+  EXPECT_TRUE(fs::exists(target / "mark"));
+  import_model(source, target, {.replace = true});
+  EXPECT_FALSE(fs::exists(target / "mark"));
+}
+
+TEST_F(ImportTest, TruncatedFilesAreErrorsAndLeaveNothing) {
+  for (const auto& [content, format] : {std::pair{small_gguf(), "gguf"}, std::pair{small_llama2c(), "llama2c"}}) {
+    for (size_t size = 0; size < content.size(); size += content.size() / 37) {
+      EXPECT_NE(error_of(content.substr(0, size), {.format = format}), "imported") << format << " " << size;
+    }
+  }
+}
+
+TEST_F(ImportTest, BitFlipsAreImportedOrAreErrors) {
+  std::mt19937 random(5);
+  for (const auto& [content, format] : {std::pair{small_gguf(), "gguf"}, std::pair{small_llama2c(), "llama2c"}}) {
+    for (int trial = 0; trial < 40; ++trial) {
+      std::string flipped = content;
+      // The header and the vocabulary are where a flip can lead astray.
+      const size_t header = std::min<size_t>(content.size(), format == std::string("gguf") ? 9000 : 28);
+      flipped[random() % header] ^= static_cast<char>(1 << random() % 8);
+      error_of(flipped, {.format = format});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace starling

@@ -1,0 +1,66 @@
+"""An independent forward pass of a Llama model in PyTorch, f32, for parity tests.
+
+usage: llama_reference.py MODEL_FOLDER TOKEN...
+Prints one line a token: the logits. Source of the equations: Touvron et al. 2023, arXiv:2302.13971.
+"""
+import json
+import struct
+import sys
+
+import torch
+
+
+def read_safetensors(path):
+    data = open(path, "rb").read()
+    (length,) = struct.unpack("<Q", data[:8])
+    tensors = {}
+    for name, entry in json.loads(data[8 : 8 + length]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        assert entry["dtype"] == "F32"
+        tensors[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.float32).reshape(entry["shape"])
+    return tensors
+
+
+def rmsnorm(x, weight, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def rotate(x, theta):  # x [heads, T, d]; pairs (i, i + d/2)
+    T, d = x.shape[-2:]
+    frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = torch.outer(torch.arange(T, dtype=torch.float64), frequency).float()
+    first, second = x[..., : d // 2], x[..., d // 2 :]
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def forward(config, weights, tokens):
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    d, eps, theta = config["hidden_size"] // heads, config["rms_norm_eps"], config["rope_theta"]
+    T = len(tokens)
+    x = weights["model.embed_tokens.weight"][tokens]
+    mask = torch.full((T, T), float("-inf")).triu(1)
+    for layer in range(config["num_hidden_layers"]):
+        w = lambda name: weights[f"model.layers.{layer}.{name}.weight"]
+        n = rmsnorm(x, w("input_layernorm"), eps)
+        split = lambda y, count: y.reshape(T, count, d).transpose(0, 1)
+        q = rotate(split(n @ w("self_attn.q_proj").T, heads), theta)
+        k = rotate(split(n @ w("self_attn.k_proj").T, kv_heads), theta)
+        v = split(n @ w("self_attn.v_proj").T, kv_heads)
+        k, v = (y.repeat_interleave(heads // kv_heads, dim=0) for y in (k, v))
+        attention = torch.softmax(q @ k.transpose(1, 2) / d**0.5 + mask, dim=-1) @ v
+        x = x + attention.transpose(0, 1).reshape(T, -1) @ w("self_attn.o_proj").T
+        n = rmsnorm(x, w("post_attention_layernorm"), eps)
+        x = x + (torch.nn.functional.silu(n @ w("mlp.gate_proj").T) * (n @ w("mlp.up_proj").T)) @ w("mlp.down_proj").T
+    head = "model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"
+    return rmsnorm(x, weights["model.norm.weight"], eps) @ weights[head].T
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    config = json.load(open(sys.argv[1] + "/config.json"))
+    logits = forward(config, read_safetensors(sys.argv[1] + "/model.safetensors"), [int(t) for t in sys.argv[2:]])
+    for row in logits.tolist():
+        print(" ".join(repr(value) for value in row))
