@@ -19,7 +19,7 @@ constexpr double kMinRelevance = 0.3;  // of the same that a written sentence ho
 constexpr double kPostShare = 0.4;     // how much the rest of the post counts beside the sentence
 constexpr size_t kMinSentenceBytes = 15, kMaxSentenceBytes = 400;
 constexpr size_t kMaxSentences = 3, kMaxWriterPosts = 5, kMaxPostBytesForWriter = 500;
-constexpr size_t kMinNewWords = 2;  // an answer says something that the question does not
+constexpr size_t kMinNewWords = 1;  // an answer says something that the question does not
 constexpr size_t kMaxQuestionWords = 32;
 
 struct QuestionWord {
@@ -118,8 +118,12 @@ std::string without_markers(const std::string& sentence) {
   std::string out;
   for (size_t i = 0; i < sentence.size(); ++i) {
     const size_t close = sentence[i] == '[' ? sentence.find(']', i) : std::string::npos;
-    if (close != std::string::npos && close - i <= 3) i = close;
-    else out += sentence[i];
+    if (close != std::string::npos && close - i <= 3) {
+      i = close;
+      while (!out.empty() && out.back() == ' ') out.pop_back();
+    } else {
+      out += sentence[i];
+    }
   }
   while (!out.empty() && out.front() == ' ') out.erase(0, 1);
   return out;
