@@ -23,10 +23,11 @@ void print(const SearchEvaluation& evaluation, bool json) {
   if (json) {
     nlohmann::ordered_json object = {{"documents", evaluation.documents}, {"queries", evaluation.queries}};
     for (const StageResult& stage : evaluation.stages)
-      object["stages"][stage.name] = {{"ndcg_10", stage.measures.ndcg_10},
-                                      {"map", stage.measures.map},
-                                      {"p_30", stage.measures.p_30},
-                                      {"mrr", stage.measures.mrr}};
+      object["stages"].push_back({{"stage", stage.name},
+                                  {"ndcg_10", stage.measures.ndcg_10},
+                                  {"map", stage.measures.map},
+                                  {"p_30", stage.measures.p_30},
+                                  {"mrr", stage.measures.mrr}});
     return fmt::print("{}\n", object.dump(2));
   }
   fmt::print("{} documents, {} queries with a relevant one\n\n{:<10}{:>9}{:>9}{:>9}{:>9}\n", evaluation.documents,

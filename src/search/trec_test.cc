@@ -1,6 +1,7 @@
 // The measures against values computed by hand, the readers against good and bad files, and the stages against the
 // published BM25 figures where the data is there.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -19,12 +20,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path scratch(const std::string& name) {
-  const fs::path path = fs::temp_directory_path() / ("starling-trec-" + name + "-" + std::to_string(::getpid()));
-  fs::remove_all(path);
-  fs::create_directories(path);
-  return path;
-}
+// A temporary folder, removed at the end of the test.
+struct Scratch {
+  explicit Scratch(const std::string& name)
+      : path(fs::temp_directory_path() / ("starling-trec-" + name + "-" + std::to_string(::getpid()))) {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Scratch() { fs::remove_all(path); }
+  fs::path operator/(const std::string& name) const { return path / name; }
+  fs::path path;
+};
 
 TEST(TrecEval, MeasuresAQueryAsComputedByHand) {
   // Ranked a b c d; relevant a (grade 2), d (grade 1), and z (grade 1) which was not found: R = 3.
@@ -39,8 +45,8 @@ TEST(TrecEval, MeasuresAQueryAsComputedByHand) {
 
 TEST(TrecEval, BreaksTiesByDescendingDocumentIdAndComparesScoresAsFloat) {
   const std::map<std::string, int> grades = {{"b", 1}};
-  EXPECT_DOUBLE_EQ(measure_query({{"a", 1}, {"b", 1}, {"c", 1}}, grades).mrr, 0.5);           // c b a
-  EXPECT_DOUBLE_EQ(measure_query({{"a", 1 + 1e-12}, {"b", 1}}, grades).mrr, 1.0);             // equal as f32: b first
+  EXPECT_DOUBLE_EQ(measure_query({{"a", 1}, {"b", 1}, {"c", 1}}, grades).mrr, 0.5);  // c b a
+  EXPECT_DOUBLE_EQ(measure_query({{"a", 1 + 1e-12}, {"b", 1}}, grades).mrr, 1.0);    // equal as f32: b first
   EXPECT_DOUBLE_EQ(measure_query({{"a", 1 + 1e-3}, {"b", 1}}, grades).mrr, 0.5);
 }
 
@@ -66,7 +72,7 @@ TEST(TrecEval, AveragesOverQueriesWithARelevantDocumentAndCountsMissingOnesAsZer
 }
 
 TEST(TrecFiles, ReadQrelsWithAHeaderOrInTrecFormat) {
-  const fs::path folder = scratch("qrels");
+  const Scratch folder("qrels");
   write_file_atomic(folder / "a.tsv", "query-id\tcorpus-id\tscore\n1\t34\t2\n1\t35\t0\n");
   write_file_atomic(folder / "b.qrels", "1 0 34 2\n1 0 35 0\n");
   EXPECT_EQ(read_qrels(folder / "a.tsv"), read_qrels(folder / "b.qrels"));
@@ -81,7 +87,7 @@ TEST(TrecFiles, ReadQrelsWithAHeaderOrInTrecFormat) {
 }
 
 TEST(TrecFiles, ReadTopicsFromJsonLinesAndFromTrecMarkup) {
-  const fs::path folder = scratch("topics");
+  const Scratch folder("topics");
   write_file_atomic(folder / "a.jsonl", "{\"_id\":\"1\",\"text\":\"BBC cuts\",\"max_id\":\"34952194402811904\"}\n");
   write_file_atomic(folder / "b.txt",
                     "<top>\n<num> Number: 1 </num>\n<query> BBC cuts </query>\n"
@@ -96,8 +102,10 @@ TEST(TrecFiles, ReadTopicsFromJsonLinesAndFromTrecMarkup) {
 }
 
 TEST(TrecFiles, ATweetsIdGivesItsTime) {
-  const fs::path folder = scratch("corpus");
-  write_file_atomic(folder / "c.jsonl", "{\"_id\":\"30198105513140224\",\"text\":\"a\"}\n{\"_id\":\"7\",\"text\":\"b\",\"time\":\"2011-01-26T09:00:00Z\"}\n");
+  const Scratch folder("corpus");
+  write_file_atomic(folder / "c.jsonl",
+                    "{\"_id\":\"30198105513140224\",\"text\":\"a\"}\n{\"_id\":\"7\",\"text\":\"b\",\"time\":\"2011-01-"
+                    "26T09:00:00Z\"}\n");
   std::vector<Post> posts;
   read_corpus(folder / "c.jsonl", "en", [&](const Post& post) { posts.push_back(post); });
   ASSERT_EQ(posts.size(), 2u);
@@ -106,9 +114,10 @@ TEST(TrecFiles, ATweetsIdGivesItsTime) {
 }
 
 TEST(TrecFiles, DamagedFilesGiveADataErrorAndNeverCrash) {
-  const fs::path folder = scratch("damage");
-  const std::string files[] = {"{\"_id\":\"1\",\"text\":\"BBC\",\"max_id\":\"349\"}\n{\"_id\":\"2\",\"text\":\"cuts\"}\n",
-                               "<top>\n<num> Number: 1 </num>\n<title> BBC cuts </title>\n</top>\n", "1 0 34 2\n1 0 35 0\n"};
+  const Scratch folder("damage");
+  const std::string files[] = {
+      "{\"_id\":\"1\",\"text\":\"BBC\",\"max_id\":\"349\"}\n{\"_id\":\"2\",\"text\":\"cuts\"}\n",
+      "<top>\n<num> Number: 1 </num>\n<title> BBC cuts </title>\n</top>\n", "1 0 34 2\n1 0 35 0\n"};
   for (const std::string& good : files) {
     for (uint64_t round = 0; round < 400; ++round) {
       std::string bad = good;
@@ -133,17 +142,18 @@ TEST(TrecMicroblog, TheLexicalStageReachesThePublishedBm25Figures) {
   if (!data || !fs::exists(fs::path(data) / "search/trec-microblog-2011-corpus.jsonl.zst"))
     GTEST_SKIP() << "STARLING_TEST_DATA does not hold search/trec-microblog-*";
   Progress::set_quiet(true);
+  const Scratch folder("microblog");
   const Config config(search_config_keys());
   for (const auto& [year, figure] : {std::pair{"2011", 0.513}, std::pair{"2012", 0.360}}) {
     const std::string stem = (fs::path(data) / "search/trec-microblog-").string() + year;
-    const SearchEvaluation result = evaluate_trec({stem + "-corpus.jsonl.zst", stem + "-queries.jsonl", stem + "-qrels.tsv.zst"},
-                                                  scratch("microblog"), config, nullptr);
+    const SearchEvaluation result = evaluate_trec(
+        {stem + "-corpus.jsonl.zst", stem + "-queries.jsonl", stem + "-qrels.tsv.zst"}, folder.path, config, nullptr);
     ASSERT_EQ(result.stages.size(), 2u);
     EXPECT_EQ(result.stages[0].name, "lexical");
     EXPECT_GE(result.stages[0].measures.ndcg_10, 0.97 * figure) << year;
-    std::printf("%s: %ld queries, nDCG@10 %.4f MAP %.4f P@30 %.4f MRR %.4f; ranked nDCG@10 %.4f\n", year, result.queries,
-                result.stages[0].measures.ndcg_10, result.stages[0].measures.map, result.stages[0].measures.p_30,
-                result.stages[0].measures.mrr, result.stages[1].measures.ndcg_10);
+    std::printf("%s: %ld queries, nDCG@10 %.4f MAP %.4f P@30 %.4f MRR %.4f; ranked nDCG@10 %.4f\n", year,
+                result.queries, result.stages[0].measures.ndcg_10, result.stages[0].measures.map,
+                result.stages[0].measures.p_30, result.stages[0].measures.mrr, result.stages[1].measures.ndcg_10);
     for (const Topic& topic : read_topics(stem + "-queries.jsonl"))
       for (const ScoredDocument& document : result.stages[0].run.at(topic.id))
         ASSERT_LE(std::stoull(document.id), *topic.max_id);
