@@ -11,10 +11,10 @@
 #include "core/error.h"
 #include "core/time.h"
 #include "infer/chat_template.h"
+#include "infer/decoder.h"
 #include "infer/sampler.h"
 #include "infer/scheduler.h"
 #include "infer/text_stream.h"
-#include "infer/transformer.h"
 #include "infer/weights.h"
 
 namespace starling {
@@ -136,10 +136,10 @@ class LlamaEngine : public Engine {
       : name_(std::move(name)),
         tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
-        transformer_(config, std::move(weights)),
-        scheduler_(transformer_) {}
+        decoder_(config, std::move(weights)),
+        scheduler_(decoder_) {}
 
-  const ModelConfig& config() const override { return transformer_.config(); }
+  const ModelConfig& config() const override { return decoder_.config(); }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
   std::string name() const override { return name_; }
   bool has_chat_template() const override { return chat_template_.has_value(); }
@@ -219,7 +219,7 @@ class LlamaEngine : public Engine {
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
-  Transformer transformer_;
+  Decoder decoder_;
   Scheduler scheduler_;
 };
 

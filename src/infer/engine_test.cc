@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "infer/decoder.h"
 #include "infer/test_model.h"
-#include "infer/transformer.h"
 
 namespace starling {
 namespace {
@@ -138,21 +138,21 @@ TEST_F(EngineTest, GenerationEndsWhereTheContextDoes) {
 }
 
 TEST_F(EngineTest, HiddenStatesDoNotDependOnHowThePromptWasCut) {
-  Transformer transformer(
-      small_config(), load_weights(*open_weights(model->folder(), small_config()), small_config(), WeightFormat::int8));
+  Decoder decoder(small_config(),
+                  load_weights(*open_weights(model->folder(), small_config()), small_config(), WeightFormat::int8));
   KvPagePool pages(small_config());
   std::vector<TokenId> tokens;
   for (int i = 0; i < 100; ++i) tokens.push_back(i * 7 % 290);
   KvCache whole(pages);
   const BatchSpan one{&whole, tokens};
-  const std::span<const float> all = transformer.forward({&one, 1});
+  const std::span<const float> all = decoder.forward({&one, 1});
   const std::vector<float> expected(all.end() - 64, all.end());
   for (size_t cut : {1u, 63u, 64u, 99u}) {
     KvCache cache(pages), other(pages);
     const BatchSpan parts[] = {{&cache, std::span(tokens).first(cut)}, {&other, std::span(tokens).first(17)}};
-    transformer.forward(parts);
+    decoder.forward(parts);
     const BatchSpan rest{&cache, std::span(tokens).subspan(cut)};
-    const std::span<const float> hidden = transformer.forward({&rest, 1});
+    const std::span<const float> hidden = decoder.forward({&rest, 1});
     EXPECT_EQ(std::vector<float>(hidden.end() - 64, hidden.end()), expected) << cut;
   }
 }

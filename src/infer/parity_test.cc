@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <sstream>
 
+#include "infer/decoder.h"
 #include "infer/test_model.h"
-#include "infer/transformer.h"
 
 namespace starling {
 namespace {
@@ -34,13 +34,13 @@ struct Difference {
 
 Difference compare(const TestModel& model, const ModelConfig& config, WeightFormat format,
                    const std::vector<TokenId>& tokens, const std::vector<float>& expected) {
-  Transformer transformer(config, load_weights(*open_weights(model.folder(), config), config, format));
+  Decoder decoder(config, load_weights(*open_weights(model.folder(), config), config, format));
   KvPagePool pages(config);
   KvCache cache(pages);
   const BatchSpan span{&cache, tokens};
-  const std::span<const float> hidden = transformer.forward({&span, 1});
+  const std::span<const float> hidden = decoder.forward({&span, 1});
   std::vector<float> logits(tokens.size() * static_cast<size_t>(config.vocab_size));
-  transformer.logits(hidden, logits);
+  decoder.logits(hidden, logits);
   EXPECT_EQ(logits.size(), expected.size());
   Difference difference;
   for (size_t i = 0; i < std::min(logits.size(), expected.size()); ++i) {

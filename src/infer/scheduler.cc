@@ -14,8 +14,7 @@ constexpr int64_t kTurnBesideDecoding =
 
 }  // namespace
 
-Scheduler::Scheduler(Transformer& transformer)
-    : transformer_(transformer), pages_(transformer.config()), thread_([this] { loop(); }) {}
+Scheduler::Scheduler(Decoder& decoder) : decoder_(decoder), pages_(decoder.config()), thread_([this] { loop(); }) {}
 
 Scheduler::~Scheduler() {
   {
@@ -116,8 +115,8 @@ void Scheduler::step(std::vector<Turn>& batch) {
   if (batch.empty()) return;
   std::vector<BatchSpan> spans;
   for (const Turn& turn : batch) spans.push_back({&*turn.sequence->cache, turn.tokens});
-  const std::span<const float> hidden = transformer_.forward(spans);
-  const auto width = static_cast<size_t>(transformer_.config().hidden_size);
+  const std::span<const float> hidden = decoder_.forward(spans);
+  const auto width = static_cast<size_t>(decoder_.config().hidden_size);
   size_t row = 0;
   for (const Turn& turn : batch) {
     const int64_t first = turn.sequence->cache->length - static_cast<int64_t>(turn.tokens.size());
@@ -133,8 +132,8 @@ void Scheduler::deliver_logits(const std::vector<Turn>& batch, std::span<const f
     Sequence* sequence;
     int64_t position;
   };
-  const auto width = static_cast<size_t>(transformer_.config().hidden_size);
-  const auto vocab = static_cast<size_t>(transformer_.config().vocab_size);
+  const auto width = static_cast<size_t>(decoder_.config().hidden_size);
+  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
   std::vector<Wanted> wanted;
   std::vector<float> rows;
   size_t row = 0;
@@ -148,7 +147,7 @@ void Scheduler::deliver_logits(const std::vector<Turn>& batch, std::span<const f
     }
   }
   logits_.resize(wanted.size() * vocab);
-  transformer_.logits(rows, logits_);
+  decoder_.logits(rows, logits_);
   for (size_t i = 0; i < wanted.size(); ++i) {
     wanted[i].sequence->take_logits(wanted[i].position, std::span<const float>(logits_).subspan(i * vocab, vocab));
   }

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "infer/transformer.h"
+#include "infer/decoder.h"
 
 namespace starling {
 
@@ -40,7 +40,7 @@ class Sequence {
 
 class Scheduler {
  public:
-  explicit Scheduler(Transformer& transformer);
+  explicit Scheduler(Decoder& decoder);
   ~Scheduler();  // ends the work that waits; call run() no more
 
   // Blocks until every sequence (of at least one token) ended or ran all its tokens. After each step that had a part in
@@ -69,7 +69,7 @@ class Scheduler {
   void deliver_logits(const std::vector<Turn>& batch, std::span<const float> hidden);
   void finish(std::vector<Turn>& batch, std::exception_ptr error);
 
-  Transformer& transformer_;
+  Decoder& decoder_;
   KvPagePool pages_;
   std::mutex mutex_;
   std::condition_variable work_, progress_;

@@ -19,9 +19,9 @@ struct BatchSpan {
 };
 
 // Not thread-safe: the buffers of a pass are kept between calls.
-class Transformer {
+class Decoder {
  public:
-  Transformer(ModelConfig config, LlamaWeights weights);
+  Decoder(ModelConfig config, LlamaWeights weights);
 
   // Returns the hidden states after the final norm, [all tokens, C], valid until the next call; extends the caches.
   // Throws DataError for a token outside the vocabulary or a sequence longer than max_positions.

@@ -1,4 +1,4 @@
-#include "infer/transformer.h"
+#include "infer/decoder.h"
 
 #include <fmt/format.h>
 
@@ -55,7 +55,7 @@ void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, con
 
 }  // namespace
 
-Transformer::Transformer(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
+Decoder::Decoder(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
   const int64_t half = config_.head_size() / 2;
   cosine_.resize(config_.max_positions * half);
   sine_.resize(config_.max_positions * half);
@@ -70,7 +70,7 @@ Transformer::Transformer(ModelConfig config, LlamaWeights weights) : config_(con
   }
 }
 
-std::span<const float> Transformer::forward(std::span<const BatchSpan> batch) {
+std::span<const float> Decoder::forward(std::span<const BatchSpan> batch) {
   check(batch);
   embed(batch);
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
@@ -82,12 +82,12 @@ std::span<const float> Transformer::forward(std::span<const BatchSpan> batch) {
   return normed_;
 }
 
-void Transformer::logits(std::span<const float> hidden, std::span<float> logits) const {
+void Decoder::logits(std::span<const float> hidden, std::span<float> logits) const {
   const QuantizedMatrix& head = config_.tied_head ? weights_.embedding : weights_.head;
   quantized_product(logits.data(), hidden.data(), static_cast<int64_t>(hidden.size()) / config_.hidden_size, head);
 }
 
-void Transformer::check(std::span<const BatchSpan> batch) const {
+void Decoder::check(std::span<const BatchSpan> batch) const {
   for (const BatchSpan& span : batch) {
     if (span.cache->length + static_cast<int64_t>(span.tokens.size()) > config_.max_positions) {
       throw DataError(fmt::format("{} tokens are more than the model's {} positions",
@@ -101,7 +101,7 @@ void Transformer::check(std::span<const BatchSpan> batch) const {
   }
 }
 
-void Transformer::embed(std::span<const BatchSpan> batch) {
+void Decoder::embed(std::span<const BatchSpan> batch) {
   tokens_ = 0;
   for (const BatchSpan& span : batch) tokens_ += static_cast<int64_t>(span.tokens.size());
   residual_.resize(tokens_ * config_.hidden_size);
@@ -114,7 +114,7 @@ void Transformer::embed(std::span<const BatchSpan> batch) {
   }
 }
 
-void Transformer::rotate(std::span<const BatchSpan> batch) {
+void Decoder::rotate(std::span<const BatchSpan> batch) {
   const int64_t d = config_.head_size();
   int64_t row = 0;
   for (const BatchSpan& span : batch) {
@@ -128,7 +128,7 @@ void Transformer::rotate(std::span<const BatchSpan> batch) {
   }
 }
 
-void Transformer::attention(std::span<const BatchSpan> batch, int64_t layer) {
+void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   rmsnorm(normed_, residual_, w.attention_norm, config_.rms_norm_eps);
   q_.resize(tokens_ * config_.hidden_size);
@@ -161,7 +161,7 @@ void Transformer::attention(std::span<const BatchSpan> batch, int64_t layer) {
   add_product(mixed_, w.o);
 }
 
-void Transformer::mlp(const LayerWeights& w) {
+void Decoder::mlp(const LayerWeights& w) {
   rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
   gate_.resize(tokens_ * config_.intermediate_size);
   up_.resize(gate_.size());
@@ -172,7 +172,7 @@ void Transformer::mlp(const LayerWeights& w) {
   add_product(gate_, w.down);
 }
 
-void Transformer::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
+void Decoder::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
   product_.resize(residual_.size());
   quantized_product(product_.data(), x.data(), tokens_, w);
   for (size_t i = 0; i < residual_.size(); ++i) residual_[i] += product_[i];
