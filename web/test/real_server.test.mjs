@@ -1,6 +1,6 @@
 // The page against a running `starling serve` on a workspace with posts, an index and a writer:
 //   STARLING_PAGE_URL=http://127.0.0.1:8080/ STARLING_PAGE_KEY=<an admin key> npm test
-// STARLING_PAGE_QUERY: a word that posts of the workspace hold (default: the commonest hashtag or author that search finds).
+// STARLING_PAGE_QUERY: a word that posts of the workspace hold (default: the).
 // STARLING_PAGE_BRIEF: a brief in TOML to write the ad from (default: the one the form starts with).
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
