@@ -1,0 +1,320 @@
+// The operators of training against their formulas, written plainly, and their gradients against finite differences.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "ops/adamw.h"
+#include "ops/attention.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/linear.h"
+#include "ops/linear_cross_entropy.h"
+#include "ops/muon.h"
+#include "ops/rmsnorm.h"
+#include "ops/rope.h"
+#include "ops/swiglu.h"
+#include "ops/vector_math.h"
+
+namespace starling {
+namespace {
+
+// A tensor with memory of its own, filled with normal numbers.
+struct Numbers {
+  Numbers(Shape shape, uint64_t stream, float deviation = 1.0f) : values(static_cast<size_t>(shape.elements())), shape(shape) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = stream == 0 ? 0.0f : deviation * random_normal(1, stream, i);
+  }
+  Tensor tensor() { return {values.data(), DType::f32, shape}; }
+  float& operator()(int64_t row, int64_t column) { return values[static_cast<size_t>(row * shape[1] + column)]; }
+  std::vector<float> values;
+  Shape shape;
+};
+
+Tensor ids(std::vector<int32_t>& values) { return {values.data(), DType::i32, {static_cast<int64_t>(values.size())}}; }
+
+double dot(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  return sum;
+}
+
+// gradient[i] against (f(x + h) - f(x - h)) / 2h for every element. f32 operators: rounding of f (1e-6 relative) over
+// 2h = 2e-2 and the h^2 term stay below 1 % of a gradient of size 1.
+void expect_gradient(std::vector<float>& x, const std::vector<float>& gradient, const std::function<double()>& f, const char* what) {
+  constexpr float kStep = 1e-2f;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float before = x[i];
+    x[i] = before + kStep;
+    const double up = f();
+    x[i] = before - kStep;
+    const double down = f();
+    x[i] = before;
+    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(kStep)), static_cast<double>(gradient[i]), 0.01 * (1.0 + std::abs(static_cast<double>(gradient[i])))) << what << " " << i;
+  }
+}
+
+class MatmulShapes : public testing::TestWithParam<std::array<int64_t, 3>> {};
+
+TEST_P(MatmulShapes, EqualTheSumsInEachLayoutAndType) {
+  const auto [M, N, K] = GetParam();
+  Numbers a({M, K}, 1), at({K, M}, 0), b({K, N}, 2), bt({N, K}, 0), c({M, N}, 3), wanted({M, N}, 3);
+  for (int64_t m = 0; m < M; ++m)
+    for (int64_t k = 0; k < K; ++k) at(k, m) = a(m, k);
+  for (int64_t k = 0; k < K; ++k)
+    for (int64_t n = 0; n < N; ++n) bt(n, k) = b(k, n);
+  for (int64_t m = 0; m < M; ++m)
+    for (int64_t n = 0; n < N; ++n) {
+      double sum = static_cast<double>(wanted(m, n));
+      for (int64_t k = 0; k < K; ++k) sum += static_cast<double>(a(m, k)) * static_cast<double>(b(k, n));
+      wanted(m, n) = static_cast<float>(sum);
+    }
+  const std::vector<float> start = c.values;
+  const auto run = [&](ConstMatrix left, ConstMatrix right, double tolerance) {
+    c.values = start;
+    matmul(as_matrix(c.tensor()), left, right, Accumulate::yes);
+    for (size_t i = 0; i < c.values.size(); ++i) ASSERT_NEAR(c.values[i], wanted.values[i], tolerance) << i;
+  };
+  const double root = std::sqrt(static_cast<double>(K));
+  run(as_matrix(a.tensor()), as_matrix(b.tensor()), 1e-5 * root);
+  run(transposed(as_matrix(at.tensor())), as_matrix(b.tensor()), 1e-5 * root);
+  run(as_matrix(a.tensor()), transposed(as_matrix(bt.tensor())), 1e-5 * root);
+  Buffer low_a(DType::bf16, a.shape), low_b(DType::bf16, b.shape);
+  convert(low_a.tensor(), a.tensor());
+  convert(low_b.tensor(), b.tensor());
+  run(as_matrix(low_a.tensor()), as_matrix(low_b.tensor()), 0.03 * root);  // two roundings of 2^-9 a term
+}
+
+INSTANTIATE_TEST_SUITE_P(Matmul, MatmulShapes, testing::Values(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{3, 5, 7},
+                                                               std::array<int64_t, 3>{64, 48, 32}, std::array<int64_t, 3>{200, 33, 65}));
+
+TEST(Matmul, RefusesShapesThatDoNotFit) {
+  Numbers a({2, 3}, 1), b({4, 2}, 2), c({2, 2}, 3);
+  EXPECT_THROW(matmul(as_matrix(c.tensor()), as_matrix(a.tensor()), as_matrix(b.tensor())), ShapeError);
+}
+
+TEST(Bf16, RoundsToTheNearestEvenAndKeepsSpecialValues) {
+  EXPECT_EQ(to_float(to_bf16(1.0f)), 1.0f);
+  EXPECT_EQ(to_float(to_bf16(1.00390625f)), 1.0f);          // half way: to the even neighbour
+  EXPECT_EQ(to_float(to_bf16(1.01171875f)), 1.015625f);     // half way: to the even neighbour above
+  EXPECT_TRUE(std::isnan(to_float(to_bf16(std::nanf("")))));
+  EXPECT_EQ(to_float(to_bf16(-INFINITY)), -INFINITY);
+}
+
+TEST(FastExp, IsWithinThreeTenMillionthsOfTheExponential) {
+  for (float x = -86.0f; x < 87.5f; x += 0.013f) EXPECT_NEAR(fast_exp(x) / std::exp(static_cast<double>(x)), 1.0, 3e-7) << x;
+  EXPECT_EQ(fast_exp(-1000.0f), 0.0f);
+  EXPECT_TRUE(std::isnan(fast_exp(std::nanf(""))));
+}
+
+TEST(RmsNorm, DividesARowByItsRootMeanSquare) {  // row {3,4}: rms = sqrt(12.5)
+  Numbers x({1, 2}, 0), y({1, 2}, 0), rstd({1}, 0), w({2}, 0);
+  x.values = {3, 4}, w.values = {1, 2};
+  rmsnorm_forward(y.tensor(), rstd.tensor(), x.tensor(), w.tensor(), 1e-12f);
+  EXPECT_NEAR(y.values[0], 0.848528f, 1e-6f);
+  EXPECT_NEAR(y.values[1], 2 * 1.131371f, 1e-6f);
+}
+
+TEST(RmsNorm, GradientsMatchFiniteDifferencesAndAdd) {
+  Numbers x({5, 8}, 1), y({5, 8}, 0), rstd({5}, 0), w({8}, 2), dy({5, 8}, 3), dx({5, 8}, 0), dw({8}, 0);
+  const auto loss = [&] {
+    rmsnorm_forward(y.tensor(), rstd.tensor(), x.tensor(), w.tensor(), 1e-5f);
+    return dot(y.values, dy.values);
+  };
+  loss();
+  rmsnorm_backward(dx.tensor(), dw.tensor(), dy.tensor(), x.tensor(), w.tensor(), rstd.tensor());
+  expect_gradient(x.values, dx.values, loss, "dx");
+  expect_gradient(w.values, dw.values, loss, "dw");
+  const std::vector<float> once = dx.values;
+  loss();
+  rmsnorm_backward(dx.tensor(), dw.tensor(), dy.tensor(), x.tensor(), w.tensor(), rstd.tensor());
+  for (size_t i = 0; i < once.size(); ++i) EXPECT_NEAR(dx.values[i], 2 * once[i], 1e-5f);
+}
+
+TEST(Rope, TurnsPairsByTheAngleOfTheirPositionAndBack) {
+  Numbers table({4, 4}, 0), x({2, 8}, 1);
+  rope_fill_table(table.tensor(), 100.0f);
+  std::vector<int32_t> positions = {0, 3};
+  const std::vector<float> before = x.values;
+  rope_forward(x.tensor(), table.tensor(), ids(positions), 1);
+  for (int64_t c = 0; c < 8; ++c) EXPECT_EQ(x(0, c), before[static_cast<size_t>(c)]);  // position 0
+  const float angle = 3.0f / 10.0f;                                                   // pair 1: theta^(-2/4)
+  EXPECT_NEAR(x(1, 1), before[9] * std::cos(angle) - before[11] * std::sin(angle), 1e-6f);
+  EXPECT_NEAR(x(1, 3), before[11] * std::cos(angle) + before[9] * std::sin(angle), 1e-6f);
+  for (int64_t c = 4; c < 8; ++c) EXPECT_EQ(x(1, c), before[static_cast<size_t>(8 + c)]);  // beyond the rotated head
+  rope_backward(x.tensor(), table.tensor(), ids(positions), 1);  // a rotation's gradient is its inverse
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(x.values[i], before[i], 1e-6f);
+  positions[1] = 4;
+  EXPECT_THROW(rope_forward(x.tensor(), table.tensor(), ids(positions), 1), ShapeError);
+}
+
+TEST(SwiGlu, EqualsItsFormulaAndItsGradientsFiniteDifferences) {
+  Numbers x({3, 10}, 1), y({3, 5}, 0), dy({3, 5}, 2), dx({3, 10}, 0);
+  const auto loss = [&] {
+    swiglu_forward(y.tensor(), x.tensor());
+    return dot(y.values, dy.values);
+  };
+  loss();
+  EXPECT_NEAR(y(1, 2), x(1, 2) / (1 + std::exp(-x(1, 2))) * x(1, 7), 1e-6f);
+  swiglu_backward(dx.tensor(), dy.tensor(), x.tensor());
+  expect_gradient(x.values, dx.values, loss, "dgate_up");
+}
+
+TEST(Embedding, GathersRowsAndAddsTheirGradients) {
+  Numbers table({4, 3}, 1), y({3, 3}, 0), dtable({4, 3}, 0), dy({3, 3}, 2);
+  std::vector<int32_t> tokens = {2, 0, 2};
+  embedding_forward(y.tensor(), ids(tokens), table.tensor());
+  embedding_backward(dtable.tensor(), ids(tokens), dy.tensor());
+  for (int64_t c = 0; c < 3; ++c) {
+    EXPECT_EQ(y(0, c), table(2, c));
+    EXPECT_EQ(dtable(2, c), dy(0, c) + dy(2, c));
+    EXPECT_EQ(dtable(1, c), 0.0f);
+  }
+  tokens[1] = 4;
+  EXPECT_THROW(embedding_forward(y.tensor(), ids(tokens), table.tensor()), DataError);
+}
+
+// Attention over more rows than one block, with grouped key heads and documents that start inside blocks.
+struct AttentionCase {
+  AttentionShape shape{2, 150, 4, 2, 6};
+  Numbers qkv{{300, 48}, 1}, out{{300, 24}, 0}, lse{{2, 4, 150}, 0};
+  std::vector<int32_t> starts;
+  AttentionCase() {
+    for (int64_t n = 0; n < 300; ++n) {
+      const int64_t t = n % 150;
+      starts.push_back(n < 150 ? (t < 3 ? 0 : t < 70 ? 3 : t < 149 ? 70 : 149) : 0);
+    }
+  }
+  void forward() { attention_forward(out.tensor(), lse.tensor(), qkv.tensor(), ids(starts), shape); }
+};
+
+std::vector<double> plain_attention(AttentionCase& c, int64_t row, int64_t head) {
+  const int64_t D = 6, first = row / 150 * 150 + c.starts[static_cast<size_t>(row)], kv = head / 2;
+  std::vector<double> out(6), p;
+  double sum = 0;
+  for (int64_t s = first; s <= row; ++s) {
+    double score = 0;
+    for (int64_t d = 0; d < D; ++d) score += static_cast<double>(c.qkv(row, head * D + d)) * static_cast<double>(c.qkv(s, (4 + kv) * D + d));
+    sum += p.emplace_back(std::exp(score / std::sqrt(6.0)));
+  }
+  for (int64_t s = first; s <= row; ++s)
+    for (int64_t d = 0; d < D; ++d) out[static_cast<size_t>(d)] += p[static_cast<size_t>(s - first)] / sum * static_cast<double>(c.qkv(s, (6 + kv) * D + d));
+  return out;
+}
+
+TEST(Attention, EqualsThePlainFormulaInsideDocuments) {
+  AttentionCase c;
+  c.forward();
+  for (int64_t row = 0; row < 300; ++row)
+    for (int64_t head = 0; head < 4; ++head) {
+      const std::vector<double> wanted = plain_attention(c, row, head);
+      for (int64_t d = 0; d < 6; ++d) ASSERT_NEAR(c.out(row, head * 6 + d), wanted[static_cast<size_t>(d)], 1e-5) << row << " " << head;
+    }
+}
+
+TEST(Attention, GradientsMatchFiniteDifferences) {
+  AttentionCase c;
+  Numbers dout({300, 24}, 5), dqkv({300, 48}, 0);
+  c.forward();
+  attention_backward(dqkv.tensor(), dout.tensor(), c.qkv.tensor(), c.out.tensor(), c.lse.tensor(), ids(c.starts), c.shape);
+  constexpr float kStep = 1e-2f;
+  for (uint64_t round = 0; round < 60; ++round) {  // of 14,400 elements
+    const size_t i = random_u64(2, 2, round) % c.qkv.values.size();
+    const float before = c.qkv.values[i];
+    double sides[2];
+    for (int side = 0; side < 2; ++side) {
+      c.qkv.values[i] = before + (side == 0 ? kStep : -kStep);
+      c.forward();
+      sides[side] = dot(c.out.values, dout.values);
+    }
+    c.qkv.values[i] = before;
+    const auto wanted = static_cast<double>(dqkv.values[i]);
+    EXPECT_NEAR((sides[0] - sides[1]) / (2.0 * static_cast<double>(kStep)), wanted, 0.01 * (1 + std::abs(wanted))) << i;
+  }
+}
+
+TEST(Attention, RefusesDocumentsThatStartAfterTheirRow) {
+  AttentionCase c;
+  c.starts[10] = 11;
+  EXPECT_THROW(c.forward(), ShapeError);
+}
+
+TEST(LinearCrossEntropy, LossAndGradientsMatchFormulaAndFiniteDifferencesAcrossChunks) {
+  Numbers hidden({7, 4}, 1), weight({9, 4}, 2), nats({7}, 0), dhidden({7, 4}, 0), dweight({9, 4}, 0);
+  std::vector<int32_t> targets = {0, 3, -1, 8, 2, 2, 5};
+  const LogitChunk chunk(9, DType::f32, 3);
+  const auto loss = [&] {
+    linear_cross_entropy_forward(nats.tensor(), hidden.tensor(), weight.tensor(), ids(targets), chunk);
+    double sum = 0;
+    for (float value : nats.values) sum += static_cast<double>(value);
+    return sum * 0.5;
+  };
+  const double before = loss();
+  EXPECT_EQ(nats.values[2], 0.0f);
+  double sum = 0, wanted = 0;
+  for (int64_t v = 0; v < 9; ++v) {
+    double logit = 0;
+    for (int64_t c = 0; c < 4; ++c) logit += static_cast<double>(hidden(1, c)) * static_cast<double>(weight(v, c));
+    sum += std::exp(logit);
+    if (v == 3) wanted = logit;
+  }
+  EXPECT_NEAR(nats.values[1], std::log(sum) - wanted, 1e-5);
+  linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), dweight.tensor(), hidden.tensor(), weight.tensor(), ids(targets), 0.5f, chunk);
+  EXPECT_NEAR(loss(), before, 1e-6);
+  expect_gradient(hidden.values, dhidden.values, loss, "dhidden");
+  expect_gradient(weight.values, dweight.values, loss, "dweight");
+}
+
+TEST(AdamW, FollowsItsFormulaForTwoSteps) {
+  float w = 1.0f, m = 0, v = 0, g = 0.5f;
+  const Shape one = {1};
+  double dw = 1, dm = 0, dv = 0;
+  for (int64_t step = 1; step <= 2; ++step) {
+    adamw_step({&w, DType::f32, one}, {&m, DType::f32, one}, {&v, DType::f32, one}, {&g, DType::f32, one},
+               {.learning_rate = 0.1f, .weight_decay = 0.2f, .gradient_scale = 0.5f, .step = step});
+    dm = 0.9 * dm + 0.1 * 0.25, dv = 0.95 * dv + 0.05 * 0.0625;
+    const double t = static_cast<double>(step);
+    dw -= 0.1 * (dm / (1 - std::pow(0.9, t)) / (std::sqrt(dv / (1 - std::pow(0.95, t))) + 1e-8) + 0.2 * dw);
+  }
+  EXPECT_NEAR(w, dw, 1e-6);
+}
+
+// All singular values of U come near 1, so U U^T is near the identity: the source's coefficients leave them in 0.7..1.2.
+TEST(Muon, NewtonSchulzMakesAMatrixNearlyOrthogonal) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{12, 40}, {40, 12}}) {
+    Numbers x({rows, columns}, 4);
+    newton_schulz(x.tensor());
+    const int64_t side = std::min(rows, columns), other = std::max(rows, columns);
+    for (int64_t i = 0; i < side; ++i)
+      for (int64_t j = 0; j < side; ++j) {
+        double sum = 0;
+        for (int64_t k = 0; k < other; ++k) sum += static_cast<double>(rows < columns ? x(i, k) * x(j, k) : x(k, i) * x(k, j));
+        EXPECT_NEAR(sum, i == j ? 1.0 : 0.0, 0.5);
+        EXPECT_TRUE(i != j || sum > 0.4) << sum;
+      }
+  }
+}
+
+TEST(Muon, StepMovesByTheLearningRateAndDecays) {
+  Numbers w({8, 8}, 1), m({8, 8}, 0), g({8, 8}, 2);
+  const std::vector<float> before = w.values;
+  const MuonMatrix matrix{w.tensor(), m.tensor(), g.tensor()};
+  muon_step({&matrix, 1}, {.learning_rate = 0.1f, .weight_decay = 0.5f});
+  double squares = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const double update = (static_cast<double>(before[i]) * 0.95 - static_cast<double>(w.values[i])) / 0.1;
+    squares += update * update / static_cast<double>(before.size());
+    EXPECT_EQ(m.values[i], g.values[i]);
+  }
+  EXPECT_NEAR(std::sqrt(squares), 0.2, 0.06);  // the root mean square of AdamW's update; singular values are within 0.3 of 1
+}
+
+TEST(SumOfSquares, AddsOverAllRanges) {
+  std::vector<float> values(10'001, 0.5f);
+  EXPECT_DOUBLE_EQ(sum_of_squares({values.data(), DType::f32, {10'001}}), 2500.25);
+}
+
+}  // namespace
+}  // namespace starling
