@@ -194,6 +194,8 @@ class ServerKillTest : public testing::Test {
     campaign.brief.budget_micros = kBudgetMicros;
     campaign.brief.max_bid_micros = kBidMicros;
     campaign.brief.currency = "USD";
+    campaign.brief.facts = {{.id = "roast", .name = "roast", .value = "fresh"}};
+    campaign.brief.find_audiences = true;
     campaign.audiences = {{.id = "a", .name = "coffee", .query = "coffee", .authors = 60, .posts = 90}};
     campaign.variants = {{.id = id + "-v1",
                           .audience_id = "a",

@@ -14,9 +14,8 @@ namespace fs = std::filesystem;
 
 // Scripts and styles only from here: text of a post that slips into the page as markup still cannot run.
 constexpr const char* kPagePolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src "
-    "'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const char* content_type(const fs::path& file) {
   static const std::map<std::string, const char*> kTypes = {{".html", "text/html; charset=utf-8"},
