@@ -14,8 +14,8 @@
 namespace starling {
 namespace {
 
-constexpr int kMaxTokens = 80;
-constexpr size_t kMostFacts = 6;
+constexpr int kMaxTokens = 64;
+constexpr size_t kMostFacts = 2;
 
 std::string sentence_of(const Fact& fact) {
   if (fact.value == "true") return fact.name;
@@ -30,21 +30,29 @@ std::vector<std::string> some_facts(const Brief& brief, int64_t now_s, uint64_t 
     if (fact.valid_at(now_s)) valid.push_back(sentence_of(fact));
   }
   if (valid.empty()) return valid;
-  std::rotate(valid.begin(), valid.begin() + static_cast<ptrdiff_t>(attempt % valid.size()), valid.end());
+  // Steps of two, and one more after each round, so that other pairs come together.
+  const size_t first = (2 * attempt + 2 * attempt / valid.size()) % valid.size();
+  std::rotate(valid.begin(), valid.begin() + static_cast<ptrdiff_t>(first), valid.end());
   valid.resize(std::min(valid.size(), kMostFacts));
   return valid;
 }
 
+std::string task_of(const std::string& product, const std::vector<std::string>& facts) {
+  return fmt::format("Product: {}\nFacts: {}.\nWrite a headline and one sentence.", product, fmt::join(facts, "; "));
+}
+
+// Two ads for other products come first: a small model follows an example better than an instruction.
 std::vector<ChatMessage> chat_messages(const Brief& brief, const std::vector<std::string>& facts) {
-  std::string task = fmt::format("Product: {}\nFacts:\n", brief.product);
-  for (const std::string& fact : facts) task += "- " + fact + "\n";
-  if (!brief.tone.empty()) task += fmt::format("Tone: {}\n", brief.tone);
-  task +=
-      "Write an ad with these facts only. First line: a headline with the name of the product. Second line: one short "
-      "sentence with two "
-      "of the facts, word for word. Do not praise. Do not add anything that the facts do not say.";
-  return {{"system", "You write short, plain ads. You repeat facts exactly and never invent anything."},
-          {"user", task}};
+  std::string system = "You write short, plain ads. You use the facts word for word and add nothing to them.";
+  if (!brief.tone.empty()) system += fmt::format(" Tone: {}.", brief.tone);
+  return {{"system", system},
+          {"user", task_of("Alder desk lamp", {"brightness: 800 lumens", "warranty: 2 years"})},
+          {"assistant",
+           "Meet the Alder desk lamp\nThe Alder desk lamp has a brightness of 800 lumens and a warranty of 2 years."},
+          {"user", task_of("Fjord tent", {"weight: 1.9 kg", "no plastic poles"})},
+          {"assistant",
+           "Discover the Fjord tent\nThe Fjord tent comes with a weight of 1.9 kg, and with no plastic poles."},
+          {"user", task_of(brief.product, facts)}};
 }
 
 // A model without a chat template continues text, so it gets an ad to go on with.
@@ -103,7 +111,7 @@ Draft Copywriter::draft(const AdAudience&, int64_t now_s) {
                                  .top_k = 40,
                                  .top_p = 0.95f,
                                  .seed = seed_ + attempt,
-                                 .stop = {"\n\n\n"}};
+                                 .stop = {"\n\n", "Product:", "Facts:"}};
   if (engine_.has_chat_template()) return split_copy(engine_.chat(chat_messages(brief_, facts), sampling).text);
   const std::string text = engine_.complete(plain_prompt(brief_, facts), sampling).text;
   return {brief_.product, whole_sentences("The " + brief_.product + text.substr(0, text.find('\n')))};

@@ -8,18 +8,18 @@ namespace {
 using Words = std::unordered_set<std::string_view>;
 
 const Words kFunctionWords = {
-    "a",      "about",   "after",  "all",     "also",   "am",       "an",    "and",   "any",   "are",     "as",
-    "at",     "away",    "be",     "been",    "before", "being",    "but",   "by",    "can",   "could",   "did",
-    "do",     "does",    "down",   "during",  "each",   "else",     "for",   "from",  "had",   "has",     "have",
-    "having", "he",      "her",    "here",    "him",    "his",      "how",   "i",     "if",    "in",      "into",
-    "is",     "it",      "it's",   "its",     "just",   "let",      "let's", "like",  "me",    "might",   "mine",
-    "my",     "of",      "off",    "on",      "one",    "onto",     "or",    "other", "our",   "ours",    "out",
-    "over",   "own",     "per",    "she",     "should", "so",       "some",  "such",  "than",  "that",    "that's",
-    "the",    "their",   "them",   "then",    "there",  "these",    "they",  "this",  "those", "through", "to",
-    "too",    "up",      "us",     "was",     "we",     "we're",    "we've", "were",  "what",  "what's",  "when",
-    "where",  "which",   "while",  "who",     "why",    "will",     "with",  "would", "yes",   "yet",     "you",
-    "you'll", "you're",  "you've", "your",    "yours",  "yourself", "i'm",   "we'll", "it'll", "itself",  "until",
-    "till",   "because", "since",  "between", "both",
+    "a",      "about",   "after",  "all",     "also",   "am",       "an",    "and",   "any",    "are",     "as",
+    "at",     "away",    "be",     "been",    "before", "being",    "but",   "by",    "can",    "could",   "did",
+    "do",     "does",    "down",   "during",  "each",   "else",     "for",   "from",  "had",    "has",     "have",
+    "having", "he",      "her",    "here",    "him",    "his",      "how",   "i",     "if",     "in",      "into",
+    "is",     "it",      "it's",   "its",     "just",   "let",      "let's", "like",  "me",     "might",   "mine",
+    "my",     "of",      "off",    "on",      "one",    "onto",     "or",    "other", "our",    "ours",    "out",
+    "over",   "own",     "per",    "she",     "should", "so",       "some",  "such",  "than",   "that",    "that's",
+    "the",    "their",   "them",   "then",    "there",  "these",    "they",  "this",  "those",  "through", "to",
+    "too",    "up",      "us",     "was",     "we",     "we're",    "we've", "were",  "what",   "what's",  "when",
+    "where",  "which",   "while",  "who",     "why",    "will",     "with",  "would", "yes",    "yet",     "you",
+    "you'll", "you're",  "you've", "your",    "yours",  "yourself", "i'm",   "we'll", "it'll",  "itself",  "until",
+    "till",   "because", "since",  "between", "both",   "priced",   "cost",  "costs", "boasts",
 };
 
 const Words kInvitationWords = {

@@ -159,6 +159,10 @@ class Clause {
       if (item.last < quantity.first) low = std::max(low, item.last + 1);
       if (item.first > quantity.last) high = std::min(high, item.first);
     }
+    // Behind "and" or "with" the clause goes on to something else.
+    for (size_t at = quantity.last + 1; at < high; ++at) {
+      if (tokens_[at].text == "and" || tokens_[at].text == "with" || tokens_[at].text == "plus") high = at;
+    }
     const std::string before = quantity.first > low ? tokens_[quantity.first - 1].text : std::string();
     const bool looks_back = before == "of" || before == "is" || before == ":";
     std::string best;

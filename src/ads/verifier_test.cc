@@ -82,6 +82,7 @@ TEST(Verifier, AcceptsWhatTheFactsProve) {
       "The price is US$1299.",
       "The price is 1299 dollars.",
       "Only $1299.",
+      "The laptop is priced at 1299 USD and comes with 16 GB memory.",
       "Up to 18 hours of battery life.",
       "Battery life up to eighteen hours.",
       "Charging time: 60-90 minutes.",
@@ -139,6 +140,8 @@ TEST(Verifier, RejectsWhatNoFactProves) {
       "512 GB memory and 16 GB storage.",  // values swapped
       "Memory of 512 GB and storage of 16 GB.",
       "16 GB storage.",
+      "512 GB with memory.",
+      "Priced at 16 USD and with 1299 GB memory.",
       "A 15-inch display.",
       "A 14 cm display.",
       "Forty inch display.",
