@@ -32,13 +32,15 @@ constexpr int kMaxLimit = 100, kMaxOffset = 1000;
 constexpr uint64_t kEmbedBatch = 32;
 constexpr size_t kFacetValues = 10;
 
-// Who may not be shown, asked once an author for the time of one request.
+// Who may not be shown, for the time of one request. An author is asked for once; tombstones only while the index still
+// holds posts that they name.
 class LiveFilter {
  public:
-  LiveFilter(const ControlDb& control, std::string purpose) : control_(control), purpose_(std::move(purpose)) {}
+  LiveFilter(const ControlDb& control, std::string purpose, bool check_tombstones)
+      : control_(control), purpose_(std::move(purpose)), check_tombstones_(check_tombstones) {}
 
   bool accepts(const std::string& post_id, const std::string& author) {
-    if (control_.is_deleted(post_id, author)) return false;
+    if (check_tombstones_ && control_.is_deleted(post_id, author)) return false;
     const auto [entry, fresh] = opted_out_.try_emplace(author, false);
     if (fresh && !author.empty()) entry->second = control_.has_opted_out(author, purpose_);
     return !entry->second;
@@ -47,6 +49,7 @@ class LiveFilter {
  private:
   const ControlDb& control_;
   std::string purpose_;
+  bool check_tombstones_;
   std::unordered_map<std::string, bool> opted_out_;
 };
 
@@ -77,6 +80,9 @@ struct SearchService::State {
   void open_vectors();
   void embed_in_background();
   void remove_deleted();
+  LiveFilter live_filter(const std::string& purpose) const {
+    return {control, purpose, !writer || applied_tombstones != control.tombstone_version()};
+  }
   std::vector<Facet> facets(const Query& query, LiveFilter& live) const;
   std::string corrected(const std::string& text, const Query& query) const;
 
@@ -200,7 +206,7 @@ SearchResult SearchService::search(const SearchRequest& request) {
     throw ConfigError("the vector stage needs vectors; run `starling index` with a model");
   if (state_->vectors && !state_->writer) state_->vectors->refresh();
 
-  LiveFilter live(state_->control, "search");
+  LiveFilter live = state_->live_filter("search");
   SearchResult result;
   const std::vector<std::string> wanted = query.wanted_words();
   const int depth = std::max(state_->settings.candidates, limit + offset);
@@ -212,7 +218,7 @@ SearchResult SearchService::search(const SearchRequest& request) {
   for (const RankedMatch& match : ranking.matches) {
     if (static_cast<int>(result.hits.size()) == limit) break;
     std::optional<Post> post = state_->reader->post(match.docid);
-    if (!post || !live.accepts(post->id, post->author)) continue;
+    if (!post || state_->control.is_deleted(post->id, post->author)) continue;
     if (skipped++ < offset) continue;
     std::string snippet = make_snippet(post->text, wanted);
     result.hits.push_back({std::move(*post), match.score, match.lexical_score, match.vector_score, std::move(snippet)});
@@ -235,9 +241,10 @@ AskAnswer SearchService::ask(const std::string& question, Engine* writer) {
 }
 
 void SearchService::add(const Post& post) {
-  if (state_->control.is_deleted(post.id, post.author)) return;
   {
+    // Under the lock: a tombstone that comes later finds the post when hide_deleted() gets its turn.
     const std::lock_guard lock(state_->write_mutex);
+    if (state_->control.is_deleted(post.id, post.author)) return;
     if (!state_->writer) throw IoError("another process writes the search index; stop it to add posts here");
     state_->writer->put(with_language(post));
     state_->writer->commit();
@@ -254,7 +261,7 @@ void SearchService::hide_deleted() {
 
 SearchService::Audience SearchService::audience(const std::string& text) {
   const Query query = parse_query(text);
-  LiveFilter live(state_->control, "ads");
+  LiveFilter live = state_->live_filter("ads");
   Audience audience;
   Counts authors, hashtags, communities, languages;
   state_->reader->for_each_match(query, true, [&](const PostSummary& post) {
