@@ -18,8 +18,9 @@ namespace starling {
 namespace {
 
 constexpr size_t kMostFound = 3, kMostRefusedShown = 10, kMostTopics = 24, kCompanionsOfTopic = 4;
-constexpr double kProxyShare = 0.2;      // of an audience's posts that carry sensitive hashtags
-constexpr double kTooBroadShare = 0.25;  // of all posts: such a word is not a topic
+constexpr double kProxyShare = 0.2;          // of an audience's posts that carry sensitive hashtags
+constexpr double kTooBroadShare = 0.25;      // of all posts: such a word is not a topic
+constexpr double kTooBroadFactShare = 0.05;  // the same for a word that only a fact uses
 
 struct Candidate {
   std::string name, query, origin;
@@ -104,14 +105,15 @@ class Finder {
     };
     add(brief_.product, "a word of the product");
     for (const Fact& fact : brief_.facts) {
-      if (fact.value != "false") add(fact.name + "\n" + fact.value, "a word of the fact " + fact.id);
+      if (fact.value == "false") continue;  // what the product has not is no topic of it
+      add(fact.value == "true" ? fact.name : fact.name + "\n" + fact.value, "a word of the fact " + fact.id);
     }
     return words;
   }
 
-  bool too_broad(const SearchService::Audience& audience) const {
+  bool too_broad(const SearchService::Audience& audience, double share = kTooBroadShare) const {
     return static_cast<double>(audience.posts) >
-           kTooBroadShare * static_cast<double>(std::max<uint64_t>(search_.indexed_posts(), 1));
+           share * static_cast<double>(std::max<uint64_t>(search_.indexed_posts(), 1));
   }
 
   // How much of a companion's posts are about the topic decides how well it stands for it.
@@ -123,7 +125,7 @@ class Finder {
         if (value.find_first_of(" \"") != std::string::npos || !asked_.insert(prefix + value).second) continue;
         Candidate companion{.name = value, .query = prefix + value};
         companion.found = search_.audience(companion.query);
-        if (companion.found.posts == 0 || too_broad(companion.found)) continue;
+        if (companion.found.authors < kMinimumAudience || too_broad(companion.found)) continue;
         companion.relevance =
             std::min(1.0, static_cast<double>(values[i].second) / static_cast<double>(companion.found.posts));
         companion.origin =
@@ -139,10 +141,11 @@ class Finder {
     std::vector<Candidate> candidates;
     for (const auto& [word, origin] : topic_words()) {
       Candidate topic{.name = word, .query = "+" + word, .origin = fmt::format("posts with “{}”, {}", word, origin)};
-      topic.relevance = origin == "a word of the product" ? 1.0 : 0.5;
+      const bool of_product = origin == "a word of the product";
+      topic.relevance = of_product ? 1.0 : 0.5;
       if (!asked_.insert(topic.query).second) continue;
       topic.found = search_.audience(topic.query);
-      if (topic.found.posts == 0 || too_broad(topic.found)) continue;
+      if (topic.found.posts == 0 || too_broad(topic.found, of_product ? kTooBroadShare : kTooBroadFactShare)) continue;
       const bool sensitive = refuse_audience(topic.name, topic.query).has_value();
       if (!sensitive) add_companions(topic, candidates);
       candidates.push_back(std::move(topic));
