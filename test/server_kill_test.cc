@@ -258,7 +258,8 @@ class ServerKillTest : public testing::Test {
       const ClientResponse response =
           http.request("POST", "/v1/search", key_, json{{"query", "\"" + id + "\""}}.dump());
       EXPECT_EQ(response.status, 200) << response.body;
-      for (const json& hit : json::parse(response.body)["hits"])
+      const json result = json::parse(response.body);  // named: the loop needs it alive
+      for (const json& hit : result["hits"])
         if (hit["post"]["id"] == id) return true;
       return false;
     };
