@@ -36,13 +36,18 @@ void bench_machine(bool json) {
   const double bf16_flops = measure_matmul_flops(DType::bf16), f32_flops = measure_matmul_flops(DType::f32);
   const double bandwidth = measure_read_bandwidth();
   if (json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"threads", compute_threads()}, {"bf16_products_are_fast", bf16_products_are_fast()},
-                                              {"bf16_tflops", bf16_flops / 1e12}, {"f32_tflops", f32_flops / 1e12},
-                                              {"read_gb_per_s", bandwidth / 1e9}}.dump(2));
+    fmt::print("{}\n", nlohmann::ordered_json{{"threads", compute_threads()},
+                                              {"bf16_products_are_fast", bf16_products_are_fast()},
+                                              {"bf16_tflops", bf16_flops / 1e12},
+                                              {"f32_tflops", f32_flops / 1e12},
+                                              {"read_gb_per_s", bandwidth / 1e9}}
+                           .dump(2));
     return;
   }
-  fmt::print("{} threads\nmatrix product (1024 x 1024 x 1024, oneDNN): bf16 {:.3f} TFLOP/s, f32 {:.3f} TFLOP/s\nmemory read: {:.1f} GB/s\n",
-             compute_threads(), bf16_flops / 1e12, f32_flops / 1e12, bandwidth / 1e9);
+  fmt::print(
+      "{} threads\nmatrix product (1024 x 1024 x 1024, oneDNN): bf16 {:.3f} TFLOP/s, f32 {:.3f} TFLOP/s\nmemory read: "
+      "{:.1f} GB/s\n",
+      compute_threads(), bf16_flops / 1e12, f32_flops / 1e12, bandwidth / 1e9);
 }
 
 struct TrainShape {
@@ -51,7 +56,8 @@ struct TrainShape {
 
 ModelConfig config_of(const TrainShape& shape) {
   ModelConfig config;
-  config.num_layers = shape.layers, config.hidden_size = shape.width, config.num_heads = config.num_kv_heads = shape.heads;
+  config.num_layers = shape.layers, config.hidden_size = shape.width,
+  config.num_heads = config.num_kv_heads = shape.heads;
   config.intermediate_size = (shape.width * 14 / 5 + 31) / 32 * 32;
   config.vocab_size = shape.vocab, config.max_positions = shape.seq;
   config.check();
@@ -61,7 +67,9 @@ ModelConfig config_of(const TrainShape& shape) {
 Batch random_batch(const TrainShape& shape) {
   Batch batch{shape.batch, shape.seq, {}, {}, {}, {}};
   for (int64_t i = 0; i < batch.size(); ++i) {
-    const auto token = [&](uint64_t stream) { return static_cast<int32_t>(random_u64(1, stream, static_cast<uint64_t>(i)) % static_cast<uint64_t>(shape.vocab)); };
+    const auto token = [&](uint64_t stream) {
+      return static_cast<int32_t>(random_u64(1, stream, static_cast<uint64_t>(i)) % static_cast<uint64_t>(shape.vocab));
+    };
     batch.tokens.push_back(token(1));
     batch.targets.push_back(token(2));
     batch.positions.push_back(static_cast<int32_t>(i % shape.seq));
@@ -70,12 +78,14 @@ Batch random_batch(const TrainShape& shape) {
   return batch;
 }
 
-// The result first: the same step in f32 must have the same loss within what bf16 loses (8 bits, about 0.4 % a rounding).
+// The result first: the same step in f32 must have the same loss within what bf16 loses (8 bits, about 0.4 % a
+// rounding).
 void check_against_f32(Transformer& model, const Batch& batch) {
   Transformer exact(model.config(), DType::f32, batch.size());
   exact.parameters().initialize(1);
   const float scale = 1.0f / static_cast<float>(batch.size());
-  const double wanted = exact.train(batch, scale) * static_cast<double>(scale), got = model.train(batch, scale) * static_cast<double>(scale);
+  const double wanted = exact.train(batch, scale) * static_cast<double>(scale),
+               got = model.train(batch, scale) * static_cast<double>(scale);
   if (!std::isfinite(got) || std::abs(got - wanted) > 0.01 * wanted)
     throw Error(fmt::format("the benchmark's result is wrong: loss {} in f32, {} in this precision", wanted, got));
 }
@@ -101,16 +111,24 @@ void bench_train(const TrainShape& shape, bool json) {
   const double tokens_per_s = static_cast<double>(batch.size()) / seconds[seconds.size() / 2];
   const double flops = tokens_per_s * config.train_flops_per_token(shape.seq);
   if (json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", config.parameter_count()}, {"precision", name_of(compute)}, {"threads", compute_threads()},
-                                              {"tokens_per_s", tokens_per_s}, {"tflops", flops / 1e12}, {"peak_tflops", peak / 1e12},
-                                              {"fraction_of_peak", flops / peak}, {"slowest_step_s", seconds.back()},
-                                              {"fastest_step_s", seconds.front()}}.dump(2));
+    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", config.parameter_count()},
+                                              {"precision", name_of(compute)},
+                                              {"threads", compute_threads()},
+                                              {"tokens_per_s", tokens_per_s},
+                                              {"tflops", flops / 1e12},
+                                              {"peak_tflops", peak / 1e12},
+                                              {"fraction_of_peak", flops / peak},
+                                              {"slowest_step_s", seconds.back()},
+                                              {"fastest_step_s", seconds.front()}}
+                           .dump(2));
     return;
   }
-  fmt::print("{:.1f} M parameters, {} x {} tokens a step, {}, {} threads: {:.0f} tokens/s (median of {}; steps {:.3f} to {:.3f} s)\n"
-             "{:.3f} TFLOP/s, {:.0f} % of the {:.3f} TFLOP/s of a 1024 x 1024 x 1024 product\n",
-             static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(), tokens_per_s,
-             shape.steps, seconds.front(), seconds.back(), flops / 1e12, flops / peak * 100, peak / 1e12);
+  fmt::print(
+      "{:.1f} M parameters, {} x {} tokens a step, {}, {} threads: {:.0f} tokens/s (median of {}; steps {:.3f} to "
+      "{:.3f} s)\n"
+      "{:.3f} TFLOP/s, {:.0f} % of the {:.3f} TFLOP/s of a 1024 x 1024 x 1024 product\n",
+      static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
+      tokens_per_s, shape.steps, seconds.front(), seconds.back(), flops / 1e12, flops / peak * 100, peak / 1e12);
 }
 
 }  // namespace
@@ -118,7 +136,9 @@ void bench_train(const TrainShape& shape, bool json) {
 void add_bench(CLI::App& root, const GlobalOptions& options) {
   CLI::App* command = root.add_subcommand("bench", "Measure this machine and the training step on it");
   command->require_subcommand(1);
-  command->add_subcommand("machine", "Matrix-product peak and memory bandwidth")->callback([&options] { bench_machine(options.json); });
+  command->add_subcommand("machine", "Matrix-product peak and memory bandwidth")->callback([&options] {
+    bench_machine(options.json);
+  });
   CLI::App* train = command->add_subcommand("train", "A training step, checked against f32 and timed");
   auto shape = std::make_shared<TrainShape>();
   const auto size = [&](const char* name, int64_t& value, const char* help) {
@@ -132,7 +152,8 @@ void add_bench(CLI::App& root, const GlobalOptions& options) {
   size("--batch", shape->batch, "Sequences of a step");
   size("--steps", shape->steps, "Timed steps");
   train->callback([shape, &options] { bench_train(*shape, options.json); });
-  command->footer("Examples:\n  starling bench machine --json\n  starling bench train --layers 6 --width 320 --heads 5");
+  command->footer(
+      "Examples:\n  starling bench machine --json\n  starling bench train --layers 6 --width 320 --heads 5");
 }
 
 }  // namespace starling

@@ -11,7 +11,8 @@ namespace {
 constexpr double kWidth = 720, kHeight = 380, kLeft = 64, kRight = 20, kTop = 44, kBottom = 52;
 constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
 constexpr const char* kStyle =
-    "<style>text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}.grid{stroke:#8884;stroke-width:1}"
+    "<style>text{font:12px "
+    "system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}.grid{stroke:#8884;stroke-width:1}"
     "@media(prefers-color-scheme:dark){text{fill:#ddd}}</style>";
 
 std::string escaped(const std::string& text) {
@@ -48,22 +49,27 @@ std::string tick_text(double value) {
 }
 
 std::string text_at(double x, double y, const char* anchor, const std::string& text, const std::string& more = {}) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y, anchor, more, escaped(text));
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y, anchor, more,
+                     escaped(text));
 }
 
 std::string frame(double height, const PlotLabels& labels) {
-  return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">{}\n", kWidth, height,
-                     escaped(labels.title), kStyle) +
+  return fmt::format(
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">{}\n",
+             kWidth, height, escaped(labels.title), kStyle) +
          text_at(kLeft, 24, "start", labels.title, "class=\"title\"");
 }
 
 double plot_x(const Axis& axis, double value) { return kLeft + axis.place(value) * (kWidth - kLeft - kRight); }
-double plot_y(const Axis& axis, double value) { return kHeight - kBottom - axis.place(value) * (kHeight - kTop - kBottom); }
+double plot_y(const Axis& axis, double value) {
+  return kHeight - kBottom - axis.place(value) * (kHeight - kTop - kBottom);
+}
 
 std::string grid(const Axis& x, const Axis& y, const PlotLabels& labels) {
   std::string out;
   for (double v = y.low; v <= y.high + y.step / 2; v += y.step) {
-    out += fmt::format("<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", kLeft, kWidth - kRight, plot_y(y, v), plot_y(y, v));
+    out += fmt::format("<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", kLeft,
+                       kWidth - kRight, plot_y(y, v), plot_y(y, v));
     out += text_at(kLeft - 8, plot_y(y, v) + 4, "end", tick_text(v));
   }
   for (double v = x.low; v <= x.high + x.step / 2; v += x.step)
@@ -88,7 +94,8 @@ std::string svg_line_plot(const PlotLabels& labels, const std::vector<PlotLine>&
   std::string out = frame(kHeight, labels) + grid(x, y, labels);
   for (size_t i = 0; i < lines.size(); ++i) {
     const char* colour = kColours[i % std::size(kColours)];
-    out += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\" points=\"", colour);
+    out += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\" points=\"",
+                       colour);
     for (const auto& point : lines[i].points)
       if (finite(point)) out += fmt::format("{:.1f},{:.1f} ", plot_x(x, point.first), plot_y(y, point.second));
     out += "\"/>\n";
@@ -107,11 +114,12 @@ std::string svg_bar_plot(const PlotLabels& labels, const std::vector<PlotBar>& b
   const double height = kTop + kRow * static_cast<double>(bars.size()) + 34;
   std::string out = frame(height, labels);
   for (size_t i = 0; i < bars.size(); ++i) {
-    const double value = std::isfinite(bars[i].value) ? std::max(bars[i].value, 0.0) : 0.0, top = kTop + kRow * static_cast<double>(i);
+    const double value = std::isfinite(bars[i].value) ? std::max(bars[i].value, 0.0) : 0.0,
+                 top = kTop + kRow * static_cast<double>(i);
     const double width = value / largest * (kWidth - kBarLeft - 90);
     out += text_at(kBarLeft - 10, top + 16, "end", bars[i].name);
-    out += fmt::format("<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"20\" rx=\"3\" fill=\"{}\"/>\n", kBarLeft, top + 2, width,
-                       kColours[i % std::size(kColours)]);
+    out += fmt::format("<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"20\" rx=\"3\" fill=\"{}\"/>\n", kBarLeft,
+                       top + 2, width, kColours[i % std::size(kColours)]);
     out += text_at(kBarLeft + width + 8, top + 16, "start", fmt::format("{:.4g}", bars[i].value));
   }
   return out + text_at(kBarLeft, height - 10, "start", labels.x) + "</svg>\n";

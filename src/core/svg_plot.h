@@ -1,5 +1,5 @@
-// Small SVG pictures: line plots and bars with axes, ticks and a legend. Colours follow the reader's light or dark scheme
-// and stay apart for the colour-blind (Okabe & Ito 2008). Text is escaped.
+// Small SVG pictures: line plots and bars with axes, ticks and a legend. Colours follow the reader's light or dark
+// scheme and stay apart for the colour-blind (Okabe & Ito 2008). Text is escaped.
 #pragma once
 
 #include <string>

@@ -8,7 +8,8 @@ namespace starling {
 namespace {
 
 TEST(SvgPlot, DrawsALineANamedLegendAndEscapesText) {
-  const std::string svg = svg_line_plot({"a < b & c", "tokens", "loss"}, {{"train", {{0, 5}, {100, 3}}}, {"valid", {{100, 4}}}});
+  const std::string svg =
+      svg_line_plot({"a < b & c", "tokens", "loss"}, {{"train", {{0, 5}, {100, 3}}}, {"valid", {{100, 4}}}});
   EXPECT_TRUE(svg.starts_with("<svg "));
   EXPECT_TRUE(svg.ends_with("</svg>\n"));
   EXPECT_NE(svg.find("a &lt; b &amp; c"), std::string::npos);

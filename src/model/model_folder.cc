@@ -26,7 +26,8 @@ void load_parameters(Parameters& parameters, const std::filesystem::path& path) 
   for (size_t i = 0; i < parameters.list().size(); ++i) {
     const Parameter& wanted = parameters.list()[i];
     const auto found = file.tensors().find(wanted.name);
-    if (found == file.tensors().end()) throw DataError(fmt::format("{}: tensor {} is missing", path.string(), wanted.name));
+    if (found == file.tensors().end())
+      throw DataError(fmt::format("{}: tensor {} is missing", path.string(), wanted.name));
     const TensorInfo& info = found->second;
     if (info.shape != wanted.shape)
       throw DataError(fmt::format("{}: tensor {} has shape [{}], config.json wants [{}]", path.string(), wanted.name,
@@ -37,7 +38,8 @@ void load_parameters(Parameters& parameters, const std::filesystem::path& path) 
     } else if (info.dtype == "BF16") {
       convert(value, {info.bytes.data(), DType::bf16, value.shape()});
     } else {
-      throw DataError(fmt::format("{}: tensor {} is {}; only F32 and BF16 can be trained on", path.string(), wanted.name, info.dtype));
+      throw DataError(fmt::format("{}: tensor {} is {}; only F32 and BF16 can be trained on", path.string(),
+                                  wanted.name, info.dtype));
     }
   }
   parameters.refresh_compute();

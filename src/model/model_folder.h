@@ -9,8 +9,8 @@ namespace starling {
 
 // Writes model.safetensors (f32) into an existing folder. Throws IoError.
 void save_parameters(const Parameters& parameters, const std::filesystem::path& model_safetensors);
-// Reads f32 or bf16 tensors of the names and shapes of `parameters`, then refreshes the compute copy. Throws IoError, and
-// DataError naming the tensor that is missing or has another shape.
+// Reads f32 or bf16 tensors of the names and shapes of `parameters`, then refreshes the compute copy. Throws IoError,
+// and DataError naming the tensor that is missing or has another shape.
 void load_parameters(Parameters& parameters, const std::filesystem::path& model_safetensors);
 
 }  // namespace starling

@@ -22,12 +22,15 @@ std::vector<Parameter> lay_out(const ModelConfig& config) {
   return list;
 }
 
-bool ends_with(const std::string& text, const char* ending) { return text.size() >= std::strlen(ending) && text.ends_with(ending); }
+bool ends_with(const std::string& text, const char* ending) {
+  return text.size() >= std::strlen(ending) && text.ends_with(ending);
+}
 
 float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
   if (ends_with(parameter.name, "embed_tokens.weight") || ends_with(parameter.name, "lm_head.weight")) return 0.02f;
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(parameter.shape[1]));
-  const bool writes_residual = ends_with(parameter.name, "o_proj.weight") || ends_with(parameter.name, "down_proj.weight");
+  const bool writes_residual =
+      ends_with(parameter.name, "o_proj.weight") || ends_with(parameter.name, "down_proj.weight");
   return writes_residual ? fan_in / std::sqrt(2.0f * static_cast<float>(config.num_layers)) : fan_in;
 }
 
@@ -83,14 +86,15 @@ Tensor Parameters::final_norm_gradient() const { return gradient(norm_index()); 
 // The order of parameter_shapes(): input norm, q, k, v, o, post norm, gate, up, down.
 BlockViews<ConstTensor> Parameters::block(int64_t layer) const {
   const size_t i = block_first(layer);
-  return {value(i), stacked(compute_view_, i + 1, 3), stacked(compute_view_, i + 4, 1), value(i + 5),
-          stacked(compute_view_, i + 6, 2), stacked(compute_view_, i + 8, 1)};
+  return {value(i),     stacked(compute_view_, i + 1, 3), stacked(compute_view_, i + 4, 1),
+          value(i + 5), stacked(compute_view_, i + 6, 2), stacked(compute_view_, i + 8, 1)};
 }
 
 BlockViews<Tensor> Parameters::block_gradients(int64_t layer) const {
   const size_t i = block_first(layer);
   const Tensor all = gradients();
-  return {gradient(i), stacked(all, i + 1, 3), stacked(all, i + 4, 1), gradient(i + 5), stacked(all, i + 6, 2), stacked(all, i + 8, 1)};
+  return {gradient(i),     stacked(all, i + 1, 3), stacked(all, i + 4, 1),
+          gradient(i + 5), stacked(all, i + 6, 2), stacked(all, i + 8, 1)};
 }
 
 }  // namespace starling

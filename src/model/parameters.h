@@ -1,6 +1,6 @@
-// The parameters of a model in flat memory: f32 master values, f32 gradients, and the copy that products read (bf16, or the
-// master itself). Names and shapes are those of parameter_shapes(), in that order and without gaps, so that the matrices
-// that are multiplied together (query, key, value; gate, up) are one matrix in memory.
+// The parameters of a model in flat memory: f32 master values, f32 gradients, and the copy that products read (bf16, or
+// the master itself). Names and shapes are those of parameter_shapes(), in that order and without gaps, so that the
+// matrices that are multiplied together (query, key, value; gate, up) are one matrix in memory.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,12 @@ struct Parameter {
 // One block's views; C, F, D as in ModelConfig.
 template <class View>
 struct BlockViews {
-  View input_norm;      // [C] f32
-  View qkv;             // [C + 2 kv, C]
-  View attention_out;   // [C, C]
-  View post_norm;       // [C] f32
-  View gate_up;         // [2F, C]
-  View down;            // [C, F]
+  View input_norm;     // [C] f32
+  View qkv;            // [C + 2 kv, C]
+  View attention_out;  // [C, C]
+  View post_norm;      // [C] f32
+  View gate_up;        // [2F, C]
+  View down;           // [C, F]
 };
 
 class Parameters {
@@ -42,19 +42,20 @@ class Parameters {
   Tensor value(size_t index) const { return part(values_.tensor(), list_[index]); }
   Tensor gradient(size_t index) const { return part(gradients_.tensor(), list_[index]); }
 
-  // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L); embedding
-  // with 0.02; norms 1. A function of (seed, parameter, index). Source of the scaling: Radford et al. 2019 (GPT-2).
+  // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L);
+  // embedding with 0.02; norms 1. A function of (seed, parameter, index). Source of the scaling: Radford et al. 2019
+  // (GPT-2).
   void initialize(uint64_t seed);
-  void refresh_compute();                                   // after the values changed
+  void refresh_compute();  // after the values changed
   void zero_gradients();
 
-  ConstTensor embedding() const;                            // [V, C] f32
-  ConstTensor head() const;                                 // [V, C] in the compute type
-  ConstTensor final_norm() const;                           // [C] f32
+  ConstTensor embedding() const;   // [V, C] f32
+  ConstTensor head() const;        // [V, C] in the compute type
+  ConstTensor final_norm() const;  // [C] f32
   Tensor embedding_gradient() const;
-  Tensor head_gradient() const;                             // the embedding's when tied
+  Tensor head_gradient() const;  // the embedding's when tied
   Tensor final_norm_gradient() const;
-  BlockViews<ConstTensor> block(int64_t layer) const;       // matrices in the compute type
+  BlockViews<ConstTensor> block(int64_t layer) const;  // matrices in the compute type
   BlockViews<Tensor> block_gradients(int64_t layer) const;
 
  private:
@@ -66,7 +67,7 @@ class Parameters {
 
   ModelConfig config_;
   std::vector<Parameter> list_;
-  Buffer values_, gradients_, compute_;                     // compute_ is empty when the type is f32
+  Buffer values_, gradients_, compute_;  // compute_ is empty when the type is f32
   Tensor compute_view_;
 };
 

@@ -25,14 +25,18 @@ void copy(Tensor y, ConstTensor x) { std::memcpy(y.data(), x.data(), static_cast
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens)
-    : config_((config.check(), config)), compute_(compute), max_tokens_(max_tokens), parameters_(config, compute),
+    : config_((config.check(), config)),
+      compute_(compute),
+      max_tokens_(max_tokens),
+      parameters_(config, compute),
       logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
   const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size, S = C + 2 * config.kv_size();
   const auto full = [&](int64_t columns) { return arena_.allocate(DType::f32, {N, columns}); };
   const auto low = [&](int64_t columns) { return arena_.allocate(compute, {N, columns}); };
   const auto column = [&] { return arena_.allocate(DType::f32, {N}); };
   for (int64_t layer = 0; layer < config.num_layers; ++layer)
-    blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(C), full(C), low(C), column(), low(2 * F), low(F)});
+    blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(C), full(C), low(C), column(),
+                       low(2 * F), low(F)});
   for (Tensor* ids : {&tokens_, &targets_, &positions_, &document_starts_}) *ids = arena_.allocate(DType::i32, {N});
   last_x_ = full(C), last_rstd_ = column(), hidden_ = low(C), nats_ = column();
   dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(C), dgate_up_ = low(2 * F);
@@ -43,11 +47,13 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
 
 void Transformer::load_batch(const Batch& batch) {
   const auto n = static_cast<size_t>(batch.size());
-  if (batch.size() > max_tokens_ || batch.tokens.size() != n || batch.targets.size() != n || batch.positions.size() != n ||
-      batch.document_starts.size() != n)
-    throw ShapeError(fmt::format("a batch of {} x {} tokens does not fit the model's {} places or its own lists", batch.sequences,
-                                 batch.length, max_tokens_));
-  const auto fill = [&](Tensor& to, const std::vector<int32_t>& from) { std::memcpy(to.data(), from.data(), n * sizeof(int32_t)); };
+  if (batch.size() > max_tokens_ || batch.tokens.size() != n || batch.targets.size() != n ||
+      batch.positions.size() != n || batch.document_starts.size() != n)
+    throw ShapeError(fmt::format("a batch of {} x {} tokens does not fit the model's {} places or its own lists",
+                                 batch.sequences, batch.length, max_tokens_));
+  const auto fill = [&](Tensor& to, const std::vector<int32_t>& from) {
+    std::memcpy(to.data(), from.data(), n * sizeof(int32_t));
+  };
   fill(tokens_, batch.tokens), fill(targets_, batch.targets);
   fill(positions_, batch.positions), fill(document_starts_, batch.document_starts);
 }
@@ -56,7 +62,7 @@ Transformer::BlockActivations Transformer::block_activations(int64_t layer, cons
   const BlockActivations& b = blocks_[static_cast<size_t>(layer)];
   const auto cut = [&](const Tensor& tensor) { return tensor.rows(0, batch.size()); };
   const Tensor lse(b.lse.data(), DType::f32, {batch.sequences, config_.num_heads, batch.length});
-  return {cut(b.x), cut(b.norm1), cut(b.rstd1), cut(b.qkv), lse, cut(b.attention),
+  return {cut(b.x), cut(b.norm1), cut(b.rstd1), cut(b.qkv),     lse,          cut(b.attention),
           cut(b.h), cut(b.norm2), cut(b.rstd2), cut(b.gate_up), cut(b.swiglu)};
 }
 
@@ -66,7 +72,8 @@ ConstTensor Transformer::forward(const Batch& batch) {
   embedding_forward(sized(blocks_[0].x, n), sized(tokens_, n), parameters_.embedding());
   for (int64_t layer = 0; layer < L; ++layer)
     forward_block(layer, batch, sized(layer + 1 < L ? blocks_[static_cast<size_t>(layer) + 1].x : last_x_, n));
-  rmsnorm_forward(sized(hidden_, n), sized(last_rstd_, n), sized(last_x_, n), parameters_.final_norm(), config_.rms_norm_eps);
+  rmsnorm_forward(sized(hidden_, n), sized(last_rstd_, n), sized(last_x_, n), parameters_.final_norm(),
+                  config_.rms_norm_eps);
   return sized(hidden_, n);
 }
 
@@ -104,8 +111,8 @@ std::vector<float> Transformer::score(const Batch& batch) {
 double Transformer::train(const Batch& batch, float scale) {
   const int64_t n = batch.size();
   const ConstTensor hidden = forward(batch);
-  linear_cross_entropy_train(sized(nats_, n), sized(dhidden_, n), parameters_.head_gradient(), hidden, parameters_.head(),
-                             sized(targets_, n), scale, logits_);
+  linear_cross_entropy_train(sized(nats_, n), sized(dhidden_, n), parameters_.head_gradient(), hidden,
+                             parameters_.head(), sized(targets_, n), scale, logits_);
   backward(batch, sized(dhidden_, n));
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += static_cast<double>(nats_.as<float>()[i]);
@@ -116,19 +123,21 @@ void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
   const int64_t n = batch.size();
   const Tensor dx = sized(dx_, n);
   std::memset(dx.data(), 0, static_cast<size_t>(dx.bytes()));
-  rmsnorm_backward(dx, parameters_.final_norm_gradient(), dhidden, sized(last_x_, n), parameters_.final_norm(), sized(last_rstd_, n));
+  rmsnorm_backward(dx, parameters_.final_norm_gradient(), dhidden, sized(last_x_, n), parameters_.final_norm(),
+                   sized(last_rstd_, n));
   for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) backward_block(layer, batch, dx);
   embedding_backward(parameters_.embedding_gradient(), sized(tokens_, n), dx);
 }
 
-// dx holds the gradient of the block's output and becomes that of its input: the residual stream passes it on unchanged,
-// and each norm adds what comes through its branch.
+// dx holds the gradient of the block's output and becomes that of its input: the residual stream passes it on
+// unchanged, and each norm adds what comes through its branch.
 void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   const BlockActivations a = block_activations(layer, batch);
   const BlockViews<ConstTensor> w = parameters_.block(layer);
   const BlockViews<Tensor> g = parameters_.block_gradients(layer);
   const int64_t n = batch.size(), rotated = config_.num_heads + config_.num_kv_heads;
-  const Tensor dbranch = sized(dbranch_, n), dnorm = sized(dnorm_, n), dqkv = sized(dqkv_, n), dattention = sized(dattention_, n);
+  const Tensor dbranch = sized(dbranch_, n), dnorm = sized(dnorm_, n), dqkv = sized(dqkv_, n),
+               dattention = sized(dattention_, n);
   const Tensor dgate_up = sized(dgate_up_, n), dswiglu = sized(dswiglu_, n);
   // 7. y = h + Wdown swiglu
   convert(dbranch, dx);
@@ -145,7 +154,8 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   linear_backward_input(dattention, dbranch, w.attention_out);
   linear_backward_weight(g.attention_out, dbranch, a.attention);
   // 3. attention
-  attention_backward(dqkv, dattention, a.qkv, a.attention, a.lse, sized(document_starts_, n), attention_shape(config_, batch));
+  attention_backward(dqkv, dattention, a.qkv, a.attention, a.lse, sized(document_starts_, n),
+                     attention_shape(config_, batch));
   // 2. queries, keys, values, and their positions
   rope_backward(dqkv, rope_table_, sized(positions_, n), rotated);
   linear_backward_input(dnorm, dqkv, w.qkv);

@@ -35,8 +35,8 @@ class Transformer {
 
  private:
   struct BlockActivations {
-    Tensor x, norm1, rstd1, qkv, lse, attention;   // x: the block's input
-    Tensor h, norm2, rstd2, gate_up, swiglu;       // h: between attention and feed-forward
+    Tensor x, norm1, rstd1, qkv, lse, attention;  // x: the block's input
+    Tensor h, norm2, rstd2, gate_up, swiglu;      // h: between attention and feed-forward
   };
   Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
   BlockActivations block_activations(int64_t layer, const Batch& batch) const;
@@ -49,7 +49,7 @@ class Transformer {
   int64_t max_tokens_;
   Parameters parameters_;
   Arena arena_;
-  std::vector<BlockActivations> blocks_;           // at max_tokens
+  std::vector<BlockActivations> blocks_;  // at max_tokens
   Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
   Tensor last_x_, last_rstd_, hidden_, nats_;
   Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dgate_up_, dswiglu_, dhidden_;

@@ -13,7 +13,8 @@ namespace {
 
 ModelConfig tiny_config(bool tied) {
   ModelConfig c;
-  c.vocab_size = 29, c.hidden_size = 16, c.intermediate_size = 24, c.num_layers = 2, c.num_heads = 4, c.num_kv_heads = 2;
+  c.vocab_size = 29, c.hidden_size = 16, c.intermediate_size = 24, c.num_layers = 2, c.num_heads = 4,
+  c.num_kv_heads = 2;
   c.max_positions = 80, c.tied_head = tied;
   return c;
 }
@@ -23,8 +24,11 @@ Batch two_sequences(const ModelConfig& c, int64_t length, uint64_t seed) {
   Batch b{2, length, {}, {}, {}, {}};
   for (int64_t i = 0; i < b.size(); ++i) {
     const int64_t place = i % length, start = i < length && place >= length / 3 ? length / 3 : 0;
-    b.tokens.push_back(static_cast<int32_t>(random_u64(seed, 1, static_cast<uint64_t>(i)) % static_cast<uint64_t>(c.vocab_size)));
-    b.targets.push_back(i % 5 == 4 ? -1 : static_cast<int32_t>(random_u64(seed, 2, static_cast<uint64_t>(i)) % static_cast<uint64_t>(c.vocab_size)));
+    b.tokens.push_back(
+        static_cast<int32_t>(random_u64(seed, 1, static_cast<uint64_t>(i)) % static_cast<uint64_t>(c.vocab_size)));
+    b.targets.push_back(i % 5 == 4 ? -1
+                                   : static_cast<int32_t>(random_u64(seed, 2, static_cast<uint64_t>(i)) %
+                                                          static_cast<uint64_t>(c.vocab_size)));
     b.positions.push_back(static_cast<int32_t>(place - start));
     b.document_starts.push_back(static_cast<int32_t>(start));
   }
@@ -70,7 +74,8 @@ TEST_P(Gradients, OfEveryParameterMatchFiniteDifferences) {
     for (size_t i = 0; i < count; ++i) expected += static_cast<double>(gradient[i]) * (gradient[i] > 0 ? 1 : -1);
     const float h = 0.02f / std::sqrt(static_cast<float>(count));
     for (int side = 0; side < 2; ++side) {
-      for (size_t i = 0; i < count; ++i) values[i] = before[i] + (side == 0 ? h : -h) * (gradient[i] > 0 ? 1.0f : -1.0f);
+      for (size_t i = 0; i < count; ++i)
+        values[i] = before[i] + (side == 0 ? h : -h) * (gradient[i] > 0 ? 1.0f : -1.0f);
       differences[side] = total_nats(model, batch);
     }
     std::copy(before.begin(), before.end(), values);
@@ -95,7 +100,8 @@ TEST(Transformer, Bf16LossAndGradientsAreThoseOfF32WithinItsPrecision) {
   const float *x = exact.parameters().gradients().as<float>(), *y = low.parameters().gradients().as<float>();
   double dot = 0, xx = 0, yy = 0;
   for (int64_t i = 0; i < exact.parameters().gradients().elements(); ++i)
-    dot += static_cast<double>(x[i] * y[i]), xx += static_cast<double>(x[i] * x[i]), yy += static_cast<double>(y[i] * y[i]);
+    dot += static_cast<double>(x[i] * y[i]), xx += static_cast<double>(x[i] * x[i]),
+        yy += static_cast<double>(y[i] * y[i]);
   EXPECT_GT(dot / std::sqrt(xx * yy), 0.999);
   EXPECT_NEAR(std::sqrt(yy / xx), 1.0, 0.02);
 }

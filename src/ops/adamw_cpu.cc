@@ -6,7 +6,8 @@
 namespace starling {
 
 void adamw_step(Tensor w, Tensor m, Tensor v, ConstTensor g, const AdamWOptions& o) {
-  for (const ConstTensor& tensor : {ConstTensor(m), ConstTensor(v), g}) require_shape(tensor, DType::f32, w.shape(), "adamw");
+  for (const ConstTensor& tensor : {ConstTensor(m), ConstTensor(v), g})
+    require_shape(tensor, DType::f32, w.shape(), "adamw");
   float* weights = w.as<float>();
   float* first = m.as<float>();
   float* second = v.as<float>();

@@ -13,14 +13,15 @@
 namespace starling {
 
 struct AttentionShape {
-  int64_t sequences = 1;   // B
-  int64_t length = 1;      // T
-  int64_t heads = 1;       // H
-  int64_t kv_heads = 1;    // Hkv, divides H
-  int64_t head_size = 2;   // D
+  int64_t sequences = 1;  // B
+  int64_t length = 1;     // T
+  int64_t heads = 1;      // H
+  int64_t kv_heads = 1;   // Hkv, divides H
+  int64_t head_size = 2;  // D
 };
 
-void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts, const AttentionShape& shape);
+void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts,
+                       const AttentionShape& shape);
 // dqkv is assigned.
 void attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out, ConstTensor lse,
                         ConstTensor document_starts, const AttentionShape& shape);

@@ -11,14 +11,15 @@
 namespace starling {
 namespace {
 
-constexpr int64_t kBlock = 64;  // rows of queries at a time; keys start at a multiple of it, so that few product shapes occur
+constexpr int64_t kBlock =
+    64;  // rows of queries at a time; keys start at a multiple of it, so that few product shapes occur
 
 // What one task works on: one head of one sequence.
 struct Head {
-  ConstMatrix q, k, v;        // [T, D]
-  const int32_t* starts;      // [T]
+  ConstMatrix q, k, v;    // [T, D]
+  const int32_t* starts;  // [T]
   int64_t length, head_size;
-  float scale;                // 1 / sqrt(D)
+  float scale;  // 1 / sqrt(D)
 };
 
 struct Range {
@@ -36,8 +37,13 @@ Head head_of(ConstTensor qkv, ConstTensor starts, const AttentionShape& s, int64
   const ConstMatrix all = block(as_matrix(qkv), sequence * s.length, s.length, 0, qkv.extent(1));
   const int64_t D = s.head_size, kv_head = head / (s.heads / s.kv_heads);
   const auto columns = [&](int64_t first) { return block(all, 0, s.length, first * D, D); };
-  return {columns(head), columns(s.heads + kv_head), columns(s.heads + s.kv_heads + kv_head),
-          starts.as<int32_t>() + sequence * s.length, s.length, D, 1.0f / std::sqrt(static_cast<float>(D))};
+  return {columns(head),
+          columns(s.heads + kv_head),
+          columns(s.heads + s.kv_heads + kv_head),
+          starts.as<int32_t>() + sequence * s.length,
+          s.length,
+          D,
+          1.0f / std::sqrt(static_cast<float>(D))};
 }
 
 Matrix scratch_matrix(std::vector<float>& storage, int64_t rows, int64_t columns) {
@@ -88,7 +94,8 @@ void forward_head(const Head& head, Matrix out, float* lse) {
   Scratch<T>& memory = scratch<T>();
   for (int64_t first = 0; first < head.length; first += kBlock) {
     const Range r = block_range(head, first);
-    const Matrix scores = scratch_matrix(memory.scores, r.rows, r.keys), p = scratch_matrix_of(memory.p, r.rows, r.keys);
+    const Matrix scores = scratch_matrix(memory.scores, r.rows, r.keys),
+                 p = scratch_matrix_of(memory.p, r.rows, r.keys);
     matmul_serial(scores, block(head.q, r.first_row, r.rows, 0, head.head_size),
                   transposed(block(head.k, r.first_key, r.keys, 0, head.head_size)));
     for (int64_t i = 0; i < r.rows; ++i) {
@@ -96,14 +103,15 @@ void forward_head(const Head& head, Matrix out, float* lse) {
       lse[row] = softmax_row(memory.p.data() + i * r.keys, memory.scores.data() + i * r.keys, r.keys,
                              head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale);
     }
-    matmul_serial(block(out, r.first_row, r.rows, 0, head.head_size), p, block(head.v, r.first_key, r.keys, 0, head.head_size));
+    matmul_serial(block(out, r.first_row, r.rows, 0, head.head_size), p,
+                  block(head.v, r.first_key, r.keys, 0, head.head_size));
   }
 }
 
 // p from the scores and lse; ds = p (dp - sum_s p dp) * scale. Only the visible keys [begin, end) are not 0.
 template <class T>
-void backward_row(T* p, T* ds, const float* scores, const float* dp, int64_t keys, int64_t begin, int64_t end, float scale,
-                  float lse, float mean_dp) {
+void backward_row(T* p, T* ds, const float* scores, const float* dp, int64_t keys, int64_t begin, int64_t end,
+                  float scale, float lse, float mean_dp) {
   std::fill(p, p + begin, T{});
   std::fill(ds, ds + begin, T{});
   for (int64_t j = begin; j < end; ++j) {
@@ -128,12 +136,14 @@ float row_dot(const ConstMatrix& a, const ConstMatrix& b, int64_t row) {
 
 // Assigns dq of this head; adds to dk and dv [T, D] f32 of its key head.
 template <class T>
-void backward_head(const Head& head, Matrix dq, Matrix dk, Matrix dv, ConstMatrix out, ConstMatrix dout, const float* lse) {
+void backward_head(const Head& head, Matrix dq, Matrix dk, Matrix dv, ConstMatrix out, ConstMatrix dout,
+                   const float* lse) {
   Scratch<T>& memory = scratch<T>();
   const int64_t D = head.head_size;
   for (int64_t first = 0; first < head.length; first += kBlock) {
     const Range r = block_range(head, first);
-    const Matrix scores = scratch_matrix(memory.scores, r.rows, r.keys), dp = scratch_matrix(memory.dscores, r.rows, r.keys);
+    const Matrix scores = scratch_matrix(memory.scores, r.rows, r.keys),
+                 dp = scratch_matrix(memory.dscores, r.rows, r.keys);
     const Matrix p = scratch_matrix_of(memory.p, r.rows, r.keys), ds = scratch_matrix_of(memory.ds, r.rows, r.keys);
     const ConstMatrix q = block(head.q, r.first_row, r.rows, 0, D), k = block(head.k, r.first_key, r.keys, 0, D);
     const ConstMatrix dout_block = block(dout, r.first_row, r.rows, 0, D);
@@ -141,8 +151,9 @@ void backward_head(const Head& head, Matrix dq, Matrix dk, Matrix dv, ConstMatri
     matmul_serial(dp, dout_block, transposed(block(head.v, r.first_key, r.keys, 0, D)));
     for (int64_t i = 0; i < r.rows; ++i) {
       const int64_t row = r.first_row + i, at = i * r.keys;
-      backward_row(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at, memory.dscores.data() + at, r.keys,
-                   head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale, lse[row], row_dot<T>(out, dout, row));
+      backward_row(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at, memory.dscores.data() + at,
+                   r.keys, head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale, lse[row],
+                   row_dot<T>(out, dout, row));
     }
     matmul_serial(block(dq, r.first_row, r.rows, 0, D), ds, k);
     matmul_serial(block(dk, r.first_key, r.keys, 0, D), transposed(ds), q, Accumulate::yes);
@@ -155,10 +166,12 @@ void store(Matrix target, const Matrix& values) {
   const float* source = static_cast<const float*>(values.data);
   T* to = static_cast<T*>(const_cast<void*>(target.data));
   for (int64_t row = 0; row < target.rows; ++row)
-    for (int64_t d = 0; d < target.columns; ++d) to[row * target.row_stride + d] = from_float<T>(source[row * values.columns + d]);
+    for (int64_t d = 0; d < target.columns; ++d)
+      to[row * target.row_stride + d] = from_float<T>(source[row * values.columns + d]);
 }
 
-void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qkv, const ConstTensor& starts, const AttentionShape& s) {
+void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qkv, const ConstTensor& starts,
+           const AttentionShape& s) {
   if (s.kv_heads < 1 || s.heads % s.kv_heads != 0) throw ShapeError("attention: kv_heads must divide heads");
   const int64_t N = s.sequences * s.length;
   require_shape(qkv, out.dtype(), {N, (s.heads + 2 * s.kv_heads) * s.head_size}, "attention qkv");
@@ -168,7 +181,8 @@ void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qk
   const int32_t* start = starts.as<int32_t>();
   for (int64_t n = 0; n < N; ++n) {
     const bool grows = n % s.length == 0 || start[n] >= start[n - 1];
-    if (start[n] < 0 || start[n] > n % s.length || !grows) throw ShapeError("attention: document_starts must grow and not pass their row");
+    if (start[n] < 0 || start[n] > n % s.length || !grows)
+      throw ShapeError("attention: document_starts must grow and not pass their row");
   }
 }
 

@@ -15,8 +15,10 @@ void check(const ConstTensor& y, const ConstTensor& tokens, const ConstTensor& t
   require_shape(y, DType::f32, {tokens.extent(0), table.extent(1)}, "embedding y");
   for (int64_t n = 0; n < tokens.extent(0); ++n)
     if (const int32_t token = tokens.as<int32_t>()[n]; token < 0 || token >= table.extent(0))
-      throw DataError(fmt::format("token {} at place {} is outside the vocabulary of {}; the shards or the prompt belong to another "
-                                  "tokenizer", token, n, table.extent(0)));
+      throw DataError(fmt::format(
+          "token {} at place {} is outside the vocabulary of {}; the shards or the prompt belong to another "
+          "tokenizer",
+          token, n, table.extent(0)));
 }
 
 }  // namespace
@@ -25,7 +27,8 @@ void embedding_forward(Tensor y, ConstTensor tokens, ConstTensor table) {
   check(y, tokens, table);
   const int64_t C = table.extent(1);
   for (int64_t n = 0; n < tokens.extent(0); ++n)
-    std::memcpy(y.as<float>() + n * C, table.as<float>() + tokens.as<int32_t>()[n] * C, static_cast<size_t>(C) * sizeof(float));
+    std::memcpy(y.as<float>() + n * C, table.as<float>() + tokens.as<int32_t>()[n] * C,
+                static_cast<size_t>(C) * sizeof(float));
 }
 
 void embedding_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {

@@ -1,5 +1,6 @@
 // A linear layer without bias. y[n,o] = sum_i x[n,i] w[o,i]
-//   x [N,I], y [N,O], w [O,I]: all f32 or all bf16, y may be f32 with bf16 operands; dw f32. Sums in f32. Throws ShapeError.
+//   x [N,I], y [N,O], w [O,I]: all f32 or all bf16, y may be f32 with bf16 operands; dw f32. Sums in f32. Throws
+//   ShapeError.
 #pragma once
 
 #include "ops/matmul.h"

@@ -1,7 +1,8 @@
 // The output head and its loss in one operator, a chunk of tokens at a time, so that the [N,V] logits are never whole.
 //   logits[n,v] = sum_c hidden[n,c] weight[v,c],   nats[n] = log sum_v e^logits[n,v] - logits[n,target[n]]
 // A row with target < 0 has no loss and no gradient.
-//   hidden [N,C] and weight [V,C]: both f32 or both bf16;  targets [N] i32 below V;  nats [N] f32. Throws ShapeError, DataError.
+//   hidden [N,C] and weight [V,C]: both f32 or both bf16;  targets [N] i32 below V;  nats [N] f32. Throws ShapeError,
+//   DataError.
 #pragma once
 
 #include "tensor/buffer.h"
@@ -21,7 +22,8 @@ class LogitChunk {
   Buffer logits_, gradients_;
 };
 
-void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets, const LogitChunk& chunk);
+void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,
+                                  const LogitChunk& chunk);
 
 // Forward and backward together, for loss = scale * sum_n nats[n]: dhidden is assigned, dweight (f32) accumulates.
 void linear_cross_entropy_train(Tensor nats, Tensor dhidden, Tensor dweight, ConstTensor hidden, ConstTensor weight,

@@ -45,8 +45,9 @@ void check(const ConstTensor& nats, const ConstTensor& hidden, const ConstTensor
   require_shape(nats, DType::f32, {N}, "cross entropy nats");
   for (int64_t n = 0; n < N; ++n)
     if (targets.as<int32_t>()[n] >= V)
-      throw DataError(fmt::format("target token {} is outside the vocabulary of {}; the shards belong to another tokenizer",
-                                  targets.as<int32_t>()[n], V));
+      throw DataError(
+          fmt::format("target token {} is outside the vocabulary of {}; the shards belong to another tokenizer",
+                      targets.as<int32_t>()[n], V));
 }
 
 // Calls chunk_done(first, rows) after each chunk's rows have been visited by `row(n, logits)`.
@@ -69,7 +70,8 @@ void for_each_chunk(ConstTensor hidden, ConstTensor weight, const LogitChunk& ch
 LogitChunk::LogitChunk(int64_t vocab_size, DType operands, int64_t tokens)
     : logits_(DType::f32, {tokens, vocab_size}), gradients_(operands, {tokens, vocab_size}) {}
 
-void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets, const LogitChunk& chunk) {
+void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,
+                                  const LogitChunk& chunk) {
   check(nats, hidden, weight, targets);
   const auto row = [&](int64_t n, float* logits, int64_t) {
     exponentials(logits, weight.extent(0), targets.as<int32_t>()[n], nats.as<float>()[n]);

@@ -15,8 +15,8 @@ namespace {
 template <class M>
 M part_of(M matrix, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns) {
   if (first_row < 0 || first_column < 0 || first_row + rows > matrix.rows || first_column + columns > matrix.columns)
-    throw ShapeError(fmt::format("block {}+{} x {}+{} is outside a {} x {} matrix", first_row, rows, first_column, columns,
-                                 matrix.rows, matrix.columns));
+    throw ShapeError(fmt::format("block {}+{} x {}+{} is outside a {} x {} matrix", first_row, rows, first_column,
+                                 columns, matrix.rows, matrix.columns));
   const int64_t offset = first_row * matrix.row_stride + first_column * matrix.column_stride;
   matrix.data = static_cast<const std::byte*>(matrix.data) + offset * size_of(matrix.dtype);
   matrix.rows = rows;
@@ -27,7 +27,8 @@ M part_of(M matrix, int64_t first_row, int64_t rows, int64_t first_column, int64
 }  // namespace
 
 ConstMatrix as_matrix(const ConstTensor& tensor) {
-  if (tensor.shape().rank() != 2) throw ShapeError(fmt::format("a matrix has two extents, not {}", tensor.shape().to_string()));
+  if (tensor.shape().rank() != 2)
+    throw ShapeError(fmt::format("a matrix has two extents, not {}", tensor.shape().to_string()));
   return {tensor.data(), tensor.dtype(), tensor.extent(0), tensor.extent(1), tensor.extent(1), 1};
 }
 
@@ -51,7 +52,8 @@ void matmul(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate) {
   constexpr int64_t kGrain = 32;  // below this a second thread costs more than it saves
   if (c.rows >= c.columns) {
     parallel_for(c.rows, kGrain, [&](int64_t begin, int64_t end) {
-      matmul_serial(block(c, begin, end - begin, 0, c.columns), block(a, begin, end - begin, 0, a.columns), b, accumulate);
+      matmul_serial(block(c, begin, end - begin, 0, c.columns), block(a, begin, end - begin, 0, a.columns), b,
+                    accumulate);
     });
   } else {
     parallel_for(c.columns, kGrain, [&](int64_t begin, int64_t end) {

@@ -42,7 +42,8 @@ class Product {
       add.append_sum(1.0f);
       attributes.set_post_ops(add);
     }
-    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(describe(a), describe(b), describe(c)), attributes, cpu_engine());
+    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(describe(a), describe(b), describe(c)),
+                                                   attributes, cpu_engine());
     primitive_ = dnnl::matmul(description);
     const auto unset = [](const ConstMatrix& m) { return dnnl::memory(describe(m), cpu_engine(), nullptr); };
     arguments_ = {{DNNL_ARG_SRC, unset(a)}, {DNNL_ARG_WEIGHTS, unset(b)}, {DNNL_ARG_DST, unset(c)}};
@@ -67,9 +68,16 @@ class ProductCache {
   ProductCache() : stream_(cpu_engine()) {}
 
   void run(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
-    const Key key = {c.rows,       c.columns,       a.columns,       static_cast<int64_t>(a.dtype), static_cast<int64_t>(c.dtype),
-                     a.row_stride, a.column_stride, b.row_stride * (b.column_stride == 1 ? 1 : -1),
-                     b.column_stride, c.row_stride * (accumulate == Accumulate::yes ? -1 : 1)};
+    const Key key = {c.rows,
+                     c.columns,
+                     a.columns,
+                     static_cast<int64_t>(a.dtype),
+                     static_cast<int64_t>(c.dtype),
+                     a.row_stride,
+                     a.column_stride,
+                     b.row_stride * (b.column_stride == 1 ? 1 : -1),
+                     b.column_stride,
+                     c.row_stride * (accumulate == Accumulate::yes ? -1 : 1)};
     auto found = products_.find(key);
     if (found == products_.end()) {
       if (products_.size() >= kLimit) products_.clear();
@@ -100,7 +108,8 @@ ConstMatrix widened(const ConstMatrix& m, std::vector<float>& storage) {
   const auto* source = static_cast<const bf16*>(m.data);
   for (int64_t row = 0; row < m.rows; ++row)
     for (int64_t column = 0; column < m.columns; ++column)
-      storage[static_cast<size_t>(row * m.columns + column)] = to_float(source[row * m.row_stride + column * m.column_stride]);
+      storage[static_cast<size_t>(row * m.columns + column)] =
+          to_float(source[row * m.row_stride + column * m.column_stride]);
   return {storage.data(), DType::f32, m.rows, m.columns, m.columns, 1};
 }
 
@@ -113,10 +122,12 @@ void narrow(const Matrix& c, const std::vector<float>& values) {
 
 void check(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
   if (c.rows != a.rows || c.columns != b.columns || a.columns != b.rows)
-    throw ShapeError(fmt::format("matmul: {} x {} = {} x {} times {} x {}", c.rows, c.columns, a.rows, a.columns, b.rows, b.columns));
+    throw ShapeError(fmt::format("matmul: {} x {} = {} x {} times {} x {}", c.rows, c.columns, a.rows, a.columns,
+                                 b.rows, b.columns));
   if (a.dtype != b.dtype || a.dtype == DType::i32) throw ShapeError("matmul: both operands must be f32 or both bf16");
   if (c.column_stride != 1) throw ShapeError("matmul: the result must not be a transpose");
-  if (accumulate == Accumulate::yes && c.dtype != DType::f32) throw ShapeError("matmul: only an f32 result accumulates");
+  if (accumulate == Accumulate::yes && c.dtype != DType::f32)
+    throw ShapeError("matmul: only an f32 result accumulates");
 }
 
 }  // namespace
@@ -148,7 +159,8 @@ void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate
       if (c.dtype == DType::bf16) narrow(c, wide_c);
     }
   } catch (const dnnl::error& error) {
-    throw DeviceError(fmt::format("oneDNN refused a product of {} x {} by {} x {}: {}", a.rows, a.columns, b.rows, b.columns, error.what()));
+    throw DeviceError(fmt::format("oneDNN refused a product of {} x {} by {} x {}: {}", a.rows, a.columns, b.rows,
+                                  b.columns, error.what()));
   }
 }
 

@@ -28,8 +28,8 @@ struct MuonMatrix {
 // The matrices are shared out among the compute threads, each whole on one.
 void muon_step(std::span<const MuonMatrix> matrices, const MuonOptions& options);
 
-// x [R,S] f32 -> orthogonalised, in place; five iterations of X <- a X + (b A + c A^2) X, A = X X^T, in bf16 where that is
-// fast. Singular values end near 1 (within about 0.3), as the method wants. On the calling thread.
+// x [R,S] f32 -> orthogonalised, in place; five iterations of X <- a X + (b A + c A^2) X, A = X X^T, in bf16 where that
+// is fast. Singular values end near 1 (within about 0.3), as the method wants. On the calling thread.
 void newton_schulz(Tensor x);
 
 }  // namespace starling

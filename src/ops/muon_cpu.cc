@@ -26,7 +26,8 @@ float norm_of(const float* values, int64_t count) {
 
 // polynomial = a I + b gram + c gram^2; the products give f32, the next product wants T.
 template <class T>
-void fill_polynomial(std::vector<T>& polynomial, const std::vector<T>& gram, const std::vector<float>& square, int64_t side) {
+void fill_polynomial(std::vector<T>& polynomial, const std::vector<T>& gram, const std::vector<float>& square,
+                     int64_t side) {
   for (int64_t i = 0; i < side * side; ++i) polynomial[i] = from_float<T>(kB * to_float(gram[i]) + kC * square[i]);
   for (int64_t i = 0; i < side; ++i)
     polynomial[i * side + i] = from_float<T>(kA + kB * to_float(gram[i * side + i]) + kC * square[i * side + i]);

@@ -24,7 +24,8 @@ namespace {
 
 // A tensor with memory of its own, filled with normal numbers.
 struct Numbers {
-  Numbers(Shape shape, uint64_t stream, float deviation = 1.0f) : values(static_cast<size_t>(shape.elements())), shape(shape) {
+  Numbers(Shape shape, uint64_t stream, float deviation = 1.0f)
+      : values(static_cast<size_t>(shape.elements())), shape(shape) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = stream == 0 ? 0.0f : deviation * random_normal(1, stream, i);
   }
   Tensor tensor() { return {values.data(), DType::f32, shape}; }
@@ -43,7 +44,8 @@ double dot(const std::vector<float>& a, const std::vector<float>& b) {
 
 // gradient[i] against (f(x + h) - f(x - h)) / 2h for every element. f32 operators: rounding of f (1e-6 relative) over
 // 2h = 2e-2 and the h^2 term stay below 1 % of a gradient of size 1.
-void expect_gradient(std::vector<float>& x, const std::vector<float>& gradient, const std::function<double()>& f, const char* what) {
+void expect_gradient(std::vector<float>& x, const std::vector<float>& gradient, const std::function<double()>& f,
+                     const char* what) {
   constexpr float kStep = 1e-2f;
   for (size_t i = 0; i < x.size(); ++i) {
     const float before = x[i];
@@ -52,7 +54,9 @@ void expect_gradient(std::vector<float>& x, const std::vector<float>& gradient, 
     x[i] = before - kStep;
     const double down = f();
     x[i] = before;
-    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(kStep)), static_cast<double>(gradient[i]), 0.01 * (1.0 + std::abs(static_cast<double>(gradient[i])))) << what << " " << i;
+    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(kStep)), static_cast<double>(gradient[i]),
+                0.01 * (1.0 + std::abs(static_cast<double>(gradient[i]))))
+        << what << " " << i;
   }
 }
 
@@ -87,8 +91,9 @@ TEST_P(MatmulShapes, EqualTheSumsInEachLayoutAndType) {
   run(as_matrix(low_a.tensor()), as_matrix(low_b.tensor()), 0.03 * root);  // two roundings of 2^-9 a term
 }
 
-INSTANTIATE_TEST_SUITE_P(Matmul, MatmulShapes, testing::Values(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{3, 5, 7},
-                                                               std::array<int64_t, 3>{64, 48, 32}, std::array<int64_t, 3>{200, 33, 65}));
+INSTANTIATE_TEST_SUITE_P(Matmul, MatmulShapes,
+                         testing::Values(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{3, 5, 7},
+                                         std::array<int64_t, 3>{64, 48, 32}, std::array<int64_t, 3>{200, 33, 65}));
 
 TEST(Matmul, RefusesShapesThatDoNotFit) {
   Numbers a({2, 3}, 1), b({4, 2}, 2), c({2, 2}, 3);
@@ -97,14 +102,15 @@ TEST(Matmul, RefusesShapesThatDoNotFit) {
 
 TEST(Bf16, RoundsToTheNearestEvenAndKeepsSpecialValues) {
   EXPECT_EQ(to_float(to_bf16(1.0f)), 1.0f);
-  EXPECT_EQ(to_float(to_bf16(1.00390625f)), 1.0f);          // half way: to the even neighbour
-  EXPECT_EQ(to_float(to_bf16(1.01171875f)), 1.015625f);     // half way: to the even neighbour above
+  EXPECT_EQ(to_float(to_bf16(1.00390625f)), 1.0f);       // half way: to the even neighbour
+  EXPECT_EQ(to_float(to_bf16(1.01171875f)), 1.015625f);  // half way: to the even neighbour above
   EXPECT_TRUE(std::isnan(to_float(to_bf16(std::nanf("")))));
   EXPECT_EQ(to_float(to_bf16(-INFINITY)), -INFINITY);
 }
 
 TEST(FastExp, IsWithinThreeTenMillionthsOfTheExponential) {
-  for (float x = -86.0f; x < 87.5f; x += 0.013f) EXPECT_NEAR(fast_exp(x) / std::exp(static_cast<double>(x)), 1.0, 3e-7) << x;
+  for (float x = -86.0f; x < 87.5f; x += 0.013f)
+    EXPECT_NEAR(fast_exp(x) / std::exp(static_cast<double>(x)), 1.0, 3e-7) << x;
   EXPECT_EQ(fast_exp(-1000.0f), 0.0f);
   EXPECT_TRUE(std::isnan(fast_exp(std::nanf(""))));
 }
@@ -140,7 +146,7 @@ TEST(Rope, TurnsPairsByTheAngleOfTheirPositionAndBack) {
   const std::vector<float> before = x.values;
   rope_forward(x.tensor(), table.tensor(), ids(positions), 1);
   for (int64_t c = 0; c < 8; ++c) EXPECT_EQ(x(0, c), before[static_cast<size_t>(c)]);  // position 0
-  const float angle = 3.0f / 10.0f;                                                   // pair 1: theta^(-2/4)
+  const float angle = 3.0f / 10.0f;                                                    // pair 1: theta^(-2/4)
   EXPECT_NEAR(x(1, 1), before[9] * std::cos(angle) - before[11] * std::sin(angle), 1e-6f);
   EXPECT_NEAR(x(1, 3), before[11] * std::cos(angle) + before[9] * std::sin(angle), 1e-6f);
   for (int64_t c = 4; c < 8; ++c) EXPECT_EQ(x(1, c), before[static_cast<size_t>(8 + c)]);  // beyond the rotated head
@@ -196,11 +202,14 @@ std::vector<double> plain_attention(AttentionCase& c, int64_t row, int64_t head)
   double sum = 0;
   for (int64_t s = first; s <= row; ++s) {
     double score = 0;
-    for (int64_t d = 0; d < D; ++d) score += static_cast<double>(c.qkv(row, head * D + d)) * static_cast<double>(c.qkv(s, (4 + kv) * D + d));
+    for (int64_t d = 0; d < D; ++d)
+      score += static_cast<double>(c.qkv(row, head * D + d)) * static_cast<double>(c.qkv(s, (4 + kv) * D + d));
     sum += p.emplace_back(std::exp(score / std::sqrt(6.0)));
   }
   for (int64_t s = first; s <= row; ++s)
-    for (int64_t d = 0; d < D; ++d) out[static_cast<size_t>(d)] += p[static_cast<size_t>(s - first)] / sum * static_cast<double>(c.qkv(s, (6 + kv) * D + d));
+    for (int64_t d = 0; d < D; ++d)
+      out[static_cast<size_t>(d)] +=
+          p[static_cast<size_t>(s - first)] / sum * static_cast<double>(c.qkv(s, (6 + kv) * D + d));
   return out;
 }
 
@@ -210,7 +219,8 @@ TEST(Attention, EqualsThePlainFormulaInsideDocuments) {
   for (int64_t row = 0; row < 300; ++row)
     for (int64_t head = 0; head < 4; ++head) {
       const std::vector<double> wanted = plain_attention(c, row, head);
-      for (int64_t d = 0; d < 6; ++d) ASSERT_NEAR(c.out(row, head * 6 + d), wanted[static_cast<size_t>(d)], 1e-5) << row << " " << head;
+      for (int64_t d = 0; d < 6; ++d)
+        ASSERT_NEAR(c.out(row, head * 6 + d), wanted[static_cast<size_t>(d)], 1e-5) << row << " " << head;
     }
 }
 
@@ -218,7 +228,8 @@ TEST(Attention, GradientsMatchFiniteDifferences) {
   AttentionCase c;
   Numbers dout({300, 24}, 5), dqkv({300, 48}, 0);
   c.forward();
-  attention_backward(dqkv.tensor(), dout.tensor(), c.qkv.tensor(), c.out.tensor(), c.lse.tensor(), ids(c.starts), c.shape);
+  attention_backward(dqkv.tensor(), dout.tensor(), c.qkv.tensor(), c.out.tensor(), c.lse.tensor(), ids(c.starts),
+                     c.shape);
   constexpr float kStep = 1e-2f;
   for (uint64_t round = 0; round < 60; ++round) {  // of 14,400 elements
     const size_t i = random_u64(2, 2, round) % c.qkv.values.size();
@@ -261,7 +272,8 @@ TEST(LinearCrossEntropy, LossAndGradientsMatchFormulaAndFiniteDifferencesAcrossC
     if (v == 3) wanted = logit;
   }
   EXPECT_NEAR(nats.values[1], std::log(sum) - wanted, 1e-5);
-  linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), dweight.tensor(), hidden.tensor(), weight.tensor(), ids(targets), 0.5f, chunk);
+  linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), dweight.tensor(), hidden.tensor(), weight.tensor(),
+                             ids(targets), 0.5f, chunk);
   EXPECT_NEAR(loss(), before, 1e-6);
   expect_gradient(hidden.values, dhidden.values, loss, "dhidden");
   expect_gradient(weight.values, dweight.values, loss, "dweight");
@@ -281,7 +293,8 @@ TEST(AdamW, FollowsItsFormulaForTwoSteps) {
   EXPECT_NEAR(w, dw, 1e-6);
 }
 
-// All singular values of U come near 1, so U U^T is near the identity: the source's coefficients leave them in 0.7..1.2.
+// All singular values of U come near 1, so U U^T is near the identity: the source's coefficients leave them in
+// 0.7..1.2.
 TEST(Muon, NewtonSchulzMakesAMatrixNearlyOrthogonal) {
   for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{12, 40}, {40, 12}}) {
     Numbers x({rows, columns}, 4);
@@ -290,7 +303,8 @@ TEST(Muon, NewtonSchulzMakesAMatrixNearlyOrthogonal) {
     for (int64_t i = 0; i < side; ++i)
       for (int64_t j = 0; j < side; ++j) {
         double sum = 0;
-        for (int64_t k = 0; k < other; ++k) sum += static_cast<double>(rows < columns ? x(i, k) * x(j, k) : x(k, i) * x(k, j));
+        for (int64_t k = 0; k < other; ++k)
+          sum += static_cast<double>(rows < columns ? x(i, k) * x(j, k) : x(k, i) * x(k, j));
         EXPECT_NEAR(sum, i == j ? 1.0 : 0.0, 0.5);
         EXPECT_TRUE(i != j || sum > 0.4) << sum;
       }
@@ -308,7 +322,8 @@ TEST(Muon, StepMovesByTheLearningRateAndDecays) {
     squares += update * update / static_cast<double>(before.size());
     EXPECT_EQ(m.values[i], g.values[i]);
   }
-  EXPECT_NEAR(std::sqrt(squares), 0.2, 0.06);  // the root mean square of AdamW's update; singular values are within 0.3 of 1
+  EXPECT_NEAR(std::sqrt(squares), 0.2,
+              0.06);  // the root mean square of AdamW's update; singular values are within 0.3 of 1
 }
 
 TEST(SumOfSquares, AddsOverAllRanges) {

@@ -10,7 +10,8 @@ namespace starling {
 // table [P, D]: cos of the D/2 angles, then sin of them, for positions 0..P-1. f32.
 void rope_fill_table(Tensor table, float theta);
 
-// x [N, S] f32 or bf16, of which the first `heads` * D columns are rotated (queries, then keys); positions [N] i32 below P.
+// x [N, S] f32 or bf16, of which the first `heads` * D columns are rotated (queries, then keys); positions [N] i32
+// below P.
 void rope_forward(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads);
 // The gradient: the rotation by the negative angle, in place.
 void rope_backward(Tensor dx, ConstTensor table, ConstTensor positions, int64_t heads);

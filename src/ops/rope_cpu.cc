@@ -23,7 +23,8 @@ void rotate_rows(Tensor x, ConstTensor table, ConstTensor positions, int64_t hea
   require_shape(positions, DType::i32, {N}, "rope positions");
   if (heads * D > stride || D % 2 != 0) throw ShapeError("rope: heads of this size do not fit the rows");
   for (int64_t n = 0; n < N; ++n)
-    if (const int32_t p = positions.as<int32_t>()[n]; p < 0 || p >= table.extent(0)) throw ShapeError("rope: a position is outside the table");
+    if (const int32_t p = positions.as<int32_t>()[n]; p < 0 || p >= table.extent(0))
+      throw ShapeError("rope: a position is outside the table");
   dispatch_float(x.dtype(), "rope x", [&]<class T>(T) {
     parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
@@ -40,13 +41,18 @@ void rope_fill_table(Tensor table, float theta) {
   const int64_t P = table.extent(0), D = table.extent(1);
   for (int64_t p = 0; p < P; ++p)
     for (int64_t i = 0; i < D / 2; ++i) {
-      const double angle = static_cast<double>(p) * std::pow(static_cast<double>(theta), -2.0 * static_cast<double>(i) / static_cast<double>(D));
+      const double angle = static_cast<double>(p) *
+                           std::pow(static_cast<double>(theta), -2.0 * static_cast<double>(i) / static_cast<double>(D));
       table.as<float>()[p * D + i] = static_cast<float>(std::cos(angle));
       table.as<float>()[p * D + D / 2 + i] = static_cast<float>(std::sin(angle));
     }
 }
 
-void rope_forward(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads) { rotate_rows(x, table, positions, heads, 1.0f); }
-void rope_backward(Tensor dx, ConstTensor table, ConstTensor positions, int64_t heads) { rotate_rows(dx, table, positions, heads, -1.0f); }
+void rope_forward(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads) {
+  rotate_rows(x, table, positions, heads, 1.0f);
+}
+void rope_backward(Tensor dx, ConstTensor table, ConstTensor positions, int64_t heads) {
+  rotate_rows(dx, table, positions, heads, -1.0f);
+}
 
 }  // namespace starling

@@ -11,17 +11,22 @@ int64_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
 
 const char* name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::bf16: return "bf16";
-    case DType::i32: return "i32";
+    case DType::f32:
+      return "f32";
+    case DType::bf16:
+      return "bf16";
+    case DType::i32:
+      return "i32";
   }
   return "unknown";
 }
 
 Shape::Shape(std::initializer_list<int64_t> extents) {
-  if (extents.size() > extents_.size()) throw ShapeError(fmt::format("a shape has at most 4 extents, not {}", extents.size()));
+  if (extents.size() > extents_.size())
+    throw ShapeError(fmt::format("a shape has at most 4 extents, not {}", extents.size()));
   for (int64_t extent : extents) {
-    if (extent < 0) throw ShapeError(fmt::format("a shape has no negative extents, as in [{}]", fmt::join(extents, ", ")));
+    if (extent < 0)
+      throw ShapeError(fmt::format("a shape has no negative extents, as in [{}]", fmt::join(extents, ", ")));
     extents_[rank_++] = extent;
   }
 }
@@ -32,20 +37,28 @@ int64_t Shape::elements() const {
   return product;
 }
 
-std::string Shape::to_string() const { return fmt::format("[{}]", fmt::join(extents_.begin(), extents_.begin() + rank_, ", ")); }
+std::string Shape::to_string() const {
+  return fmt::format("[{}]", fmt::join(extents_.begin(), extents_.begin() + rank_, ", "));
+}
 
 void ConstTensor::require(DType wanted) const {
-  if (dtype_ != wanted) throw ShapeError(fmt::format("want a tensor of {}, got {} {}", name_of(wanted), name_of(dtype_), shape_.to_string()));
+  if (dtype_ != wanted)
+    throw ShapeError(
+        fmt::format("want a tensor of {}, got {} {}", name_of(wanted), name_of(dtype_), shape_.to_string()));
 }
 
 Shape ConstTensor::rows_shape(int64_t first, int64_t count) const {
   if (shape_.rank() == 0 || first < 0 || count < 0 || first + count > shape_[0])
     throw ShapeError(fmt::format("rows {}..{} are outside {}", first, first + count, shape_.to_string()));
   switch (shape_.rank()) {
-    case 1: return {count};
-    case 2: return {count, shape_[1]};
-    case 3: return {count, shape_[1], shape_[2]};
-    default: return {count, shape_[1], shape_[2], shape_[3]};
+    case 1:
+      return {count};
+    case 2:
+      return {count, shape_[1]};
+    case 3:
+      return {count, shape_[1], shape_[2]};
+    default:
+      return {count, shape_[1], shape_[2], shape_[3]};
   }
 }
 
@@ -62,8 +75,8 @@ Tensor Tensor::rows(int64_t first, int64_t count) const {
 
 void require_shape(const ConstTensor& tensor, DType dtype, const Shape& shape, const char* what) {
   if (tensor.dtype() == dtype && tensor.shape() == shape) return;
-  throw ShapeError(fmt::format("{}: want {} {}, got {} {}", what, name_of(dtype), shape.to_string(), name_of(tensor.dtype()),
-                               tensor.shape().to_string()));
+  throw ShapeError(fmt::format("{}: want {} {}, got {} {}", what, name_of(dtype), shape.to_string(),
+                               name_of(tensor.dtype()), tensor.shape().to_string()));
 }
 
 }  // namespace starling

@@ -1,4 +1,5 @@
-// Views of contiguous row-major memory: a pointer, a type and up to four extents. A view owns nothing and is cheap to copy.
+// Views of contiguous row-major memory: a pointer, a type and up to four extents. A view owns nothing and is cheap to
+// copy.
 #pragma once
 
 #include <array>
@@ -14,16 +15,22 @@ namespace starling {
 
 enum class DType { f32, bf16, i32 };
 
-int64_t size_of(DType dtype);                 // bytes of one element
-const char* name_of(DType dtype);             // "f32"
+int64_t size_of(DType dtype);      // bytes of one element
+const char* name_of(DType dtype);  // "f32"
 template <class T>
 DType dtype_of();
 template <>
-inline DType dtype_of<float>() { return DType::f32; }
+inline DType dtype_of<float>() {
+  return DType::f32;
+}
 template <>
-inline DType dtype_of<bf16>() { return DType::bf16; }
+inline DType dtype_of<bf16>() {
+  return DType::bf16;
+}
 template <>
-inline DType dtype_of<int32_t>() { return DType::i32; }
+inline DType dtype_of<int32_t>() {
+  return DType::i32;
+}
 
 class Shape {
  public:
@@ -32,7 +39,7 @@ class Shape {
   int rank() const { return rank_; }
   int64_t operator[](int axis) const { return extents_[axis]; }
   int64_t elements() const;
-  std::string to_string() const;                  // "[4, 320]"
+  std::string to_string() const;  // "[4, 320]"
   friend bool operator==(const Shape&, const Shape&) = default;
 
  private:

@@ -17,13 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHashedFiles[] = {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors", "seen.bin"};
+constexpr const char* kHashedFiles[] = {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors",
+                                        "seen.bin"};
 
 void save_moments(const Optimizer& optimizer, const fs::path& path) {
   const auto tensor = [](const char* name, const Tensor& t) {
     return TensorToWrite{name, "F32", {t.elements()}, t.data(), static_cast<size_t>(t.bytes())};
   };
-  const TensorToWrite tensors[] = {tensor("first_moment", optimizer.first_moment()), tensor("second_moment", optimizer.second_moment())};
+  const TensorToWrite tensors[] = {tensor("first_moment", optimizer.first_moment()),
+                                   tensor("second_moment", optimizer.second_moment())};
   write_safetensors(path, tensors, {});
 }
 
@@ -58,18 +60,25 @@ void save_state(const TrainState& state, const fs::path& folder) {
 
 TrainState read_state(const fs::path& folder) {
   const fs::path path = folder / "state.json";
-  const std::string advice = fmt::format("delete {} and name an older checkpoint in `latest` beside it, or train anew", folder.string());
+  const std::string advice =
+      fmt::format("delete {} and name an older checkpoint in `latest` beside it, or train anew", folder.string());
   try {
     nlohmann::ordered_json json = nlohmann::ordered_json::parse(read_file(path));
     const std::string digest_of_rest = json.at("sha256");
     json.erase("sha256");
-    if (sha256_hex(json.dump()) != digest_of_rest) throw DataError(fmt::format("{}: damaged (SHA-256 differs); {}", path.string(), advice));
+    if (sha256_hex(json.dump()) != digest_of_rest)
+      throw DataError(fmt::format("{}: damaged (SHA-256 differs); {}", path.string(), advice));
     for (const auto& [name, digest] : json.at("files").items())
       if (sha256_file_hex(folder / name) != digest.get<std::string>())
-        throw DataError(fmt::format("{}: its content is not what was saved (SHA-256 differs); {}", (folder / name).string(), advice));
+        throw DataError(fmt::format("{}: its content is not what was saved (SHA-256 differs); {}",
+                                    (folder / name).string(), advice));
     const auto& cursor = json.at("cursor");
-    return {json.at("step"), json.at("total_steps"), json.at("tokens"), json.at("seconds"),
-            {cursor.at("epoch"), cursor.at("position"), cursor.at("token")}, json.at("shards_sha256")};
+    return {json.at("step"),
+            json.at("total_steps"),
+            json.at("tokens"),
+            json.at("seconds"),
+            {cursor.at("epoch"), cursor.at("position"), cursor.at("token")},
+            json.at("shards_sha256")};
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: damaged: {}; {}", path.string(), error.what(), advice));
   }
@@ -114,8 +123,9 @@ void write_folder_atomic(const fs::path& target, const std::function<void(const 
   }
 }
 
-void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, const Parameters& parameters, const Optimizer& optimizer,
-                     const TrainState& state, SeenIds& seen, const fs::path& tokenizer_json, int64_t keep) {
+void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, const Parameters& parameters,
+                     const Optimizer& optimizer, const TrainState& state, SeenIds& seen, const fs::path& tokenizer_json,
+                     int64_t keep) {
   const fs::path folder = checkpoints / folder_name(state.step);
   write_folder_atomic(folder, [&](const fs::path& hidden) {
     config.save(hidden / "config.json");
@@ -134,7 +144,8 @@ std::optional<fs::path> latest_checkpoint(const fs::path& checkpoints) {
   std::string name = read_file(checkpoints / "latest");
   while (!name.empty() && name.back() == '\n') name.pop_back();
   if (!name.starts_with("step-") || name.find('/') != std::string::npos)
-    throw DataError(fmt::format("{}: names no checkpoint; write one of the step- folders beside it into it", (checkpoints / "latest").string()));
+    throw DataError(fmt::format("{}: names no checkpoint; write one of the step- folders beside it into it",
+                                (checkpoints / "latest").string()));
   return checkpoints / name;
 }
 

@@ -1,5 +1,5 @@
-// Checkpoints of a run: runs/<name>/checkpoints/step-NNNNNNNN/ is a Hugging Face model folder with the optimizer's moments
-// (optimizer.safetensors), the trainer's state (state.json, with the SHA-256 of the other files) and seen.bin.
+// Checkpoints of a run: runs/<name>/checkpoints/step-NNNNNNNN/ is a Hugging Face model folder with the optimizer's
+// moments (optimizer.safetensors), the trainer's state (state.json, with the SHA-256 of the other files) and seen.bin.
 // `latest` names the newest. A checkpoint is written under a hidden name, synced, renamed, and only then named by
 // `latest`: a crash or a full disk at any point leaves the one before. docs/formats/checkpoint.md
 #pragma once
@@ -17,12 +17,12 @@
 namespace starling {
 
 struct TrainState {
-  int64_t step = 0;             // optimizer steps done
-  int64_t total_steps = 0;      // of the schedule
-  int64_t tokens = 0;           // trained on
-  double seconds = 0;           // spent training
+  int64_t step = 0;         // optimizer steps done
+  int64_t total_steps = 0;  // of the schedule
+  int64_t tokens = 0;       // trained on
+  double seconds = 0;       // spent training
   DataCursor cursor;
-  std::string shards_sha256;    // of shards/manifest.json: a cursor means nothing in other shards
+  std::string shards_sha256;  // of shards/manifest.json: a cursor means nothing in other shards
 };
 
 // Throws IoError (a full disk keeps the last checkpoint and removes the new one's files).
@@ -36,7 +36,9 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 // Checks every file's SHA-256 first. Throws DataError naming the damaged file, IoError for a missing one.
 TrainState load_checkpoint(const std::filesystem::path& checkpoint, Parameters& parameters, Optimizer& optimizer);
 
-// Makes `target` (a folder) from what `write` puts into a hidden folder beside it, synced and renamed; replaces `target`.
-void write_folder_atomic(const std::filesystem::path& target, const std::function<void(const std::filesystem::path&)>& write);
+// Makes `target` (a folder) from what `write` puts into a hidden folder beside it, synced and renamed; replaces
+// `target`.
+void write_folder_atomic(const std::filesystem::path& target,
+                         const std::function<void(const std::filesystem::path&)>& write);
 
 }  // namespace starling

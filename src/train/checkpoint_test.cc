@@ -18,8 +18,11 @@ namespace fs = std::filesystem;
 
 class Checkpoint : public testing::Test {
  protected:
-  Checkpoint() : folder_(fs::temp_directory_path() / ("starling-checkpoint-" + std::to_string(::getpid()))), config_(tiny()),
-                 parameters_(config_, DType::f32), optimizer_(parameters_, true) {
+  Checkpoint()
+      : folder_(fs::temp_directory_path() / ("starling-checkpoint-" + std::to_string(::getpid()))),
+        config_(tiny()),
+        parameters_(config_, DType::f32),
+        optimizer_(parameters_, true) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     write_file_atomic(folder_ / "tokenizer.json", "{}");
@@ -31,17 +34,19 @@ class Checkpoint : public testing::Test {
 
   static ModelConfig tiny() {
     ModelConfig c;
-    c.vocab_size = 40, c.hidden_size = 16, c.intermediate_size = 32, c.num_layers = 1, c.num_heads = c.num_kv_heads = 2, c.max_positions = 16;
+    c.vocab_size = 40, c.hidden_size = 16, c.intermediate_size = 32, c.num_layers = 1, c.num_heads = c.num_kv_heads = 2,
+    c.max_positions = 16;
     return c;
   }
   static void fill(Tensor tensor, uint64_t stream) {
-    for (int64_t i = 0; i < tensor.elements(); ++i) tensor.as<float>()[i] = random_normal(9, stream, static_cast<uint64_t>(i));
+    for (int64_t i = 0; i < tensor.elements(); ++i)
+      tensor.as<float>()[i] = random_normal(9, stream, static_cast<uint64_t>(i));
   }
   void save(int64_t step, int64_t keep = 2) {
     SeenIds seen;
     seen.add("post", "7");
-    save_checkpoint(folder_ / "checkpoints", config_, parameters_, optimizer_, {step, 100, step * 8, 1.5, {1, 2, 3}, "abc"}, seen,
-                    folder_ / "tokenizer.json", keep);
+    save_checkpoint(folder_ / "checkpoints", config_, parameters_, optimizer_,
+                    {step, 100, step * 8, 1.5, {1, 2, 3}, "abc"}, seen, folder_ / "tokenizer.json", keep);
   }
   fs::path latest() const { return *latest_checkpoint(folder_ / "checkpoints"); }
 
@@ -59,7 +64,8 @@ TEST_F(Checkpoint, LoadsTheBitsThatWereSaved) {
   EXPECT_EQ(state.step, 5);
   EXPECT_EQ(state.total_steps, 100);
   EXPECT_EQ(state.cursor, (DataCursor{1, 2, 3}));
-  for (const auto& [a, b] : {std::pair(parameters.values(), parameters_.values()), std::pair(optimizer.first_moment(), optimizer_.first_moment()),
+  for (const auto& [a, b] : {std::pair(parameters.values(), parameters_.values()),
+                             std::pair(optimizer.first_moment(), optimizer_.first_moment()),
                              std::pair(optimizer.second_moment(), optimizer_.second_moment())})
     EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())), 0);
 }
@@ -74,7 +80,8 @@ TEST_F(Checkpoint, KeepsTheNewestOnesOnly) {
 TEST_F(Checkpoint, AFlippedBitInAnyFileIsFoundAndTheFileNamed) {
   save(5);
   const fs::path checkpoint = latest();
-  for (const char* name : {"config.json", "model.safetensors", "optimizer.safetensors", "tokenizer.json", "seen.bin", "state.json"}) {
+  for (const char* name :
+       {"config.json", "model.safetensors", "optimizer.safetensors", "tokenizer.json", "seen.bin", "state.json"}) {
     const std::string whole = read_file(checkpoint / name);
     for (uint64_t round = 0; round < 20; ++round) {
       std::string flipped = whole;

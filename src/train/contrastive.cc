@@ -25,7 +25,8 @@ namespace {
 using TextPairs = std::span<const std::pair<std::string, std::string>>;
 
 // Adds one direction of the loss: row i of `from` should choose row i of `to`.
-double add_direction(const float* from, const float* to, int64_t n, int64_t C, float temperature, float* dfrom, float* dto) {
+double add_direction(const float* from, const float* to, int64_t n, int64_t C, float temperature, float* dfrom,
+                     float* dto) {
   std::vector<double> p(static_cast<size_t>(n));
   double loss = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -41,7 +42,8 @@ double add_direction(const float* from, const float* to, int64_t n, int64_t C, f
     loss += (largest + std::log(sum) - chosen) / (2.0 * static_cast<double>(n));
     for (int64_t j = 0; j < n; ++j) {
       const double gradient = p[static_cast<size_t>(j)] / sum - (i == j ? 1.0 : 0.0);
-      const auto factor = static_cast<float>(gradient / (2.0 * static_cast<double>(n) * static_cast<double>(temperature)));
+      const auto factor =
+          static_cast<float>(gradient / (2.0 * static_cast<double>(n) * static_cast<double>(temperature)));
       for (int64_t c = 0; c < C; ++c) {
         dfrom[i * C + c] += factor * to[j * C + c];
         dto[j * C + c] += factor * from[i * C + c];
@@ -58,12 +60,14 @@ struct Document {
 // Mean-pooled, normalised embeddings, and the way back.
 class Pooling {
  public:
-  Pooling(std::vector<Document> documents, int64_t C) : documents_(std::move(documents)), C_(C), lengths_(documents_.size()) {}
+  Pooling(std::vector<Document> documents, int64_t C)
+      : documents_(std::move(documents)), C_(C), lengths_(documents_.size()) {}
 
   std::vector<float> forward(ConstTensor hidden) {
     std::vector<float> embeddings(documents_.size() * static_cast<size_t>(C_), 0.0f);
     dispatch_float(hidden.dtype(), "pooling", [&]<class T>(T) {
-      for (size_t d = 0; d < documents_.size(); ++d) pool(hidden.as<T>(), d, embeddings.data() + d * static_cast<size_t>(C_));
+      for (size_t d = 0; d < documents_.size(); ++d)
+        pool(hidden.as<T>(), d, embeddings.data() + d * static_cast<size_t>(C_));
     });
     return embeddings;
   }
@@ -89,7 +93,8 @@ class Pooling {
   void pool(const T* hidden, size_t d, float* embedding) {
     const Document& document = documents_[d];
     for (int64_t place = document.first; place < document.first + document.tokens; ++place)
-      for (int64_t c = 0; c < C_; ++c) embedding[c] += to_float(hidden[place * C_ + c]) / static_cast<float>(document.tokens);
+      for (int64_t c = 0; c < C_; ++c)
+        embedding[c] += to_float(hidden[place * C_ + c]) / static_cast<float>(document.tokens);
     float squares = 1e-12f;
     for (int64_t c = 0; c < C_; ++c) squares += embedding[c] * embedding[c];
     lengths_[d] = std::sqrt(squares);
@@ -102,17 +107,20 @@ class Pooling {
 };
 
 // One text a sequence, so that sequences have a fixed length; unused places see only themselves.
-Batch batch_of(const std::vector<std::vector<TokenId>>& texts, int64_t length, int64_t begin_token, std::vector<Document>& documents) {
+Batch batch_of(const std::vector<std::vector<TokenId>>& texts, int64_t length, int64_t begin_token,
+               std::vector<Document>& documents) {
   const auto size = texts.size() * static_cast<size_t>(length);
-  Batch batch{static_cast<int64_t>(texts.size()), length, std::vector<int32_t>(size, 0), std::vector<int32_t>(size, -1),
-              std::vector<int32_t>(size, 0), std::vector<int32_t>(size, 0)};
+  Batch batch{static_cast<int64_t>(texts.size()), length,
+              std::vector<int32_t>(size, 0),      std::vector<int32_t>(size, -1),
+              std::vector<int32_t>(size, 0),      std::vector<int32_t>(size, 0)};
   for (size_t t = 0; t < texts.size(); ++t) {
     const int64_t tokens = std::min(length, static_cast<int64_t>(texts[t].size()) + 1);
     const int64_t first = static_cast<int64_t>(t) * length;
     documents.push_back({first, tokens});
     for (int64_t i = 0; i < length; ++i) {
       const auto at = static_cast<size_t>(first + i);
-      if (i < tokens) batch.tokens[at] = i == 0 ? static_cast<int32_t>(begin_token) : texts[t][static_cast<size_t>(i - 1)];
+      if (i < tokens)
+        batch.tokens[at] = i == 0 ? static_cast<int32_t>(begin_token) : texts[t][static_cast<size_t>(i - 1)];
       batch.positions[at] = i < tokens ? static_cast<int32_t>(i) : 0;
       batch.document_starts[at] = i < tokens ? 0 : static_cast<int32_t>(i);
     }
@@ -123,11 +131,14 @@ Batch batch_of(const std::vector<std::vector<TokenId>>& texts, int64_t length, i
 class Tuner {
  public:
   Tuner(const std::filesystem::path& folder, const EmbeddingTuneOptions& options)
-      : options_(options), config_(ModelConfig::load(folder / "config.json")), tokenizer_(Tokenizer::load(folder / "tokenizer.json")),
+      : options_(options),
+        config_(ModelConfig::load(folder / "config.json")),
+        tokenizer_(Tokenizer::load(folder / "tokenizer.json")),
         length_(std::min(options.max_tokens, config_.max_positions)),
         model_(config_, bf16_products_are_fast() ? DType::bf16 : DType::f32, 2 * options.batch_pairs * length_),
         optimizer_(model_.parameters(), false),
-        dhidden_(bf16_products_are_fast() ? DType::bf16 : DType::f32, {2 * options.batch_pairs * length_, config_.hidden_size}) {
+        dhidden_(bf16_products_are_fast() ? DType::bf16 : DType::f32,
+                 {2 * options.batch_pairs * length_, config_.hidden_size}) {
     load_parameters(model_.parameters(), folder / "model.safetensors");
   }
 
@@ -147,7 +158,9 @@ class Tuner {
     model_.backward(batch, dhidden);
     const double norm = std::sqrt(sum_of_squares(model_.parameters().gradients()));
     const auto rate = static_cast<float>(static_cast<double>(options_.learning_rate) * fraction_left);
-    optimizer_.step({.step = step, .learning_rate = rate, .embedding_learning_rate = rate,
+    optimizer_.step({.step = step,
+                     .learning_rate = rate,
+                     .embedding_learning_rate = rate,
                      .gradient_scale = static_cast<float>(norm > 1.0 ? 1.0 / norm : 1.0)});
     return loss;
   }
@@ -192,8 +205,9 @@ double info_nce(std::span<const float> embeddings, int64_t pairs, float temperat
   return add_direction(a, b, pairs, C, temperature, da, db) + add_direction(b, a, pairs, C, temperature, db, da);
 }
 
-EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder, const std::filesystem::path& output_folder,
-                                    TextPairs pairs, const EmbeddingTuneOptions& options) {
+EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder,
+                                    const std::filesystem::path& output_folder, TextPairs pairs,
+                                    const EmbeddingTuneOptions& options) {
   if (pairs.size() < 2) throw DataError("tuning embeddings needs at least two pairs of texts; index more posts first");
   Tuner tuner(model_folder, options);
   const auto batch = static_cast<size_t>(std::min<int64_t>(options.batch_pairs, static_cast<int64_t>(pairs.size())));
@@ -207,8 +221,10 @@ EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder, c
     if (stop_requested()) throw Error("tuning was stopped; the model was not changed");
     const size_t at = losses.size() % steps_per_epoch;
     if (at == 0) order = epoch_order(pairs.size(), options.seed, static_cast<int64_t>(losses.size() / steps_per_epoch));
-    const std::vector<uint32_t> chosen(order.begin() + static_cast<long>(at * batch), order.begin() + static_cast<long>((at + 1) * batch));
-    const double done = std::max(static_cast<double>(losses.size()) / static_cast<double>(total), (monotonic_s() - start) / options.seconds);
+    const std::vector<uint32_t> chosen(order.begin() + static_cast<long>(at * batch),
+                                       order.begin() + static_cast<long>((at + 1) * batch));
+    const double done = std::max(static_cast<double>(losses.size()) / static_cast<double>(total),
+                                 (monotonic_s() - start) / options.seconds);
     losses.push_back(tuner.step(pairs, chosen, static_cast<int64_t>(losses.size()) + 1, std::max(0.0, 1.0 - done)));
     progress.update(losses.size());
   }

@@ -15,11 +15,11 @@
 namespace starling {
 
 struct EmbeddingTuneOptions {
-  double seconds = 120;             // at most
-  int64_t epochs = 2;               // over the pairs, at most
-  int64_t batch_pairs = 32;         // 31 negatives each way
-  int64_t max_tokens = 64;          // of a text; the rest is cut
-  float learning_rate = 2e-4f;      // AdamW, falling in a line to 0
+  double seconds = 120;         // at most
+  int64_t epochs = 2;           // over the pairs, at most
+  int64_t batch_pairs = 32;     // 31 negatives each way
+  int64_t max_tokens = 64;      // of a text; the rest is cut
+  float learning_rate = 2e-4f;  // AdamW, falling in a line to 0
   float temperature = 0.05f;
   uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> seen;  // post id and author behind the pairs, for seen.bin
@@ -27,13 +27,14 @@ struct EmbeddingTuneOptions {
 
 struct EmbeddingTuneResult {
   int64_t steps = 0, pairs = 0;
-  double first_loss = 0, last_loss = 0;   // mean of the first and of the last tenth of the steps
+  double first_loss = 0, last_loss = 0;  // mean of the first and of the last tenth of the steps
 };
 
 // Reads a model folder (config.json, model.safetensors, tokenizer.json) and writes another, atomically. The begin token
 // and the text's tokens are embedded, as Engine::embed does. Throws DataError with fewer than two pairs, Error when
 // stopped.
-EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder, const std::filesystem::path& output_folder,
+EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder,
+                                    const std::filesystem::path& output_folder,
                                     std::span<const std::pair<std::string, std::string>> pairs,
                                     const EmbeddingTuneOptions& options = {});
 

@@ -18,13 +18,15 @@ std::vector<uint32_t> epoch_order(uint64_t count, uint64_t seed, int64_t epoch) 
   for (uint64_t i = 0; i < count; ++i) keys[i] = random_u64(seed, kShuffleStream + static_cast<uint64_t>(epoch), i);
   std::vector<uint32_t> order(count);
   std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return std::pair(keys[a], a) < std::pair(keys[b], b); });
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return std::pair(keys[a], a) < std::pair(keys[b], b); });
   return order;
 }
 
 DataLoader::DataLoader(SampleSource source, uint64_t seed, int32_t begin_token, DataCursor cursor)
     : source_(std::move(source)), seed_(seed), begin_token_(begin_token), cursor_(cursor) {
-  if (source_.count == 0) throw DataError("the training shards hold no samples; ingest posts and run `starling prepare`");
+  if (source_.count == 0)
+    throw DataError("the training shards hold no samples; ingest posts and run `starling prepare`");
   order_ = epoch_order(source_.count, seed_, cursor_.epoch);
 }
 
@@ -46,7 +48,8 @@ void DataLoader::fill_sequence(Batch& batch, int64_t first, int64_t length) {
   int64_t empty_epochs = 0;
   for (int64_t place = 0; place < length;) {
     if (!load_sample()) {
-      if (++empty_epochs > 1) throw DataError("every training sample is deleted or opted out; there is nothing to train on");
+      if (++empty_epochs > 1)
+        throw DataError("every training sample is deleted or opted out; there is nothing to train on");
       start_epoch();
       continue;
     }
@@ -73,7 +76,8 @@ void DataLoader::fill_sequence(Batch& batch, int64_t first, int64_t length) {
 Batch DataLoader::next(int64_t sequences, int64_t length) {
   Batch batch{sequences, length, {}, {}, {}, {}};
   const auto size = static_cast<size_t>(batch.size());
-  for (std::vector<int32_t>* list : {&batch.tokens, &batch.targets, &batch.positions, &batch.document_starts}) list->resize(size);
+  for (std::vector<int32_t>* list : {&batch.tokens, &batch.targets, &batch.positions, &batch.document_starts})
+    list->resize(size);
   for (int64_t sequence = 0; sequence < sequences; ++sequence) fill_sequence(batch, sequence * length, length);
   return batch;
 }

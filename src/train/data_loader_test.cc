@@ -13,13 +13,15 @@ namespace {
 
 // Sample i has i % 7 + 2 tokens: 100 i, 100 i + 1, ..., and the end token 2.
 SampleSource numbered(uint64_t count) {
-  return {count, [](uint64_t i) {
+  return {count,
+          [](uint64_t i) {
             Sample s;
             for (uint64_t t = 0; t < i % 7 + 1; ++t) s.tokens.push_back(static_cast<TokenId>(100 * (i + 1) + t));
             s.tokens.push_back(2);
             s.time_s = static_cast<int64_t>(i);
             return s;
-          }, {}};
+          },
+          {}};
 }
 
 TEST(EpochOrder, IsAPermutationThatChangesWithEpochAndSeed) {
@@ -43,7 +45,8 @@ TEST(DataLoader, EveryTokenOfAnEpochIsATargetOnceAndFollowsItsInput) {
     }
   }
   for (uint64_t i = 0; i < 20; ++i)
-    for (uint64_t t = 0; t < i % 7 + 1; ++t) EXPECT_GE(targets[static_cast<int32_t>(100 * (i + 1) + t)], 1) << i << " " << t;
+    for (uint64_t t = 0; t < i % 7 + 1; ++t)
+      EXPECT_GE(targets[static_cast<int32_t>(100 * (i + 1) + t)], 1) << i << " " << t;
 }
 
 TEST(DataLoader, GoesOnFromItsCursorWithTheSameBatches) {

@@ -13,7 +13,9 @@ namespace {
 class Scorer {
  public:
   Scorer(Transformer& model, int64_t batch_tokens)
-      : model_(model), length_(std::min(model.config().max_positions, batch_tokens)), sequences_(std::max<int64_t>(1, batch_tokens / length_)) {
+      : model_(model),
+        length_(std::min(model.config().max_positions, batch_tokens)),
+        sequences_(std::max<int64_t>(1, batch_tokens / length_)) {
     clear();
   }
 
@@ -43,7 +45,8 @@ class Scorer {
     const int64_t start = place_ % length_;
     for (int64_t token = first; token < last; ++token, ++place_) {
       const auto at = static_cast<size_t>(place_);
-      batch_.tokens[at] = token == 0 ? static_cast<int32_t>(model_.config().bos_token) : sample.tokens[static_cast<size_t>(token - 1)];
+      batch_.tokens[at] =
+          token == 0 ? static_cast<int32_t>(model_.config().bos_token) : sample.tokens[static_cast<size_t>(token - 1)];
       batch_.targets[at] = token < scored ? -1 : sample.tokens[static_cast<size_t>(token)];
       batch_.positions[at] = static_cast<int32_t>(token - first);
       batch_.document_starts[at] = static_cast<int32_t>(start);
@@ -59,9 +62,14 @@ class Scorer {
 
   void clear() {
     const auto size = static_cast<size_t>(sequences_ * length_);
-    batch_ = {sequences_, length_, std::vector<int32_t>(size, 0), std::vector<int32_t>(size, -1), std::vector<int32_t>(size, 0),
+    batch_ = {sequences_,
+              length_,
+              std::vector<int32_t>(size, 0),
+              std::vector<int32_t>(size, -1),
+              std::vector<int32_t>(size, 0),
               std::vector<int32_t>(size)};
-    for (size_t i = 0; i < size; ++i) batch_.document_starts[i] = static_cast<int32_t>(static_cast<int64_t>(i) % length_);
+    for (size_t i = 0; i < size; ++i)
+      batch_.document_starts[i] = static_cast<int32_t>(static_cast<int64_t>(i) % length_);
     place_ = 0;
   }
 
@@ -73,7 +81,9 @@ class Scorer {
 
 }  // namespace
 
-double SplitScore::bits_per_byte() const { return text_bytes > 0 ? nats / std::log(2.0) / static_cast<double>(text_bytes) : 0.0; }
+double SplitScore::bits_per_byte() const {
+  return text_bytes > 0 ? nats / std::log(2.0) / static_cast<double>(text_bytes) : 0.0;
+}
 
 SplitScore score_split(Transformer& model, const SampleSource& source, const ScoreOptions& options) {
   Scorer scorer(model, std::max(options.batch_tokens, model.config().max_positions));

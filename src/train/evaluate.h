@@ -1,6 +1,6 @@
 // Bits per byte of samples under a model: every sample is scored from its own start (<|beginofpost|>, tokens,
-// <|endofpost|>), the closing token included. A sample longer than the model's positions is scored in windows, each with
-// half a window of context before it.
+// <|endofpost|>), the closing token included. A sample longer than the model's positions is scored in windows, each
+// with half a window of context before it.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@ namespace starling {
 struct SplitScore {
   int64_t samples = 0, tokens = 0, text_bytes = 0;
   double nats = 0;
-  double bits_per_byte() const;    // nats / ln 2 / text_bytes
+  double bits_per_byte() const;  // nats / ln 2 / text_bytes
   double nats_per_token() const { return tokens > 0 ? nats / static_cast<double>(tokens) : 0.0; }
 };
 
 struct ScoreOptions {
-  uint64_t samples = 0;            // 0: all; else this many, evenly spaced
-  int64_t batch_tokens = 4096;     // places of a forward pass; at least the model's positions
+  uint64_t samples = 0;         // 0: all; else this many, evenly spaced
+  int64_t batch_tokens = 4096;  // places of a forward pass; at least the model's positions
 };
 
 // Masked samples are left out. Throws Error when a stop is requested.

@@ -27,7 +27,8 @@ std::vector<uint64_t> parse(std::string_view bytes, const std::filesystem::path&
   }
   const std::string_view body = has_header ? bytes.substr(kHeaderBytes) : std::string_view();
   if (!has_header || body.size() / 8 != count || body.size() % 8 != 0 || hash64(body) != digest)
-    throw DataError(fmt::format("{}: damaged list of seen posts; train the model again or delete its folder", path.string()));
+    throw DataError(
+        fmt::format("{}: damaged list of seen posts; train the model again or delete its folder", path.string()));
   std::vector<uint64_t> hashes(count);
   std::memcpy(hashes.data(), body.data(), body.size());
   return hashes;
@@ -73,7 +74,8 @@ bool SeenIds::contains(const std::filesystem::path& path, std::string_view kind,
   return std::binary_search(hashes.begin(), hashes.end(), id_hash(kind, id));
 }
 
-std::vector<std::string> checkpoints_that_saw(const Workspace& workspace, const std::string& kind, const std::string& id) {
+std::vector<std::string> checkpoints_that_saw(const Workspace& workspace, const std::string& kind,
+                                              const std::string& id) {
   std::vector<std::filesystem::path> folders = sorted_folders(workspace.models());
   for (const auto& run : sorted_folders(workspace.runs()))
     for (const auto& checkpoint : sorted_folders(run / "checkpoints")) folders.push_back(checkpoint);

@@ -12,12 +12,13 @@
 namespace starling {
 
 struct DataSummary {
-  int64_t samples = 0, masked_samples = 0;      // masked: deleted or opted out after the shards were written
+  int64_t samples = 0, masked_samples = 0;  // masked: deleted or opted out after the shards were written
   int64_t tokens = 0, text_bytes = 0;
   int64_t first_time_s = 0, last_time_s = 0;
   std::map<std::string, int64_t> posts_per_language;  // of the post store, when it is there
 };
 
-std::string model_card(const TrainResult& result, const ModelConfig& model, const TrainOptions& options, const DataSummary& data);
+std::string model_card(const TrainResult& result, const ModelConfig& model, const TrainOptions& options,
+                       const DataSummary& data);
 
 }  // namespace starling

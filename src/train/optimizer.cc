@@ -27,14 +27,16 @@ void Optimizer::step(const OptimizerStep& s) {
       matrices.push_back({value, first, gradient});
       continue;
     }
-    const Tensor second(second_.tensor().rows(slot.second_offset, parameter.elements).data(), DType::f32, value.shape());
+    const Tensor second(second_.tensor().rows(slot.second_offset, parameter.elements).data(), DType::f32,
+                        value.shape());
     adamw_step(value, first, second, gradient,
                {.learning_rate = slot.in_block ? s.learning_rate : s.embedding_learning_rate,
                 .weight_decay = slot.in_block ? s.weight_decay : 0.0f,
                 .gradient_scale = s.gradient_scale,
                 .step = s.step});
   }
-  muon_step(matrices, {.learning_rate = s.learning_rate, .weight_decay = s.weight_decay, .gradient_scale = s.gradient_scale});
+  muon_step(matrices,
+            {.learning_rate = s.learning_rate, .weight_decay = s.weight_decay, .gradient_scale = s.gradient_scale});
   parameters_.refresh_compute();
 }
 

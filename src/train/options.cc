@@ -25,11 +25,13 @@ std::vector<ConfigKey> train_config_keys() {
       {"train.minutes", t.minutes, "Time budget in minutes, used when train.steps is 0"},
       {"train.sequence_length", t.sequence_length, "Tokens of a packed sequence"},
       {"train.batch_tokens", t.batch_tokens, "Tokens of an optimizer step"},
-      {"train.micro_batch_tokens", t.micro_batch_tokens, "Tokens of one forward and backward pass; divides train.batch_tokens"},
+      {"train.micro_batch_tokens", t.micro_batch_tokens,
+       "Tokens of one forward and backward pass; divides train.batch_tokens"},
       {"train.newest_samples", t.newest_samples, "Train on this many samples, the newest; 0: on all"},
       {"train.optimizer", t.optimizer, "muon (matrices of the blocks; AdamW for the rest) or adamw"},
       {"train.learning_rate", static_cast<double>(t.learning_rate), "Peak learning rate of the blocks' matrices"},
-      {"train.embedding_learning_rate", static_cast<double>(t.embedding_learning_rate), "Peak learning rate of embedding, head and norms"},
+      {"train.embedding_learning_rate", static_cast<double>(t.embedding_learning_rate),
+       "Peak learning rate of embedding, head and norms"},
       {"train.warmup_steps", t.warmup_steps, "Steps in which the rate rises in a line"},
       {"train.decay_fraction", t.decay_fraction, "Last part of the steps, in which the rate falls in a line to 0"},
       {"train.weight_decay", static_cast<double>(t.weight_decay), "Decay of matrices, times the learning rate"},
@@ -76,10 +78,12 @@ TrainOptions train_options(const Config& config) {
   t.checkpoint_interval = at_least("train.checkpoint_interval", 1);
   t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
   if (t.optimizer != "muon" && t.optimizer != "adamw") throw ConfigError("train.optimizer must be muon or adamw");
-  if (t.precision != "auto" && t.precision != "bf16" && t.precision != "f32") throw ConfigError("train.precision must be auto, bf16 or f32");
+  if (t.precision != "auto" && t.precision != "bf16" && t.precision != "f32")
+    throw ConfigError("train.precision must be auto, bf16 or f32");
   if (t.batch_tokens % t.micro_batch_tokens != 0 || t.micro_batch_tokens % t.sequence_length != 0)
-    throw ConfigError(fmt::format("train.sequence_length {} must divide train.micro_batch_tokens {}, and that train.batch_tokens {}",
-                                  t.sequence_length, t.micro_batch_tokens, t.batch_tokens));
+    throw ConfigError(
+        fmt::format("train.sequence_length {} must divide train.micro_batch_tokens {}, and that train.batch_tokens {}",
+                    t.sequence_length, t.micro_batch_tokens, t.batch_tokens));
   return t;
 }
 

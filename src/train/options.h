@@ -13,32 +13,32 @@ namespace starling {
 
 struct TrainOptions {
   uint64_t seed = 1;
-  int64_t steps = 0;                    // 0: what `minutes` allows
+  int64_t steps = 0;  // 0: what `minutes` allows
   double minutes = 5;
-  int64_t sequence_length = 256;        // T
-  int64_t batch_tokens = 4096;          // tokens of an optimizer step
-  int64_t micro_batch_tokens = 4096;    // tokens of one forward and backward; smaller needs less memory
-  int64_t newest_samples = 0;           // 0: all
-  std::string optimizer = "muon";       // "muon" or "adamw"
-  float learning_rate = 0.01f;          // of matrices
+  int64_t sequence_length = 256;      // T
+  int64_t batch_tokens = 4096;        // tokens of an optimizer step
+  int64_t micro_batch_tokens = 4096;  // tokens of one forward and backward; smaller needs less memory
+  int64_t newest_samples = 0;         // 0: all
+  std::string optimizer = "muon";     // "muon" or "adamw"
+  float learning_rate = 0.01f;        // of matrices
   float embedding_learning_rate = 0.01f;
   int64_t warmup_steps = 20;
-  double decay_fraction = 0.6;          // last part of the steps, in which the rate falls in a line to 0
+  double decay_fraction = 0.6;  // last part of the steps, in which the rate falls in a line to 0
   float weight_decay = 0.1f;
   float clip_norm = 1.0f;
-  std::string precision = "auto";       // "auto", "bf16", "f32"
-  int64_t log_interval = 10;            // steps
-  int64_t evaluation_interval = 200;    // steps; 0: at the end only
-  int64_t evaluation_samples = 300;     // of the validation split while training; the end takes all
-  int64_t checkpoint_interval = 200;    // steps
+  std::string precision = "auto";     // "auto", "bf16", "f32"
+  int64_t log_interval = 10;          // steps
+  int64_t evaluation_interval = 200;  // steps; 0: at the end only
+  int64_t evaluation_samples = 300;   // of the validation split while training; the end takes all
+  int64_t checkpoint_interval = 200;  // steps
   int64_t keep_checkpoints = 2;
 
-  DType compute() const;                // what `precision` means on this machine
+  DType compute() const;  // what `precision` means on this machine
   int64_t accumulation() const { return batch_tokens / micro_batch_tokens; }
 };
 
 std::vector<ConfigKey> train_config_keys();
-TrainOptions train_options(const Config& config);                          // throws ConfigError
+TrainOptions train_options(const Config& config);  // throws ConfigError
 ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin_token, int64_t end_token);
 
 }  // namespace starling

@@ -12,15 +12,20 @@ namespace {
 std::string to_line(const LogPoint& p) {
   nlohmann::ordered_json json = {{"step", p.step}, {"tokens", p.tokens}, {"loss", p.loss}};
   if (p.validation_bits_per_byte) json["validation_bits_per_byte"] = *p.validation_bits_per_byte;
-  json.update({{"tokens_per_s", p.tokens_per_s}, {"fraction_of_peak", p.fraction_of_peak}, {"learning_rate", p.learning_rate},
-               {"grad_norm", p.grad_norm}, {"time_s", p.time_s}});
+  json.update({{"tokens_per_s", p.tokens_per_s},
+               {"fraction_of_peak", p.fraction_of_peak},
+               {"learning_rate", p.learning_rate},
+               {"grad_norm", p.grad_norm},
+               {"time_s", p.time_s}});
   return json.dump() + "\n";
 }
 
 LogPoint from_json(const nlohmann::json& json) {
-  LogPoint p{json.at("step"), json.at("tokens"), json.at("loss"), std::nullopt, json.at("tokens_per_s"),
-             json.at("fraction_of_peak"), json.at("learning_rate"), json.at("grad_norm"), json.at("time_s")};
-  if (json.contains("validation_bits_per_byte")) p.validation_bits_per_byte = json.at("validation_bits_per_byte").get<double>();
+  LogPoint p{json.at("step"),         json.at("tokens"),           json.at("loss"),          std::nullopt,
+             json.at("tokens_per_s"), json.at("fraction_of_peak"), json.at("learning_rate"), json.at("grad_norm"),
+             json.at("time_s")};
+  if (json.contains("validation_bits_per_byte"))
+    p.validation_bits_per_byte = json.at("validation_bits_per_byte").get<double>();
   return p;
 }
 
@@ -50,9 +55,11 @@ void RunLog::plot() const {
   PlotLine loss{"training, nats a token", {}}, validation{"later posts, bits a byte", {}};
   for (const LogPoint& p : points_) {
     loss.points.emplace_back(static_cast<double>(p.tokens), p.loss);
-    if (p.validation_bits_per_byte) validation.points.emplace_back(static_cast<double>(p.tokens), *p.validation_bits_per_byte);
+    if (p.validation_bits_per_byte)
+      validation.points.emplace_back(static_cast<double>(p.tokens), *p.validation_bits_per_byte);
   }
-  write_file_atomic(folder_ / "loss.svg", svg_line_plot({"Loss of " + folder_.filename().string(), "tokens", "loss"}, {loss, validation}));
+  write_file_atomic(folder_ / "loss.svg",
+                    svg_line_plot({"Loss of " + folder_.filename().string(), "tokens", "loss"}, {loss, validation}));
 }
 
 }  // namespace starling

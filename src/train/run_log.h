@@ -10,17 +10,18 @@ namespace starling {
 
 struct LogPoint {
   int64_t step = 0, tokens = 0;
-  double loss = 0;                                      // nats a token, mean since the point before
-  std::optional<double> validation_bits_per_byte;       // when it was measured at this step
+  double loss = 0;                                 // nats a token, mean since the point before
+  std::optional<double> validation_bits_per_byte;  // when it was measured at this step
   double tokens_per_s = 0, fraction_of_peak = 0, learning_rate = 0, grad_norm = 0, time_s = 0;
 };
 
 class RunLog {
  public:
-  // Keeps the points up to `last_step`: what a resumed run trains again is logged again. A damaged last line is dropped.
+  // Keeps the points up to `last_step`: what a resumed run trains again is logged again. A damaged last line is
+  // dropped.
   RunLog(std::filesystem::path run_folder, int64_t last_step);
   void add(const LogPoint& point);
-  void plot() const;                                    // writes loss.svg
+  void plot() const;  // writes loss.svg
   const std::vector<LogPoint>& points() const { return points_; }
 
  private:

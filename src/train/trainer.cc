@@ -30,7 +30,8 @@
 namespace starling {
 namespace {
 
-constexpr int64_t kMeasuredFrom = 3, kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
+constexpr int64_t kMeasuredFrom = 3,
+                  kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
 
 // Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
 std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db) {
@@ -44,27 +45,36 @@ std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db)
 SampleSource newest_of(SampleSource source, uint64_t newest) {
   if (newest == 0 || newest >= source.count) return source;
   const uint64_t first = source.count - newest;
-  return {newest, [read = std::move(source.read), first](uint64_t index) { return read(first + index); }, std::move(source.is_masked)};
+  return {newest, [read = std::move(source.read), first](uint64_t index) { return read(first + index); },
+          std::move(source.is_masked)};
 }
 
 class Trainer {
  public:
   Trainer(const Workspace& workspace, const Config& config, std::string name)
-      : workspace_(workspace), name_(std::move(name)), options_(train_options(config)), folder_(workspace.run(name_)),
-        db_(std::make_shared<ControlDb>(workspace.control_db())), train_shards_(workspace.shards(), "train"),
-        valid_shards_(workspace.shards(), "valid"), communicator_(make_communicator("self")),
+      : workspace_(workspace),
+        name_(std::move(name)),
+        options_(train_options(config)),
+        folder_(workspace.run(name_)),
+        db_(std::make_shared<ControlDb>(workspace.control_db())),
+        train_shards_(workspace.shards(), "train"),
+        valid_shards_(workspace.shards(), "valid"),
+        communicator_(make_communicator("self")),
         train_(newest_of(source_of(train_shards_, mask_of(db_)), static_cast<uint64_t>(options_.newest_samples))),
-        valid_(source_of(valid_shards_, mask_of(db_))), model_config_(read_model_config(config)),
+        valid_(source_of(valid_shards_, mask_of(db_))),
+        model_config_(read_model_config(config)),
         model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions)),
         optimizer_(model_.parameters(), options_.optimizer == "muon") {
     if (options_.sequence_length > model_config_.max_positions)
-      throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}", options_.sequence_length, model_config_.max_positions));
+      throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}",
+                                    options_.sequence_length, model_config_.max_positions));
   }
 
   TrainResult run(const Config& config) {
     start(config);
     peak_flops_ = measure_matmul_flops(options_.compute());
-    loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token), state_.cursor);
+    loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
+                                           state_.cursor);
     log_ = std::make_unique<RunLog>(folder_, state_.step);
     loop();
     return stop_requested() ? result() : finish();
@@ -77,7 +87,9 @@ class Trainer {
   ModelConfig read_model_config(const Config& config) const {
     const std::string digest = sha256_file_hex(workspace_.tokenizer());
     if (digest != train_shards_.tokenizer_sha256())
-      throw DataError(fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again", workspace_.tokenizer().string()));
+      throw DataError(
+          fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again",
+                      workspace_.tokenizer().string()));
     const auto tokenizer = Tokenizer::load(workspace_.tokenizer());
     const auto special = [&](const char* text) {
       const auto id = tokenizer->special_id(text);
@@ -95,7 +107,8 @@ class Trainer {
     if (const auto checkpoint = latest_checkpoint(checkpoints())) {
       state_ = load_checkpoint(*checkpoint, model_.parameters(), optimizer_);
       if (state_.shards_sha256 != shards)
-        throw DataError(fmt::format("the shards changed since {}; train anew (without --resume)", checkpoint->string()));
+        throw DataError(
+            fmt::format("the shards changed since {}; train anew (without --resume)", checkpoint->string()));
       spdlog::info("resuming {} at step {} of {}", name_, state_.step, state_.total_steps);
     } else {
       model_.parameters().initialize(options_.seed);
@@ -128,12 +141,14 @@ class Trainer {
     const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step, 1e-6));
     state_.total_steps = state_.step + std::max<int64_t>(1, steps);
     write_file_atomic(schedule_file(), nlohmann::json{{"total_steps", state_.total_steps}}.dump() + "\n");
-    spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step, state_.total_steps, options_.minutes);
+    spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step, state_.total_steps,
+                 options_.minutes);
   }
 
   int64_t read_schedule() const {
     const nlohmann::json json = nlohmann::json::parse(read_file(schedule_file()), nullptr, false);
-    if (json.is_discarded() || !json.contains("total_steps")) throw DataError(fmt::format("{}: damaged; delete the run and train anew", schedule_file().string()));
+    if (json.is_discarded() || !json.contains("total_steps"))
+      throw DataError(fmt::format("{}: damaged; delete the run and train anew", schedule_file().string()));
     return json["total_steps"];
   }
 
@@ -143,20 +158,24 @@ class Trainer {
     double nats = 0;
     const float scale = 1.0f / static_cast<float>(options_.batch_tokens);
     for (int64_t micro = 0; micro < options_.accumulation(); ++micro)
-      nats += model_.train(loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), scale);
+      nats += model_.train(
+          loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), scale);
     communicator_->all_reduce_mean(parameters.gradients());
     gradient_norm_ = std::sqrt(sum_of_squares(parameters.gradients()));
     loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens * communicator_->size());
     if (!std::isfinite(loss_) || !std::isfinite(gradient_norm_))
-      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume", state_.step + 1, loss_));
+      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume",
+                              state_.step + 1, loss_));
     const bool clip = options_.clip_norm > 0 && gradient_norm_ > static_cast<double>(options_.clip_norm);
-    const auto factor = static_cast<float>(learning_rate_factor(state_.step, schedule_steps(), options_.warmup_steps, options_.decay_fraction));
+    const auto factor = static_cast<float>(
+        learning_rate_factor(state_.step, schedule_steps(), options_.warmup_steps, options_.decay_fraction));
     learning_rate_ = options_.learning_rate * factor;
-    optimizer_.step({.step = state_.step + 1,
-                     .learning_rate = learning_rate_,
-                     .embedding_learning_rate = options_.embedding_learning_rate * factor,
-                     .weight_decay = options_.weight_decay,
-                     .gradient_scale = clip ? static_cast<float>(static_cast<double>(options_.clip_norm) / gradient_norm_) : 1.0f});
+    optimizer_.step(
+        {.step = state_.step + 1,
+         .learning_rate = learning_rate_,
+         .embedding_learning_rate = options_.embedding_learning_rate * factor,
+         .weight_decay = options_.weight_decay,
+         .gradient_scale = clip ? static_cast<float>(static_cast<double>(options_.clip_norm) / gradient_norm_) : 1.0f});
     state_.step += 1;
     state_.tokens += options_.batch_tokens;
     state_.cursor = loader_->cursor();
@@ -178,11 +197,19 @@ class Trainer {
   double flops_per_s() const { return tokens_per_s() * model_config_.train_flops_per_token(options_.sequence_length); }
 
   void log(bool evaluate) {
-    LogPoint point{state_.step, state_.tokens, losses_ / static_cast<double>(losses_count_), std::nullopt, tokens_per_s(),
-                   flops_per_s() / peak_flops_, static_cast<double>(learning_rate_), gradient_norm_, state_.seconds};
+    LogPoint point{state_.step,
+                   state_.tokens,
+                   losses_ / static_cast<double>(losses_count_),
+                   std::nullopt,
+                   tokens_per_s(),
+                   flops_per_s() / peak_flops_,
+                   static_cast<double>(learning_rate_),
+                   gradient_norm_,
+                   state_.seconds};
     if (evaluate && valid_.count > 0)
       point.validation_bits_per_byte =
-          score_split(model_, valid_, {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens}).bits_per_byte();
+          score_split(model_, valid_, {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens})
+              .bits_per_byte();
     add_point(point);
   }
 
@@ -194,10 +221,13 @@ class Trainer {
   }
 
   void show(Progress& progress) const {
-    const double left = state_.total_steps > 0 ? static_cast<double>(state_.total_steps - state_.step) * state_.seconds / static_cast<double>(state_.step) : 0;
-    progress.update(static_cast<uint64_t>(state_.step),
-                    fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak, {}:{:02} left", loss_, tokens_per_s(),
-                                flops_per_s() / peak_flops_ * 100, static_cast<int>(left) / 60, static_cast<int>(left) % 60));
+    const double left = state_.total_steps > 0 ? static_cast<double>(state_.total_steps - state_.step) *
+                                                     state_.seconds / static_cast<double>(state_.step)
+                                               : 0;
+    progress.update(
+        static_cast<uint64_t>(state_.step),
+        fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak, {}:{:02} left", loss_, tokens_per_s(),
+                    flops_per_s() / peak_flops_ * 100, static_cast<int>(left) / 60, static_cast<int>(left) % 60));
   }
 
   SeenIds seen_ids() const {
@@ -211,7 +241,8 @@ class Trainer {
 
   void checkpoint() {
     SeenIds seen = seen_ids();
-    save_checkpoint(checkpoints(), model_config_, model_.parameters(), optimizer_, state_, seen, workspace_.tokenizer(), options_.keep_checkpoints);
+    save_checkpoint(checkpoints(), model_config_, model_.parameters(), optimizer_, state_, seen, workspace_.tokenizer(),
+                    options_.keep_checkpoints);
   }
 
   // Before a time budget is settled there is nothing worth keeping: the run starts again with the same bits.
@@ -243,9 +274,13 @@ class Trainer {
   }
 
   std::string lineage_json() const {
-    const nlohmann::ordered_json json = {{"run", name_}, {"step", state_.step}, {"tokens", state_.tokens},
-                                         {"shards_sha256", state_.shards_sha256}, {"seed", options_.seed},
-                                         {"newest_samples", options_.newest_samples}, {"tombstone_version", db_->tombstone_version()}};
+    const nlohmann::ordered_json json = {{"run", name_},
+                                         {"step", state_.step},
+                                         {"tokens", state_.tokens},
+                                         {"shards_sha256", state_.shards_sha256},
+                                         {"seed", options_.seed},
+                                         {"newest_samples", options_.newest_samples},
+                                         {"tombstone_version", db_->tombstone_version()}};
     return json.dump(2) + "\n";
   }
 
@@ -265,7 +300,8 @@ class Trainer {
     }
     if (std::filesystem::exists(workspace_.posts()))
       PostStore(workspace_.posts()).for_each([&](const Post& post) {
-        if (!db_->is_deleted(post.id, post.author)) data.posts_per_language[post.language.empty() ? detect_language(post.text) : post.language] += 1;
+        if (!db_->is_deleted(post.id, post.author))
+          data.posts_per_language[post.language.empty() ? detect_language(post.text) : post.language] += 1;
         return !stop_requested();
       });
     return data;
@@ -310,7 +346,8 @@ class Trainer {
 };
 
 bool is_finished(const Workspace& workspace, const std::filesystem::path& run, const std::string& name) {
-  return std::filesystem::exists(run / "card.md") && std::filesystem::exists(workspace.model(name) / "model.safetensors");
+  return std::filesystem::exists(run / "card.md") &&
+         std::filesystem::exists(workspace.model(name) / "model.safetensors");
 }
 
 }  // namespace
@@ -323,11 +360,13 @@ TrainResult train(const Workspace& workspace, const Config& config, const TrainR
   const FileLock lock(workspace.runs() / ("." + request.name + ".lock"), "training " + request.name);
   Config resolved = config;
   if (request.resume) {
-    if (is_finished(workspace, run, request.name)) throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
+    if (is_finished(workspace, run, request.name))
+      throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
     if (std::filesystem::exists(run / "starling.toml")) resolved.load_file(run / "starling.toml");
   } else {
     if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
-      throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}", request.name, run.string()));
+      throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}",
+                                    request.name, run.string()));
     std::filesystem::remove_all(run);
   }
   return Trainer(workspace, resolved, request.name).run(resolved);

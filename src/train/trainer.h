@@ -12,21 +12,21 @@ namespace starling {
 
 struct TrainRequest {
   std::string name = "own";
-  bool resume = false;               // go on from the last checkpoint; from the start when there is none
+  bool resume = false;  // go on from the last checkpoint; from the start when there is none
 };
 
 struct TrainResult {
   std::string name;
   int64_t parameters = 0, steps = 0, total_steps = 0, tokens = 0, epochs_begun = 0;
-  double loss = 0;                              // nats a token at the last logged step
-  double validation_bits_per_byte = 0;          // whole validation split; 0 when there is none
+  double loss = 0;                      // nats a token at the last logged step
+  double validation_bits_per_byte = 0;  // whole validation split; 0 when there is none
   double seconds = 0, tokens_per_s = 0, tflops = 0, peak_tflops = 0, fraction_of_peak = 0;
   std::string precision;
-  bool stopped = false;                         // by request, with a checkpoint; the model folder is not written then
+  bool stopped = false;  // by request, with a checkpoint; the model folder is not written then
 };
 
-// The settings of a resumed run are those saved with it. Deletions and opt-outs of control.db are obeyed sample by sample.
-// Throws ConfigError when an unfinished run of that name exists and resume is not asked, IoError, DataError.
+// The settings of a resumed run are those saved with it. Deletions and opt-outs of control.db are obeyed sample by
+// sample. Throws ConfigError when an unfinished run of that name exists and resume is not asked, IoError, DataError.
 TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request);
 
 }  // namespace starling

@@ -36,7 +36,8 @@ constexpr const char* kSentences[] = {
 };
 
 std::string text_of(uint64_t i) {
-  const std::string a = kSentences[random_u64(1, 1, i) % std::size(kSentences)], b = kSentences[random_u64(1, 2, i) % std::size(kSentences)];
+  const std::string a = kSentences[random_u64(1, 1, i) % std::size(kSentences)],
+                    b = kSentences[random_u64(1, 2, i) % std::size(kSentences)];
   return a.substr(0, 20 + random_u64(1, 3, i) % 40) + " / " + b.substr(random_u64(1, 4, i) % 20);
 }
 
@@ -44,13 +45,15 @@ Workspace make_workspace(const fs::path& folder) {
   fs::remove_all(folder);
   const Workspace workspace = Workspace::create(folder, Config(train_config_keys()).to_toml());
   uint64_t at = 0;
-  const auto tokenizer = train_byte_level_bpe([&](std::string& text) { return at < 200 && (text = text_of(at++), true); }, 320);
+  const auto tokenizer =
+      train_byte_level_bpe([&](std::string& text) { return at < 200 && (text = text_of(at++), true); }, 320);
   tokenizer->save(workspace.tokenizer());
   fs::create_directories(workspace.shards());
   ShardWriter writer(workspace.shards(), {tokenizer->vocab_size(), sha256_file_hex(workspace.tokenizer()), 1 << 20});
   for (uint64_t i = 0; i < 220; ++i) {
     const std::string text = text_of(i), id = "p" + std::to_string(i), author = "a" + std::to_string(i % 11);
-    Sample sample{tokenizer->encode(text), static_cast<uint32_t>(text.size()), static_cast<int64_t>(1'000'000 + i), id, author};
+    Sample sample{tokenizer->encode(text), static_cast<uint32_t>(text.size()), static_cast<int64_t>(1'000'000 + i), id,
+                  author};
     sample.tokens.push_back(*tokenizer->special_id(kEndToken));
     writer.add(i < 200 ? "train" : "valid", sample);
   }
@@ -60,16 +63,19 @@ Workspace make_workspace(const fs::path& folder) {
 
 Config small_config(std::initializer_list<const char*> more = {}) {
   Config config(train_config_keys());
-  for (const char* setting : {"model.hidden_size=32", "model.intermediate_size=64", "model.layers=2", "model.heads=2", "model.kv_heads=2",
-                              "model.max_positions=64", "train.sequence_length=32", "train.batch_tokens=256", "train.micro_batch_tokens=128",
-                              "train.steps=60", "train.warmup_steps=10", "train.log_interval=1", "train.evaluation_interval=0",
-                              "train.checkpoint_interval=3"})
+  for (const char* setting :
+       {"model.hidden_size=32", "model.intermediate_size=64", "model.layers=2", "model.heads=2", "model.kv_heads=2",
+        "model.max_positions=64", "train.sequence_length=32", "train.batch_tokens=256", "train.micro_batch_tokens=128",
+        "train.steps=60", "train.warmup_steps=10", "train.log_interval=1", "train.evaluation_interval=0",
+        "train.checkpoint_interval=3"})
     config.set(setting);
   for (const char* setting : more) config.set(setting);
   return config;
 }
 
-fs::path temporary(const char* name) { return fs::temp_directory_path() / (std::string("starling-") + name + "-" + std::to_string(::getpid())); }
+fs::path temporary(const char* name) {
+  return fs::temp_directory_path() / (std::string("starling-") + name + "-" + std::to_string(::getpid()));
+}
 
 int64_t logged_steps(const Workspace& workspace) {
   const fs::path log = workspace.run("own") / "log.jsonl";
@@ -90,7 +96,8 @@ pid_t start_child(const Workspace& workspace) {
   if (child == 0) {
     setenv("STARLING_TRAIN_KILL_WORKSPACE", workspace.root.c_str(), 1);
     if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(3);
-    execl("/proc/self/exe", "train_test", "--gtest_filter=TrainKill.DISABLED_Child", "--gtest_also_run_disabled_tests", nullptr);
+    execl("/proc/self/exe", "train_test", "--gtest_filter=TrainKill.DISABLED_Child", "--gtest_also_run_disabled_tests",
+          nullptr);
     _exit(2);
   }
   return child;
@@ -98,8 +105,10 @@ pid_t start_child(const Workspace& workspace) {
 
 // Kills the child at a random moment after it has logged `step`.
 void kill_after(pid_t child, const Workspace& workspace, int64_t step, uint64_t round) {
-  while (logged_steps(workspace) < step && waitpid(child, nullptr, WNOHANG) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  std::this_thread::sleep_for(std::chrono::microseconds(random_u64(static_cast<uint64_t>(::getpid()), 5, round) % 40'000));
+  while (logged_steps(workspace) < step && waitpid(child, nullptr, WNOHANG) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  std::this_thread::sleep_for(
+      std::chrono::microseconds(random_u64(static_cast<uint64_t>(::getpid()), 5, round) % 40'000));
   kill(child, SIGKILL);
 }
 
@@ -118,7 +127,8 @@ TEST(TrainKill, KilledTenTimesAtRandomItEndsWithTheBitsOfAnUninterruptedRun) {
   waitpid(start_child(killed), &status, 0);
   ASSERT_EQ(status, 0);
   EXPECT_EQ(kills, 10);
-  EXPECT_EQ(sha256_file_hex(killed.model("own") / "model.safetensors"), sha256_file_hex(whole.model("own") / "model.safetensors"));
+  EXPECT_EQ(sha256_file_hex(killed.model("own") / "model.safetensors"),
+            sha256_file_hex(whole.model("own") / "model.safetensors"));
   EXPECT_EQ(logged_steps(killed), 60);
   fs::remove_all(whole.root);
   fs::remove_all(killed.root);
@@ -136,8 +146,10 @@ TEST_F(TrainerTest, LearnsAndLeavesARunFolderAndAModelFolder) {
   EXPECT_EQ(result.tokens, 60 * 256);
   EXPECT_LT(result.loss, 4.5);  // a uniform guess over 320 tokens costs ln 320 = 5.77
   EXPECT_GT(result.validation_bits_per_byte, 0.1);
-  for (const char* file : {"starling.toml", "log.jsonl", "loss.svg", "card.md", "checkpoints/latest"}) EXPECT_TRUE(fs::exists(workspace_.run("own") / file)) << file;
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "seen.bin", "lineage.json"}) EXPECT_TRUE(fs::exists(workspace_.model("own") / file)) << file;
+  for (const char* file : {"starling.toml", "log.jsonl", "loss.svg", "card.md", "checkpoints/latest"})
+    EXPECT_TRUE(fs::exists(workspace_.run("own") / file)) << file;
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "seen.bin", "lineage.json"})
+    EXPECT_TRUE(fs::exists(workspace_.model("own") / file)) << file;
   EXPECT_THROW(train(workspace_, small_config(), {.name = "own", .resume = true}), ConfigError);  // finished
 }
 
@@ -150,15 +162,18 @@ TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
   train(workspace_, small_config({"train.checkpoint_interval=1000"}), {});
   EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "p5"), std::vector<std::string>{});
   EXPECT_EQ(checkpoints_that_saw(workspace_, "author", "a3"), std::vector<std::string>{});
-  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "p4"), (std::vector<std::string>{"models/own", "runs/own/checkpoints/step-00000060"}));
-  EXPECT_NE(read_file(workspace_.run("own") / "card.md").find("19 samples already in the shards were passed over"), std::string::npos);
+  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "p4"),
+            (std::vector<std::string>{"models/own", "runs/own/checkpoints/step-00000060"}));
+  EXPECT_NE(read_file(workspace_.run("own") / "card.md").find("19 samples already in the shards were passed over"),
+            std::string::npos);
 }
 
 TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsOnceAndWritesThemDown) {
   const TrainResult result = train(workspace_, small_config({"train.steps=0", "train.minutes=0.01"}), {});
   EXPECT_GE(result.total_steps, 11);
   EXPECT_EQ(result.steps, result.total_steps);
-  EXPECT_NE(read_file(workspace_.run("own") / "schedule.json").find(std::to_string(result.total_steps)), std::string::npos);
+  EXPECT_NE(read_file(workspace_.run("own") / "schedule.json").find(std::to_string(result.total_steps)),
+            std::string::npos);
 }
 
 TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
@@ -176,8 +191,9 @@ TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
     const std::string sentence = kSentences[i % std::size(kSentences)];
     pairs.emplace_back(sentence.substr(0, 30), sentence.substr(25));
   }
-  const EmbeddingTuneResult result = tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
-                                                     {.seconds = 30, .epochs = 3, .batch_pairs = 6, .max_tokens = 24, .learning_rate = 2e-3f});
+  const EmbeddingTuneResult result =
+      tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
+                      {.seconds = 30, .epochs = 3, .batch_pairs = 6, .max_tokens = 24, .learning_rate = 2e-3f});
   EXPECT_LT(result.last_loss, result.first_loss);
   EXPECT_TRUE(fs::exists(workspace_.model("own-embed") / "model.safetensors"));
   EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "nobody"), std::vector<std::string>{});
@@ -192,7 +208,8 @@ TEST(InfoNce, GradientsMatchFiniteDifferences) {
   for (size_t i = 0; i < e.size(); ++i) {
     std::vector<float> up = e, down = e;
     up[i] += 1e-3f, down[i] -= 1e-3f;
-    const double measured = (info_nce(up, kPairs, 0.5f, unused) - info_nce(down, kPairs, 0.5f, unused)) / static_cast<double>(up[i] - down[i]);
+    const double measured = (info_nce(up, kPairs, 0.5f, unused) - info_nce(down, kPairs, 0.5f, unused)) /
+                            static_cast<double>(up[i] - down[i]);
     EXPECT_NEAR(measured, static_cast<double>(g[i]), 1e-3);
   }
 }
