@@ -60,8 +60,9 @@ class GenerationSequence : public Sequence {
     return std::exchange(ready_, {});
   }
   void cancel() { cancelled_ = true; }
-  Generation result() {  // after the job
-    if (!ended_) result_.finish = FinishReason::cancelled;
+  bool cancelled() const { return cancelled_; }
+  Generation result() {  // after the job; a caller that cancelled hears so even when the job had run ahead of it
+    if (cancelled_ || !ended_) result_.finish = FinishReason::cancelled;
     return std::move(result_);
   }
 
@@ -159,7 +160,7 @@ class LlamaEngine : public Engine {
     GenerationSequence sequence(prompt, options, most, *tokenizer_);
     const auto show = [&] {
       const std::string text = sequence.take_text();
-      if (on_text && !text.empty() && !on_text(text)) sequence.cancel();
+      if (on_text && !text.empty() && !sequence.cancelled() && !on_text(text)) sequence.cancel();
     };
     run(sequence, show);
     return sequence.result();

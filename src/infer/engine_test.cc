@@ -61,10 +61,10 @@ TEST_F(EngineTest, AStopStringEndsTheTextBeforeIt) {
 }
 
 TEST_F(EngineTest, AFalseFromTheCallbackCancels) {
-  int calls = 0;
-  const Generation g = engine->complete("the quick", kSampled, [&](std::string_view) { return ++calls < 3; });
+  int calls_after_no = -1;  // the engine may run ahead of the caller, so tokens are not counted here
+  const Generation g = engine->complete("the quick", kSampled, [&](std::string_view) { return ++calls_after_no < 0; });
   EXPECT_EQ(g.finish, FinishReason::cancelled);
-  EXPECT_LT(g.completion_tokens, 40);
+  EXPECT_EQ(calls_after_no, 0) << "a callback that said no was called again";
 }
 
 TEST_F(EngineTest, AnExceptionOfTheCallbackReachesTheCallerAndTheEngineGoesOn) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <set>
 
 #include "core/error.h"
 #include "search/post_document.h"
@@ -15,6 +16,14 @@ namespace fs = std::filesystem;
 constexpr int kMaxAttempts = 5;  // a reader that falls two commits behind is told to read again
 
 fs::path database_path(const fs::path& index_folder) { return index_folder / "lexical"; }
+
+// The words of a post that may be suggested for a misspelt one, each once: adding a word is a look-up in the database.
+std::set<std::string> spelling_words(const std::string& text) {
+  std::set<std::string> words;
+  for (const Word& word : split_words(text))
+    if (word.text.size() > 2 && word.text.find_first_of("0123456789_") == std::string::npos) words.insert(word.text);
+  return words;
+}
 
 PostSummary summary_of(const Xapian::Document& document) {
   PostSummary out;
@@ -265,9 +274,7 @@ bool PostIndexWriter::contains(const std::string& post_id) const {
 DocId PostIndexWriter::put(const Post& post) {
   return state_->write([&]() -> DocId {
     const Xapian::Document document = make_document(post);
-    for (const Word& word : split_words(post.text))
-      if (word.text.size() > 2 && word.text.find_first_of("0123456789_") == std::string::npos)
-        state_->database.add_spelling(word.text);
+    for (const std::string& word : spelling_words(post.text)) state_->database.add_spelling(word);
     return state_->database.replace_document(id_term(post.id), document);
   });
 }
@@ -279,8 +286,8 @@ std::optional<DocId> PostIndexWriter::remove_post(const std::string& post_id) {
     const Xapian::PostingIterator at = database.postlist_begin(term);
     if (at == database.postlist_end(term)) return std::nullopt;
     const DocId docid = *at;
-    for (const Word& word : split_words(post_from_json(database.get_document(docid).get_data()).text))
-      database.remove_spelling(word.text);
+    for (const std::string& word : spelling_words(post_from_json(database.get_document(docid).get_data()).text))
+      database.remove_spelling(word);
     database.delete_document(docid);
     return docid;
   });
