@@ -3,7 +3,7 @@
 of the report is what that command printed as JSON.
 
 Makes the workspace FOLDER anew (downloads are kept) and writes FOLDER/report.json and FOLDER/report.html.
-DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_MINUTES sets the training time (default 5).
+DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training (default 1100).
 
 usage: demo.py --starling PROGRAM --folder FOLDER
 """
@@ -78,10 +78,10 @@ class Server:
         self.demo.run("keys", "revoke", KEY_NAME)
 
 
-def posts_and_model(demo, downloads, minutes):
+def posts_and_model(demo, downloads, steps):
     ingest = demo.run("ingest", "--format", "mail", downloads / "mails")
-    prepare = demo.run("prepare")
-    training = demo.run("train", "--name", "own", "--minutes", minutes)
+    prepare = demo.run("--set", "prepare.validation_fraction=0.1", "prepare")
+    training = demo.run("train", "--name", "own", "--steps", steps)
     evaluation = demo.run("eval", "--model", "own")
     bits = evaluation["bits_per_byte"]
     demo.say("bits per byte on later posts: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
@@ -94,7 +94,7 @@ def first_lines(hits):
 
 
 def search_and_ask(demo, writer):
-    report = {"index": demo.run("index", "--tune"), "held_out": demo.run("eval", "search", "--held-out")}
+    report = {"index": demo.run("index", "--tune", "--tune-seconds", 60), "held_out": demo.run("eval", "search", "--held-out")}
     report["examples"] = []
     for query in QUERIES:
         without = demo.run("search", query, "--stage", "lexical", "--limit", "3")
@@ -171,7 +171,7 @@ def main():
     start = time.monotonic()
     folder, downloads = arguments.folder, arguments.folder / "downloads"
     own_writer = os.environ.get("DEMO_WRITER") == "own"
-    minutes = float(os.environ.get("DEMO_MINUTES", "5"))
+    steps = int(os.environ.get("DEMO_STEPS", "1100"))
 
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
@@ -183,7 +183,7 @@ def main():
     subprocess.run([str(demo.starling), "init", str(folder)], check=True)
 
     writer = None if own_writer else "tinyllama"
-    report = posts_and_model(demo, downloads, minutes)
+    report = posts_and_model(demo, downloads, steps)
     if writer:
         report["import"] = demo.run("import", downloads / "tinyllama.gguf", "--name", writer, "--sha256", fetch_demo_data.WRITER_SHA256)
     report["search"] = search_and_ask(demo, writer)

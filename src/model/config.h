@@ -14,16 +14,16 @@
 namespace starling {
 
 struct ModelConfig {
-  int64_t vocab_size = 4096;
-  int64_t hidden_size = 320;             // C
-  int64_t intermediate_size = 896;       // F, width of the SwiGLU
-  int64_t num_layers = 6;                // L
-  int64_t num_heads = 5;                 // H
-  int64_t num_kv_heads = 5;              // Hkv, divides H
+  int64_t vocab_size = 8192;
+  int64_t hidden_size = 288;             // C
+  int64_t intermediate_size = 768;       // F, width of the SwiGLU
+  int64_t num_layers = 4;                // L
+  int64_t num_heads = 4;                 // H
+  int64_t num_kv_heads = 4;              // Hkv, divides H
   int64_t max_positions = 512;           // T the model was made for
   float rope_theta = 10000.0f;
   float rms_norm_eps = 1e-5f;
-  bool tied_head = true;                 // the output head is the embedding
+  bool tied_head = false;                // the output head is the embedding
   int64_t bos_token = 1;
   int64_t eos_token = 2;
 

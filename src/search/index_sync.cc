@@ -6,6 +6,7 @@
 #include "core/stop.h"
 #include "infer/engine.h"
 #include "posts/language.h"
+#include "posts/text_clean.h"
 
 namespace starling {
 namespace {
@@ -81,11 +82,12 @@ Post with_language(Post post) {
   return post;
 }
 
-std::string embedded_text(std::string_view text) {
+std::string embedded_text(std::string_view post_text) {
+  const std::string text = strip_quoted_text(post_text);  // a list's footer would make all of its posts alike
   std::string out;
   for (size_t begin = 0; begin < text.size() && out.size() < kMaxEmbeddedBytes;) {
     const size_t end = std::min(text.find_first_of(" \t\r\n", begin), text.size());
-    const std::string_view token = text.substr(begin, end - begin);
+    const std::string_view token = std::string_view(text).substr(begin, end - begin);
     if (!token.empty() && !token.starts_with("http://") && !token.starts_with("https://")) {
       if (!out.empty()) out += ' ';
       out += token;

@@ -67,6 +67,16 @@ void draw(std::vector<Item>& items, size_t limit, const Key& key) {
   if (items.size() > limit) items.resize(limit);
 }
 
+// What a person might type to find the text: its longest words, which are its rare ones more often than not.
+std::string as_query(const std::string& text) {
+  std::vector<std::string> words = content_words(text).words;
+  std::stable_sort(words.begin(), words.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  words.resize(std::min(words.size(), kQueryWords));
+  std::string query;
+  for (const std::string& word : words) query += (query.empty() ? "" : " ") + word;
+  return query;
+}
+
 class PairCollector {
  public:
   void add(const Post& a, const Post& b) { add(own_text(a), own_text(b), a, b); }
@@ -77,6 +87,7 @@ class PairCollector {
     draw(pairs_, kMaxPairs, [](const Pair& pair) { return pair.texts.first + pair.texts.second; });
     TuningPairs out;
     for (Pair& pair : pairs_) {
+      if (out.texts.size() % 2 == 0) pair.texts.first = as_query(pair.texts.first);
       out.texts.push_back(std::move(pair.texts));
       for (const Post* post : {pair.a, pair.b}) out.seen.emplace_back(post->id, post->author);
     }

@@ -1,6 +1,6 @@
 // What the posts themselves say belongs together, for tuning and for measuring the search:
 //   reply and parent; two replies to one post; two posts with the same rare hashtag (tags removed); the two halves of a
-//   long post (only for tuning).
+//   long post (only for tuning). Every second tuning pair has a few words in place of its first text, as queries do.
 // Split by time: tuning sees posts before `tune_before_s`, the fused weight is chosen on [tune_before_s, held_out_from_s),
 // and what is reported is measured on posts from held_out_from_s on.
 #pragma once

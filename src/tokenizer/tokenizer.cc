@@ -13,7 +13,7 @@ std::optional<TokenId> Tokenizer::special_id(std::string_view text) const {
 }
 
 std::vector<ConfigKey> tokenizer_config_keys() {
-  return {{"tokenizer.vocab_size", int64_t{4096}, "tokens in the vocabulary that `starling tokenizer train` makes"}};
+  return {{"tokenizer.vocab_size", int64_t{8192}, "tokens in the vocabulary that `starling tokenizer train` makes"}};
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& tokenizer_json) {

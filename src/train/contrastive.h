@@ -19,7 +19,7 @@ struct EmbeddingTuneOptions {
   int64_t epochs = 2;           // over the pairs, at most
   int64_t batch_pairs = 32;     // 31 negatives each way
   int64_t max_tokens = 64;      // of a text; the rest is cut
-  float learning_rate = 2e-4f;  // AdamW, falling in a line to 0
+  float learning_rate = 1e-3f;  // AdamW, falling in a line to 0
   float temperature = 0.05f;
   uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> seen;  // post id and author behind the pairs, for seen.bin

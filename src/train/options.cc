@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "core/error.h"
 #include "ops/matmul.h"
 
 namespace starling {
+
+// The double that reads as the float does: 0.004 instead of 0.004000000189989805.
+static double as_written(float value) { return std::stod(fmt::format("{}", value)); }
 
 std::vector<ConfigKey> train_config_keys() {
   const TrainOptions t;
@@ -29,13 +33,13 @@ std::vector<ConfigKey> train_config_keys() {
        "Tokens of one forward and backward pass; divides train.batch_tokens"},
       {"train.newest_samples", t.newest_samples, "Train on this many samples, the newest; 0: on all"},
       {"train.optimizer", t.optimizer, "muon (matrices of the blocks; AdamW for the rest) or adamw"},
-      {"train.learning_rate", static_cast<double>(t.learning_rate), "Peak learning rate of the blocks' matrices"},
-      {"train.embedding_learning_rate", static_cast<double>(t.embedding_learning_rate),
+      {"train.learning_rate", as_written(t.learning_rate), "Peak learning rate of the blocks' matrices"},
+      {"train.embedding_learning_rate", as_written(t.embedding_learning_rate),
        "Peak learning rate of embedding, head and norms"},
       {"train.warmup_steps", t.warmup_steps, "Steps in which the rate rises in a line"},
       {"train.decay_fraction", t.decay_fraction, "Last part of the steps, in which the rate falls in a line to 0"},
-      {"train.weight_decay", static_cast<double>(t.weight_decay), "Decay of matrices, times the learning rate"},
-      {"train.clip_norm", static_cast<double>(t.clip_norm), "Largest norm of the gradient; 0: not clipped"},
+      {"train.weight_decay", as_written(t.weight_decay), "Decay of matrices, times the learning rate"},
+      {"train.clip_norm", as_written(t.clip_norm), "Largest norm of the gradient; 0: not clipped"},
       {"train.precision", t.precision, "auto, bf16 or f32: operands of products; weights and sums are f32"},
       {"train.log_interval", t.log_interval, "Steps between lines of log.jsonl"},
       {"train.evaluation_interval", t.evaluation_interval, "Steps between evaluations; 0: at the end only"},
