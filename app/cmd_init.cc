@@ -13,7 +13,8 @@ void add_init(CLI::App& root, const GlobalOptions& options) {
     Config config(all_config_keys());
     for (const std::string& assignment : options.assignments) config.set(assignment);
     const Workspace workspace = Workspace::create(*folder, config.to_toml());
-    fmt::print("Workspace {} is ready; its settings are in {}\n", workspace.root.string(), workspace.config_file().string());
+    fmt::print("Workspace {} is ready; its settings are in {}\n", workspace.root.string(),
+               workspace.config_file().string());
   });
 }
 

@@ -13,85 +13,69 @@
 namespace starling {
 namespace {
 
-constexpr const char *kFirstKeyName = "admin";
+constexpr const char* kFirstKeyName = "admin";
 
-std::string url_of(const ServerOptions &options, int port) {
-  const std::string &host = options.http.host;
+std::string url_of(const ServerOptions& options, int port) {
+  const std::string& host = options.http.host;
   const bool everywhere = host == "0.0.0.0" || host == "::";
-  const std::string shown = everywhere ? "127.0.0.1"
-                            : host.find(':') == std::string::npos
-                                ? host
-                                : "[" + host + "]";
+  const std::string shown = everywhere ? "127.0.0.1" : host.find(':') == std::string::npos ? host : "[" + host + "]";
   return fmt::format("http://{}:{}/", shown, port);
 }
 
 // Results go to stdout: where the page is and, once in a workspace's life, the
 // key to open it. The key is never logged.
-void print_welcome(Platform &platform, const std::string &url, bool json) {
+void print_welcome(Platform& platform, const std::string& url, bool json) {
   std::string key;
-  if (platform.control.keys().empty())
-    key = platform.control.create_key(kFirstKeyName, "admin");
+  if (platform.control.keys().empty()) key = platform.control.create_key(kFirstKeyName, "admin");
   if (json) {
     nlohmann::json welcome = {{"url", url}, {"problems", platform.problems}};
-    if (!key.empty())
-      welcome["admin_key"] = key;
+    if (!key.empty()) welcome["admin_key"] = key;
     fmt::print("{}\n", welcome.dump());
   } else {
-    fmt::print("Starling serves {} at {}\n", platform.workspace.root.string(),
-               url);
-    if (!key.empty())
-      fmt::print("Admin key, shown only this once: {}\n", key);
-    for (const std::string &problem : platform.problems)
-      fmt::print("Note: {}\n", problem);
+    fmt::print("Starling serves {} at {}\n", platform.workspace.root.string(), url);
+    if (!key.empty()) fmt::print("Admin key, shown only this once: {}\n", key);
+    for (const std::string& problem : platform.problems) fmt::print("Note: {}\n", problem);
     fmt::print("Stop with Ctrl-C; a second Ctrl-C stops at once.\n");
   }
   std::fflush(stdout);
 }
 
-void serve(const GlobalOptions &options, const Config &config) {
+void serve(const GlobalOptions& options, const Config& config) {
   const Workspace workspace = options.open_workspace();
   const ServerOptions settings = server_options(config);
   if (settings.http.host != "127.0.0.1" && settings.http.host != "::1")
-    spdlog::warn("{} is reachable from other machines and speaks plain HTTP; "
-                 "put a TLS proxy before it",
-                 settings.http.host);
+    spdlog::warn(
+        "{} is reachable from other machines and speaks plain HTTP; "
+        "put a TLS proxy before it",
+        settings.http.host);
   Server server(workspace, config, settings);
   server.start();
-  print_welcome(server.platform(), url_of(settings, server.port()),
-                options.json);
-  while (!stop_requested())
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  print_welcome(server.platform(), url_of(settings, server.port()), options.json);
+  while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   spdlog::info("stopping: requests under way have {} s", settings.http.drain_s);
   server.stop();
 }
 
-} // namespace
+}  // namespace
 
-void add_serve(CLI::App &root, const GlobalOptions &options) {
-  CLI::App *command = root.add_subcommand(
-      "serve", "Serve the HTTP API and the page on a workspace");
+void add_serve(CLI::App& root, const GlobalOptions& options) {
+  CLI::App* command = root.add_subcommand("serve", "Serve the HTTP API and the page on a workspace");
   auto host = std::make_shared<std::string>();
   auto port = std::make_shared<int>(-1);
-  command->add_option(
-      "--host", *host,
-      "IP address to listen on (default: server.host, 127.0.0.1)");
-  command
-      ->add_option(
-          "--port", *port,
-          "TCP port; 0 takes any that is free (default: server.port, 8080)")
+  command->add_option("--host", *host, "IP address to listen on (default: server.host, 127.0.0.1)");
+  command->add_option("--port", *port, "TCP port; 0 takes any that is free (default: server.port, 8080)")
       ->check(CLI::Range(0, 65535));
-  command->footer("Examples:\n  starling serve --workspace demo/workspace\n  "
-                  "starling serve --host 0.0.0.0 --port 80\n"
-                  "The API is described in docs/formats/http-api.md; make keys "
-                  "with `starling keys create`.");
+  command->footer(
+      "Examples:\n  starling serve --workspace demo/workspace\n  "
+      "starling serve --host 0.0.0.0 --port 80\n"
+      "The API is described in docs/formats/http-api.md; make keys "
+      "with `starling keys create`.");
   command->callback([host, port, &options] {
     Config config = options.config();
-    if (!host->empty())
-      config.set("server.host=" + *host);
-    if (*port >= 0)
-      config.set(fmt::format("server.port={}", *port));
+    if (!host->empty()) config.set("server.host=" + *host);
+    if (*port >= 0) config.set(fmt::format("server.port={}", *port));
     serve(options, config);
   });
 }
 
-} // namespace starling
+}  // namespace starling

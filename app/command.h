@@ -1,4 +1,5 @@
-// The command line is one file a command: parse, call the library, print. Results go to stdout, logs and progress to stderr.
+// The command line is one file a command: parse, call the library, print. Results go to stdout, logs and progress to
+// stderr.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,10 +18,10 @@ struct GlobalOptions {
   std::vector<std::string> assignments;  // --set section.key=value
   bool json = false;
   bool quiet = false;
-  int threads = 0;                       // 0: all processors
+  int threads = 0;  // 0: all processors
 
   Workspace open_workspace() const { return Workspace::open(workspace); }
-  Config config() const;                 // defaults < workspace's starling.toml < --set
+  Config config() const;  // defaults < workspace's starling.toml < --set
 };
 
 // Every settings table of every module, in the order of `starling.toml`.

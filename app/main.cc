@@ -11,18 +11,25 @@
 namespace starling {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_init, add_tokenizer, add_keys, add_ingest, add_prepare, add_import, add_generate, add_plan, add_serve, add_train, add_eval, add_bench, add_info, add_index, add_search, add_ask, add_ads, add_audit, add_delete};
+constexpr AddCommand kCommands[] = {add_init,   add_tokenizer, add_keys,  add_ingest, add_prepare,
+                                    add_import, add_generate,  add_plan,  add_serve,  add_train,
+                                    add_eval,   add_bench,     add_info,  add_index,  add_search,
+                                    add_ask,    add_ads,       add_audit, add_delete};
 
 void add_global_flags(CLI::App& root, GlobalOptions& options) {
-  root.add_option("-w,--workspace", options.workspace, "Folder of the workspace")->envname("STARLING_WORKSPACE")->capture_default_str();
-  root.add_option("--set", options.assignments, "Override a setting: section.key=value (repeatable)")->allow_extra_args(false);
+  root.add_option("-w,--workspace", options.workspace, "Folder of the workspace")
+      ->envname("STARLING_WORKSPACE")
+      ->capture_default_str();
+  root.add_option("--set", options.assignments, "Override a setting: section.key=value (repeatable)")
+      ->allow_extra_args(false);
   root.add_option("--threads", options.threads, "Compute threads (default: all processors)");
   root.add_flag("--json", options.json, "Print results as JSON");
   root.add_flag("-q,--quiet", options.quiet, "No progress, only warnings and errors");
 }
 
 int run(int argc, char** argv) {
-  CLI::App root{"Starling: a language model from a platform's own posts, for its search and its advertising", "starling"};
+  CLI::App root{"Starling: a language model from a platform's own posts, for its search and its advertising",
+                "starling"};
   GlobalOptions options;
   add_global_flags(root, options);
   root.set_version_flag("--version", "starling " STARLING_VERSION);

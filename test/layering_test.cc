@@ -12,9 +12,10 @@ namespace {
 namespace fs = std::filesystem;
 
 // Higher may include lower; equals may not include each other except where the number differs.
-const std::map<std::string, int> kLayer = {
-    {"app", 100},  {"server", 90}, {"ads", 80},   {"search", 70}, {"cluster", 60}, {"infer", 60},     {"train", 50}, {"model", 40},
-    {"ops", 31},   {"comm", 31},   {"posts", 22}, {"tokenizer", 21}, {"tensor", 20}, {"store", 20}, {"core", 10}};
+const std::map<std::string, int> kLayer = {{"app", 100},    {"server", 90}, {"ads", 80},   {"search", 70},
+                                           {"cluster", 60}, {"infer", 60},  {"train", 50}, {"model", 40},
+                                           {"ops", 31},     {"comm", 31},   {"posts", 22}, {"tokenizer", 21},
+                                           {"tensor", 20},  {"store", 20},  {"core", 10}};
 
 std::optional<std::string> included_folder(const std::string& line) {
   const std::string prefix = "#include \"";

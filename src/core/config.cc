@@ -1,10 +1,10 @@
 #include "core/config.h"
 
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <charconv>
-#include <toml++/toml.h>
 
 #include "core/error.h"
 
@@ -80,12 +80,14 @@ void Config::assign(const std::string& name, ConfigValue value, const std::strin
   if (known == values_.end()) {
     std::vector<std::string> names;
     for (const ConfigKey& key : keys_) names.push_back(key.name);
-    throw ConfigError(fmt::format("{}: unknown key \"{}\"; the nearest known key is \"{}\"", where, name, nearest_word(name, names)));
+    throw ConfigError(
+        fmt::format("{}: unknown key \"{}\"; the nearest known key is \"{}\"", where, name, nearest_word(name, names)));
   }
   if (std::holds_alternative<double>(known->second) && std::holds_alternative<int64_t>(value))
     value = static_cast<double>(std::get<int64_t>(value));
   if (known->second.index() != value.index())
-    throw ConfigError(fmt::format("{}: \"{}\" must be {}, not {}", where, name, type_name(known->second), type_name(value)));
+    throw ConfigError(
+        fmt::format("{}: \"{}\" must be {}, not {}", where, name, type_name(known->second), type_name(value)));
   known->second = std::move(value);
 }
 

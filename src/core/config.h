@@ -16,24 +16,24 @@ namespace starling {
 using ConfigValue = std::variant<bool, int64_t, double, std::string>;
 
 struct ConfigKey {
-  std::string name;       // "train.steps"
-  ConfigValue fallback;   // its type is the key's type; an integer is accepted where a number is wanted
-  std::string help;       // one line, with the unit
+  std::string name;      // "train.steps"
+  ConfigValue fallback;  // its type is the key's type; an integer is accepted where a number is wanted
+  std::string help;      // one line, with the unit
 };
 
 class Config {
  public:
   explicit Config(std::span<const ConfigKey> keys);  // every key at its default
 
-  void load_file(const std::filesystem::path& toml);   // throws ConfigError with file, line and the nearest key
-  void set(std::string_view assignment);               // "train.steps=200"; throws ConfigError
+  void load_file(const std::filesystem::path& toml);  // throws ConfigError with file, line and the nearest key
+  void set(std::string_view assignment);              // "train.steps=200"; throws ConfigError
 
   bool boolean(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   double number(std::string_view name) const;
   const std::string& text(std::string_view name) const;
 
-  std::string to_toml() const;                         // resolved values, with each key's help as a comment
+  std::string to_toml() const;  // resolved values, with each key's help as a comment
 
  private:
   void assign(const std::string& name, ConfigValue value, const std::string& where);

@@ -33,10 +33,11 @@ const std::vector<ConfigKey> kKeys = {{"train.steps", int64_t{100}, "updates"},
 TEST_F(Files, AnAtomicWriteThatFailsKeepsTheOldContent) {
   const fs::path path = folder_ / "a.txt";
   write_file_atomic(path, "old");
-  EXPECT_THROW(write_file_atomic(path, [](const AppendBytes& append) {
-                 append("half", 4);
-                 throw DataError("interrupted");
-               }),
+  EXPECT_THROW(write_file_atomic(path,
+                                 [](const AppendBytes& append) {
+                                   append("half", 4);
+                                   throw DataError("interrupted");
+                                 }),
                DataError);
   EXPECT_EQ(read_file(path), "old");
   EXPECT_FALSE(fs::exists(folder_ / "a.txt.tmp"));
@@ -108,7 +109,11 @@ TEST(ParallelFor, CoversEveryIndexOnce) {
 }
 
 TEST(ParallelFor, RethrowsTheExceptionOfABody) {
-  EXPECT_THROW(parallel_for(100, 1, [](int64_t, int64_t end) { if (end == 100) throw DataError("x"); }), DataError);
+  EXPECT_THROW(parallel_for(100, 1,
+                            [](int64_t, int64_t end) {
+                              if (end == 100) throw DataError("x");
+                            }),
+               DataError);
 }
 
 TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {

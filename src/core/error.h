@@ -12,14 +12,27 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-struct ConfigError : Error { using Error::Error; };  // wrong or unknown setting, flag or brief key
-struct DataError : Error { using Error::Error; };    // input that does not follow its format
-struct IoError : Error { using Error::Error; };      // the operating system refused: missing file, full disk
-struct ShapeError : Error { using Error::Error; };   // tensors that do not fit each other
-struct DeviceError : Error { using Error::Error; };  // missing device or instruction set
-struct CommError : Error { using Error::Error; };    // a collective failed
+struct ConfigError : Error {
+  using Error::Error;
+};  // wrong or unknown setting, flag or brief key
+struct DataError : Error {
+  using Error::Error;
+};  // input that does not follow its format
+struct IoError : Error {
+  using Error::Error;
+};  // the operating system refused: missing file, full disk
+struct ShapeError : Error {
+  using Error::Error;
+};  // tensors that do not fit each other
+struct DeviceError : Error {
+  using Error::Error;
+};  // missing device or instruction set
+struct CommError : Error {
+  using Error::Error;
+};  // a collective failed
 
-// IoError with the path, what was tried, and errno's text: io_error("demo/a.bin", "write") -> "demo/a.bin: write: No space ..."
+// IoError with the path, what was tried, and errno's text: io_error("demo/a.bin", "write") -> "demo/a.bin: write: No
+// space ..."
 IoError io_error(const std::string& path, const std::string& what);
 
 }  // namespace starling

@@ -23,8 +23,12 @@ std::string clock_text(double seconds) {
 void Progress::set_quiet(bool quiet) { quiet_progress = quiet; }
 
 Progress::Progress(std::string label, uint64_t total, std::string unit)
-    : label_(std::move(label)), unit_(std::move(unit)), total_(total), terminal_(::isatty(STDERR_FILENO)),
-      start_(std::chrono::steady_clock::now()), last_(start_) {}
+    : label_(std::move(label)),
+      unit_(std::move(unit)),
+      total_(total),
+      terminal_(::isatty(STDERR_FILENO)),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
 
 Progress::~Progress() {
   if (!drawn_ || quiet_progress) return;
@@ -50,7 +54,8 @@ void Progress::draw(const std::string& note) {
     const double fraction = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
     const int filled = static_cast<int>(fraction * 24);
     line += fmt::format("[{:=<{}}{:<{}}] {:3.0f}% ", "", filled, "", 24 - filled, fraction * 100);
-    if (rate > 0 && done_ < total_) line += fmt::format("{} left, ", clock_text(static_cast<double>(total_ - done_) / rate));
+    if (rate > 0 && done_ < total_)
+      line += fmt::format("{} left, ", clock_text(static_cast<double>(total_ - done_) / rate));
   }
   line += fmt::format("{} {}, {:.0f}/s, {}", done_, unit_, rate, clock_text(elapsed));
   if (!note.empty()) line += "  " + note;

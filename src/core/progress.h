@@ -11,9 +11,9 @@ class Progress {
  public:
   // total 0: unknown, only counts and the rate are shown. `unit` is plural: "posts".
   Progress(std::string label, uint64_t total, std::string unit);
-  ~Progress();                                            // ends the line
+  ~Progress();  // ends the line
   void update(uint64_t done, const std::string& note = {});
-  static void set_quiet(bool quiet);                      // --json and tests
+  static void set_quiet(bool quiet);  // --json and tests
 
  private:
   void draw(const std::string& note);

@@ -49,7 +49,7 @@ class Pool {
   }
 
   void execute(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-    const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads() );
+    const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads());
     if (ranges == 1) return body(0, count);
     std::lock_guard turn(turn_);
     {

@@ -46,7 +46,9 @@ int64_t now_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-double monotonic_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double monotonic_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::string format_day(int64_t time_s) {
   const auto days = std::chrono::floor<std::chrono::days>(std::chrono::sys_seconds(std::chrono::seconds(time_s)));
@@ -88,7 +90,8 @@ std::optional<int64_t> parse_time(std::string_view text) {
     if (!value || *value > 60) return std::nullopt;
     second = *value;
     if (take(text, '.'))
-      while (take_digits(text, 1)) {}
+      while (take_digits(text, 1)) {
+      }
   }
   const auto offset = take_offset(text);
   if (!offset || !text.empty()) return std::nullopt;

@@ -18,7 +18,8 @@ Workspace Workspace::open(const fs::path& folder) {
 
 Workspace Workspace::create(const fs::path& folder, const std::string& starling_toml) {
   Workspace workspace{folder};
-  for (const fs::path& path : {workspace.posts(), workspace.shards(), workspace.models(), workspace.index(), workspace.runs()}) {
+  for (const fs::path& path :
+       {workspace.posts(), workspace.shards(), workspace.models(), workspace.index(), workspace.runs()}) {
     std::error_code code;
     fs::create_directories(path, code);
     if (code) throw IoError(fmt::format("{}: create folder: {}", path.string(), code.message()));

@@ -21,9 +21,11 @@ void ModelConfig::check() const {
   positive(num_kv_heads, "num_key_value_heads");
   positive(max_positions, "max_position_embeddings");
   if (hidden_size % num_heads != 0 || head_size() % 2 != 0)
-    throw ConfigError(fmt::format("model config: hidden_size {} must be an even multiple of num_attention_heads {}", hidden_size, num_heads));
+    throw ConfigError(fmt::format("model config: hidden_size {} must be an even multiple of num_attention_heads {}",
+                                  hidden_size, num_heads));
   if (num_heads % num_kv_heads != 0)
-    throw ConfigError(fmt::format("model config: num_attention_heads {} must be a multiple of num_key_value_heads {}", num_heads, num_kv_heads));
+    throw ConfigError(fmt::format("model config: num_attention_heads {} must be a multiple of num_key_value_heads {}",
+                                  num_heads, num_kv_heads));
 }
 
 ModelConfig ModelConfig::load(const std::filesystem::path& path) {
@@ -103,7 +105,8 @@ int64_t ModelConfig::parameter_count() const {
 }
 
 int64_t ModelConfig::matrix_parameter_count() const {
-  const int64_t block = 2 * hidden_size * hidden_size + 2 * hidden_size * kv_size() + 3 * hidden_size * intermediate_size;
+  const int64_t block =
+      2 * hidden_size * hidden_size + 2 * hidden_size * kv_size() + 3 * hidden_size * intermediate_size;
   return num_layers * block + vocab_size * hidden_size;
 }
 

@@ -1,5 +1,5 @@
-// The one description of a Llama-style decoder, stored as Hugging Face `config.json`. Training, inference and the planner
-// take their shapes, parameter counts, FLOPs and bytes from here.
+// The one description of a Llama-style decoder, stored as Hugging Face `config.json`. Training, inference and the
+// planner take their shapes, parameter counts, FLOPs and bytes from here.
 //
 // Block l:  h = x + Wo attention(rope(Wq n1), rope(Wk n1), Wv n1),  n1 = rmsnorm(x)
 //           y = h + Wdown (silu(Wgate n2) * Wup n2),                n2 = rmsnorm(h)
@@ -15,31 +15,33 @@ namespace starling {
 
 struct ModelConfig {
   int64_t vocab_size = 8192;
-  int64_t hidden_size = 288;             // C
-  int64_t intermediate_size = 768;       // F, width of the SwiGLU
-  int64_t num_layers = 4;                // L
-  int64_t num_heads = 4;                 // H
-  int64_t num_kv_heads = 4;              // Hkv, divides H
-  int64_t max_positions = 512;           // T the model was made for
+  int64_t hidden_size = 288;        // C
+  int64_t intermediate_size = 768;  // F, width of the SwiGLU
+  int64_t num_layers = 4;           // L
+  int64_t num_heads = 4;            // H
+  int64_t num_kv_heads = 4;         // Hkv, divides H
+  int64_t max_positions = 512;      // T the model was made for
   float rope_theta = 10000.0f;
   float rms_norm_eps = 1e-5f;
-  bool tied_head = false;                // the output head is the embedding
+  bool tied_head = false;  // the output head is the embedding
   int64_t bos_token = 1;
   int64_t eos_token = 2;
 
   int64_t head_size() const { return hidden_size / num_heads; }
   int64_t kv_size() const { return num_kv_heads * head_size(); }
 
-  void check() const;                                             // throws ConfigError that names the wrong field
+  void check() const;                                                 // throws ConfigError that names the wrong field
   static ModelConfig load(const std::filesystem::path& config_json);  // throws DataError, IoError
   void save(const std::filesystem::path& config_json) const;
 
   int64_t parameter_count() const;
-  int64_t matrix_parameter_count() const;                         // those that take part in products (head included, embedding look-up not)
+  int64_t matrix_parameter_count() const;  // those that take part in products (head included, embedding look-up not)
   // Multiply-adds count as two. Attention counts the lower triangle only.
-  double forward_flops_per_token(int64_t context_tokens) const;   // at sequences of this length
+  double forward_flops_per_token(int64_t context_tokens) const;  // at sequences of this length
   double train_flops_per_token(int64_t context_tokens) const { return 3.0 * forward_flops_per_token(context_tokens); }
-  int64_t kv_cache_bytes_per_token(int64_t bytes_per_value) const { return 2 * num_layers * kv_size() * bytes_per_value; }
+  int64_t kv_cache_bytes_per_token(int64_t bytes_per_value) const {
+    return 2 * num_layers * kv_size() * bytes_per_value;
+  }
 };
 
 // Name and shape of every parameter in Hugging Face order and naming ("model.layers.0.self_attn.q_proj.weight").

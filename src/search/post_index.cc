@@ -131,7 +131,8 @@ LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept&
     enquire.set_docid_order(Xapian::Enquire::DESCENDING);  // ties: the newer post
     const AcceptDecider decider(accept);
     constexpr Xapian::doccount kCountExactlyUpTo = 1000;
-    const Xapian::MSet matches = enquire.get_mset(0, static_cast<Xapian::doccount>(limit), kCountExactlyUpTo, nullptr, accept ? &decider : nullptr);
+    const Xapian::MSet matches = enquire.get_mset(0, static_cast<Xapian::doccount>(limit), kCountExactlyUpTo, nullptr,
+                                                  accept ? &decider : nullptr);
     LexicalResult result;
     result.estimated_total = matches.get_matches_estimated();
     for (Xapian::MSetIterator i = matches.begin(); i != matches.end(); ++i)

@@ -69,13 +69,14 @@ TEST(Words, CamelCaseTagsSplit) {
 }
 
 TEST(Query, ReadsEveryOperator) {
-  const Query query = parse_query("Vaccine \"flu shot\" from:@Alice in:Health lang:EN #Covid19 @Bob -scam since:2017-03-01 "
-                                  "until:2017-03-31 min_likes:5 max_id:99 +must");
+  const Query query = parse_query(
+      "Vaccine \"flu shot\" from:@Alice in:Health lang:EN #Covid19 @Bob -scam since:2017-03-01 "
+      "until:2017-03-31 min_likes:5 max_id:99 +must");
   const std::vector<QueryClause> expected = {
-      {{{Kind::word, {"vaccine"}}}, false, false},      {{{Kind::phrase, {"flu", "shot"}}}, false, true},
-      {{{Kind::author, {"alice"}}}, false, true},       {{{Kind::community, {"health"}}}, false, true},
-      {{{Kind::language, {"en"}}}, false, true},        {{{Kind::hashtag, {"covid19"}}}, false, true},
-      {{{Kind::mention, {"bob"}}}, false, true},        {{{Kind::word, {"scam"}}}, true, false},
+      {{{Kind::word, {"vaccine"}}}, false, false}, {{{Kind::phrase, {"flu", "shot"}}}, false, true},
+      {{{Kind::author, {"alice"}}}, false, true},  {{{Kind::community, {"health"}}}, false, true},
+      {{{Kind::language, {"en"}}}, false, true},   {{{Kind::hashtag, {"covid19"}}}, false, true},
+      {{{Kind::mention, {"bob"}}}, false, true},   {{{Kind::word, {"scam"}}}, true, false},
       {{{Kind::word, {"must"}}}, false, true},
   };
   EXPECT_EQ(query.clauses, expected);
@@ -140,8 +141,30 @@ TEST(Query, ErrorsNameThePositionAndWhatIsExpected) {
 }
 
 TEST(Query, AnyInputParsesOrGivesADataError) {
-  const std::string pieces[] = {"from:", "\"", "-", "+", "OR", " ", "#", "@", "a", "ü", "中", "since:2017-01-01", "until:", "min_likes:3",
-                                "max_id:", "lang:en", "\xff", "\xc3", std::string(1, '\0'), "in:x", ":", "'", "word", "\n"};
+  const std::string pieces[] = {"from:",
+                                "\"",
+                                "-",
+                                "+",
+                                "OR",
+                                " ",
+                                "#",
+                                "@",
+                                "a",
+                                "ü",
+                                "中",
+                                "since:2017-01-01",
+                                "until:",
+                                "min_likes:3",
+                                "max_id:",
+                                "lang:en",
+                                "\xff",
+                                "\xc3",
+                                std::string(1, '\0'),
+                                "in:x",
+                                ":",
+                                "'",
+                                "word",
+                                "\n"};
   for (uint64_t round = 0; round < 20000; ++round) {
     std::string text;
     const uint64_t length = random_u64(3, round, 0) % 12;

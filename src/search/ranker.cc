@@ -25,7 +25,8 @@ double share(const Config& config, const char* name) {
 std::vector<ConfigKey> search_config_keys() {
   return {{"search.k1", 0.9, "BM25: how fast repeating a word stops to count; 0.9 suits short posts"},
           {"search.b", 0.4, "BM25: how much long posts are marked down, 0 to 1"},
-          {"search.vector_weight", -1.0, "Share of the vector score in the fused score, 0 to 1; -1: as `starling index --tune` measured"},
+          {"search.vector_weight", -1.0,
+           "Share of the vector score in the fused score, 0 to 1; -1: as `starling index --tune` measured"},
           {"search.recency_weight", 0.02, "Most that freshness adds to a fused score, 0 to 1"},
           {"search.engagement_weight", 0.03, "Most that likes, reposts and replies add to a fused score, 0 to 1"},
           {"search.candidates", int64_t{200}, "Posts that each stage hands to the fusion, 10 to 5000"}};
@@ -69,7 +70,8 @@ void Ranker::add_priors(std::vector<RankedMatch>& matches, const Query& query) c
   sort_best_first(matches);
 }
 
-Candidates Ranker::retrieve(const Query& query, SearchStage stage, int depth, const PostIndexReader::Accept& accept) const {
+Candidates Ranker::retrieve(const Query& query, SearchStage stage, int depth,
+                            const PostIndexReader::Accept& accept) const {
   Candidates out;
   if (stage != SearchStage::vector) out.lexical = reader_.find(query, depth, accept);
   if (stage != SearchStage::lexical) out.vectors = find_vectors(query, depth, accept);

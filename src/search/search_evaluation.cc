@@ -72,7 +72,8 @@ SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ra
   SearchEvaluation evaluation;
   evaluation.documents = static_cast<int64_t>(reader.size());
   for (const auto& [stage, name] : kStages)
-    if (has_vectors || (stage != SearchStage::vector && stage != SearchStage::fused)) evaluation.stages.push_back({name, stage, {}, {}});
+    if (has_vectors || (stage != SearchStage::vector && stage != SearchStage::fused))
+      evaluation.stages.push_back({name, stage, {}, {}});
   Progress progress("evaluate", queries.size(), "queries");
   uint64_t done = 0;
   for (const EvaluationQuery& query : queries) {
@@ -80,7 +81,8 @@ SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ra
     const SearchStage needed = has_vectors ? SearchStage::ranked : SearchStage::lexical;
     const Candidates candidates = ranker.retrieve(query.query, needed, kRunDepth, accept);
     for (StageResult& result : evaluation.stages)
-      result.run[query.id] = documents_of(reader, ranker.order(candidates, result.kind, query.query), query.hidden_post_id);
+      result.run[query.id] =
+          documents_of(reader, ranker.order(candidates, result.kind, query.query), query.hidden_post_id);
     progress.update(++done);
   }
   for (StageResult& result : evaluation.stages) result.measures = measure_run(result.run, qrels, evaluation.queries);

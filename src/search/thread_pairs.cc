@@ -25,7 +25,8 @@ constexpr int kParentGrade = 2, kThreadGrade = 1;
 std::vector<Post> live_posts(const PostStore& store, const ControlDb& control, const char* purpose) {
   std::vector<Post> posts;
   store.for_each([&](const Post& post) {
-    if (!control.is_deleted(post.id, post.author) && !control.has_opted_out(post.author, purpose)) posts.push_back(post);
+    if (!control.is_deleted(post.id, post.author) && !control.has_opted_out(post.author, purpose))
+      posts.push_back(post);
     return true;
   });
   return posts;
@@ -81,7 +82,8 @@ class PairCollector {
  public:
   void add(const Post& a, const Post& b) { add(own_text(a), own_text(b), a, b); }
   void add(std::string a, std::string b, const Post& from_a, const Post& from_b) {
-    if (a.size() >= kMinPairBytes && b.size() >= kMinPairBytes && a != b) pairs_.push_back({{std::move(a), std::move(b)}, &from_a, &from_b});
+    if (a.size() >= kMinPairBytes && b.size() >= kMinPairBytes && a != b)
+      pairs_.push_back({{std::move(a), std::move(b)}, &from_a, &from_b});
   }
   TuningPairs take() {
     draw(pairs_, kMaxPairs, [](const Pair& pair) { return pair.texts.first + pair.texts.second; });
@@ -134,7 +136,8 @@ std::map<std::string, int> related(const Post& post, const Groups& groups) {
     grades[post.reply_to] = kParentGrade;
   } else if (post.reply_to.empty()) {
     for (const std::string& tag : post.hashtags)
-      if (const auto& tagged = groups.tagged.at(fold(tag)); tagged.size() >= kMinTagPosts && tagged.size() <= kMaxTagPosts)
+      if (const auto& tagged = groups.tagged.at(fold(tag));
+          tagged.size() >= kMinTagPosts && tagged.size() <= kMaxTagPosts)
         for (const Post* other : tagged) grades[other->id] = kThreadGrade;
   }
   grades.erase(post.id);
@@ -151,14 +154,16 @@ TimeSplit split_by_time(const Workspace& workspace, const Config& config, const 
   });
   if (times.empty()) throw DataError("the workspace has no posts; run `starling ingest` first");
   std::sort(times.begin(), times.end());
-  const auto held_out = static_cast<size_t>(static_cast<double>(times.size()) * config.number("prepare.validation_fraction"));
+  const auto held_out =
+      static_cast<size_t>(static_cast<double>(times.size()) * config.number("prepare.validation_fraction"));
   TimeSplit split;
   split.held_out_from_s = times[times.size() - 1 - std::min(held_out, times.size() - 1)];
   if (std::filesystem::exists(workspace.shards() / "manifest.json")) {
     const ShardReader valid(workspace.shards(), "valid");
     if (valid.sample_count() > 0) split.held_out_from_s = valid.sample(0).time_s;
   }
-  const auto before = static_cast<size_t>(std::lower_bound(times.begin(), times.end(), split.held_out_from_s) - times.begin());
+  const auto before =
+      static_cast<size_t>(std::lower_bound(times.begin(), times.end(), split.held_out_from_s) - times.begin());
   const size_t slice = std::min(before, times.size() - before);
   split.tune_before_s = before == 0 ? split.held_out_from_s : times[before - slice];
   return split;
@@ -180,8 +185,8 @@ TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, int64
   return pairs.take();
 }
 
-HeldOutQueries held_out_queries(const PostStore& store, const ControlDb& control, const PostIndexReader& reader, int64_t from_s,
-                                int64_t until_s) {
+HeldOutQueries held_out_queries(const PostStore& store, const ControlDb& control, const PostIndexReader& reader,
+                                int64_t from_s, int64_t until_s) {
   const std::vector<Post> posts = live_posts(store, control, "search");
   const Groups groups = group(posts);
   std::vector<const Post*> sources;
@@ -192,7 +197,8 @@ HeldOutQueries held_out_queries(const PostStore& store, const ControlDb& control
   for (const Post* post : sources) {
     if (out.queries.size() == kMaxHeldOutQueries) break;
     Query query;
-    for (std::string& word : rarest_words(*post, reader)) query.clauses.push_back({{{QueryAtom::Kind::word, {std::move(word)}}}, false, false});
+    for (std::string& word : rarest_words(*post, reader))
+      query.clauses.push_back({{{QueryAtom::Kind::word, {std::move(word)}}}, false, false});
     if (query.clauses.size() < kMinQueryWords) continue;
     out.qrels[post->id] = related(*post, groups);
     out.queries.push_back({post->id, std::move(query), post->id});

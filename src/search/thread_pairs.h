@@ -1,8 +1,8 @@
 // What the posts themselves say belongs together, for tuning and for measuring the search:
 //   reply and parent; two replies to one post; two posts with the same rare hashtag (tags removed); the two halves of a
 //   long post (only for tuning). Every second tuning pair has a few words in place of its first text, as queries do.
-// Split by time: tuning sees posts before `tune_before_s`, the fused weight is chosen on [tune_before_s, held_out_from_s),
-// and what is reported is measured on posts from held_out_from_s on.
+// Split by time: tuning sees posts before `tune_before_s`, the fused weight is chosen on [tune_before_s,
+// held_out_from_s), and what is reported is measured on posts from held_out_from_s on.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct TimeSplit {
   int64_t tune_before_s = 0, held_out_from_s = 0;
 };
 
-// held_out_from_s is the first post of the validation shards, or the latest prepare.validation_fraction of the posts where
-// nothing is prepared; the development slice before it has as many posts. Throws DataError for an empty store.
+// held_out_from_s is the first post of the validation shards, or the latest prepare.validation_fraction of the posts
+// where nothing is prepared; the development slice before it has as many posts. Throws DataError for an empty store.
 TimeSplit split_by_time(const Workspace& workspace, const Config& config, const PostStore& posts);
 
 using TextPair = std::pair<std::string, std::string>;
@@ -35,15 +35,15 @@ struct TuningPairs {
 inline constexpr size_t kMaxPairs = 20000;
 TuningPairs tuning_pairs(const PostStore& posts, const ControlDb& control, int64_t before_s);
 
-// A query is made of a post of the slice: its kQueryWords rarest words, tags removed. Relevant: its parent and the other
-// posts of its thread (grade 2 and 1), or, for a post outside threads, the posts with the same hashtag. The post itself is
-// hidden. At most kMaxHeldOutQueries, drawn evenly.
+// A query is made of a post of the slice: its kQueryWords rarest words, tags removed. Relevant: its parent and the
+// other posts of its thread (grade 2 and 1), or, for a post outside threads, the posts with the same hashtag. The post
+// itself is hidden. At most kMaxHeldOutQueries, drawn evenly.
 inline constexpr size_t kQueryWords = 8, kMaxHeldOutQueries = 200;
 struct HeldOutQueries {
   std::vector<EvaluationQuery> queries;
   Qrels qrels;
 };
-HeldOutQueries held_out_queries(const PostStore& posts, const ControlDb& control, const PostIndexReader& reader, int64_t from_s,
-                                int64_t until_s);
+HeldOutQueries held_out_queries(const PostStore& posts, const ControlDb& control, const PostIndexReader& reader,
+                                int64_t from_s, int64_t until_s);
 
 }  // namespace starling

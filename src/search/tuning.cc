@@ -21,19 +21,21 @@ PostIndexReader::Accept live_only(const ControlDb& control) {
 
 }  // namespace
 
-TuneReport tune_embedder(const Workspace& workspace, const Config& config, const PostStore& posts, const ControlDb& control,
-                         const std::string& base, double seconds) {
+TuneReport tune_embedder(const Workspace& workspace, const Config& config, const PostStore& posts,
+                         const ControlDb& control, const std::string& base, double seconds) {
   const TimeSplit split = split_by_time(workspace, config, posts);
   TuningPairs pairs = tuning_pairs(posts, control, split.tune_before_s);
   if (pairs.texts.size() < kMinPairs)
-    throw DataError(fmt::format("the posts give {} pairs (replies, threads, shared hashtags, long posts); tuning needs {}",
-                                pairs.texts.size(), kMinPairs));
+    throw DataError(
+        fmt::format("the posts give {} pairs (replies, threads, shared hashtags, long posts); tuning needs {}",
+                    pairs.texts.size(), kMinPairs));
   EmbeddingTuneOptions options;
   options.seconds = seconds;
   options.seen = std::move(pairs.seen);
   TuneReport report;
   report.model = base + "-embed";
-  const EmbeddingTuneResult result = tune_embeddings(workspace.model(base), workspace.model(report.model), pairs.texts, options);
+  const EmbeddingTuneResult result =
+      tune_embeddings(workspace.model(base), workspace.model(report.model), pairs.texts, options);
   report.pairs = static_cast<int64_t>(pairs.texts.size());
   report.steps = result.steps;
   report.first_loss = result.first_loss;
@@ -41,21 +43,23 @@ TuneReport tune_embedder(const Workspace& workspace, const Config& config, const
   return report;
 }
 
-double choose_vector_weight(const Workspace& workspace, const Config& config, const PostStore& posts, const ControlDb& control,
-                            Engine& embedder) {
+double choose_vector_weight(const Workspace& workspace, const Config& config, const PostStore& posts,
+                            const ControlDb& control, Engine& embedder) {
   std::optional<VectorsHeader> header = read_vectors_header(workspace.index());
   if (!header) throw DataError(fmt::format("{}: no vectors to weigh", workspace.index().string()));
   RankingSettings settings = read_ranking_settings(config);
   const PostIndexReader reader(workspace.index(), settings.bm25);
   const VectorIndex vectors(workspace.index(), *header, VectorIndex::Mode::read);
   const TimeSplit split = split_by_time(workspace, config, posts);
-  const HeldOutQueries development = held_out_queries(posts, control, reader, split.tune_before_s, split.held_out_from_s);
+  const HeldOutQueries development =
+      held_out_queries(posts, control, reader, split.tune_before_s, split.held_out_from_s);
   if (development.queries.empty()) return header->vector_weight;
 
   std::vector<Run> runs(kWeightSteps);
   const auto weight_of = [](int step) { return static_cast<double>(step) / kWeightSteps; };
   for (const EvaluationQuery& query : development.queries) {
-    const Candidates found = Ranker(reader, &vectors, &embedder, settings).retrieve(query.query, SearchStage::fused, settings.candidates, live_only(control));
+    const Candidates found = Ranker(reader, &vectors, &embedder, settings)
+                                 .retrieve(query.query, SearchStage::fused, settings.candidates, live_only(control));
     for (int step = 0; step < kWeightSteps; ++step)
       for (const RankedMatch& match : fuse(found.lexical.matches, found.vectors, weight_of(step)))
         if (const auto post = reader.summary(match.docid); post && post->id != query.hidden_post_id)
@@ -80,14 +84,17 @@ SearchEvaluation evaluate_held_out(const Workspace& workspace, const Config& con
   std::unique_ptr<VectorIndex> vectors;
   if (const std::optional<VectorsHeader> header = read_vectors_header(workspace.index()); header && embedder) {
     if (!same_embedder(*header, embedder->embed(kProbeText)))
-      throw DataError(fmt::format("the index holds vectors of another model than {}; run `starling index`", embedder->name()));
+      throw DataError(
+          fmt::format("the index holds vectors of another model than {}; run `starling index`", embedder->name()));
     vectors = std::make_unique<VectorIndex>(workspace.index(), *header, VectorIndex::Mode::read);
   }
   const TimeSplit split = split_by_time(workspace, config, posts);
-  const HeldOutQueries held_out = held_out_queries(posts, control, reader, split.held_out_from_s, std::numeric_limits<int64_t>::max());
-  if (held_out.queries.empty()) throw DataError("no post of the held-out time has a reply, a thread or a shared hashtag to look for");
-  return evaluate_stages(reader, Ranker(reader, vectors.get(), embedder, settings), vectors != nullptr, held_out.queries,
-                         held_out.qrels, live_only(control));
+  const HeldOutQueries held_out =
+      held_out_queries(posts, control, reader, split.held_out_from_s, std::numeric_limits<int64_t>::max());
+  if (held_out.queries.empty())
+    throw DataError("no post of the held-out time has a reply, a thread or a shared hashtag to look for");
+  return evaluate_stages(reader, Ranker(reader, vectors.get(), embedder, settings), vectors != nullptr,
+                         held_out.queries, held_out.qrels, live_only(control));
 }
 
 }  // namespace starling
