@@ -94,7 +94,7 @@ def first_lines(hits):
 
 
 def search_and_ask(demo, writer):
-    report = {"index": demo.run("index", "--tune", "--tune-seconds", 60), "held_out": demo.run("eval", "search", "--held-out")}
+    report = {"index": demo.run("index", "--tune", "--tune-seconds", 30), "held_out": demo.run("eval", "search", "--held-out")}
     report["examples"] = []
     for query in QUERIES:
         without = demo.run("search", query, "--stage", "lexical", "--limit", "3")
