@@ -51,6 +51,10 @@ void Scheduler::run(std::span<Sequence* const> sequences, const std::function<vo
     }
   }
   if (job.error) std::rethrow_exception(job.error);
+  if (on_step && job.steps != seen) {  // the job ended during the last call: what came after it is still to be told
+    lock.unlock();
+    on_step();
+  }
 }
 
 void Scheduler::loop() {
