@@ -286,7 +286,9 @@ TEST_F(ServerKillTest, NothingAcknowledgedIsLostAndNoBudgetIsOverspent) {
   for (int round = 0; round < kKills; ++round) {
     server_ = std::make_unique<ServerProcess>(workspace_.root);
     ASSERT_GT(server_->port(), 0) << "the server did not start";
-    if (round == 0) ASSERT_NO_FATAL_FAILURE(approve(server_->port()));
+    if (round == 0) {
+      ASSERT_NO_FATAL_FAILURE(approve(server_->port()));
+    }
     disturb(server_->port(), round);
     expect_money_adds_up();
   }

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icon";
 
 interface ConfirmButtonProps {
@@ -12,7 +12,7 @@ interface ConfirmButtonProps {
 export function ConfirmButton({ icon, name, question, onConfirm }: ConfirmButtonProps) {
   const [asking, setAsking] = useState(false);
   const yes = useRef<HTMLButtonElement>(null);
-  useEffect(() => { if (asking) yes.current?.focus(); }, [asking]);
+  useLayoutEffect(() => { if (asking) yes.current?.focus(); }, [asking]);
   if (!asking) {
     return <button type="button" class="button quiet small" onClick={() => setAsking(true)}><Icon name={icon} /> {name}</button>;
   }

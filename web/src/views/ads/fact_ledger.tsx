@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Campaign } from "../../api/types";
 import { formOf } from "./brief_form";
 
@@ -16,7 +16,7 @@ function validity(from: string, to: string): string {
 export function FactLedger({ campaign, selected }: FactLedgerProps) {
   const { facts } = formOf(campaign.brief);
   const rows = useRef(new Map<string, HTMLLIElement | null>());
-  useEffect(() => {
+  useLayoutEffect(() => {
     const row = selected && rows.current.get(selected.id);
     row?.scrollIntoView({ block: "nearest" });
     row?.focus({ preventScroll: true });

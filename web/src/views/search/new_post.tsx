@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { post } from "../../api/client";
 import { useRequest } from "../../api/use_request";
 import { TextField } from "../../components/field";
@@ -20,7 +20,7 @@ export function NewPost({ onClose }: { onClose: (author?: string) => void }) {
   const [author, setAuthor] = useState("");
   const [community, setCommunity] = useState("");
   const [text, setText] = useState("");
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
 
   const submit = async (event: Event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { SearchStage } from "../../api/types";
 import { Icon } from "../../components/icon";
 import { Done, Empty } from "../../components/notice";
@@ -57,7 +57,7 @@ export function SearchView({ route }: { route: Route }) {
   const [writing, setWriting] = useState(false);
   const [postedBy, setPostedBy] = useState("");
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => setText(query), [query]);
+  useLayoutEffect(() => setText(query), [query]);
   useSlash(() => { field.current?.focus(); field.current?.select(); });
 
   const show = (q: string, nextMode = mode) => go("search", { mode: nextMode === "ask" ? "ask" : undefined, q: q.trim() });
