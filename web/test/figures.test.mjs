@@ -36,8 +36,9 @@ pageTest("a plan shows its layout, memory, time, power and price", {}, async ({ 
   await page.getByRole("button", { name: "Plan it" }).click();
   await page.getByRole("alert").filter({ hasText: "A whole number of GPUs" }).waitFor();
   await page.getByLabel("GPUs", { exact: true }).fill("4096");
+  const planned = page.waitForResponse((response) => response.url().endsWith("/v1/plan"));
   await page.getByRole("button", { name: "Plan it" }).click();
-  await page.getByRole("button", { name: "Plan it", disabled: false }).waitFor();
+  await planned;
   assert.deepEqual(state.question, { model: "70b", gpus: 4096, gpu: "h100", tokens: "2T" });
 });
 
