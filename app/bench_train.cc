@@ -1,0 +1,118 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "app/bench.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "core/threads.h"
+#include "core/time.h"
+#include "model/transformer.h"
+#include "ops/matmul.h"
+#include "train/optimizer.h"
+
+namespace starling {
+namespace {
+
+struct TrainShape {
+  int64_t layers = 6, width = 320, heads = 5, vocab = 6144, seq = 256, batch = 16, steps = 5;
+};
+
+ModelConfig config_of(const TrainShape& shape) {
+  ModelConfig config;
+  config.num_layers = shape.layers, config.hidden_size = shape.width,
+  config.num_heads = config.num_kv_heads = shape.heads;
+  config.intermediate_size = (shape.width * 14 / 5 + 31) / 32 * 32;
+  config.vocab_size = shape.vocab, config.max_positions = shape.seq;
+  config.check();
+  return config;
+}
+
+Batch random_batch(const TrainShape& shape) {
+  Batch batch{shape.batch, shape.seq, {}, {}, {}, {}};
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const auto token = [&](uint64_t stream) {
+      return static_cast<int32_t>(random_u64(1, stream, static_cast<uint64_t>(i)) % static_cast<uint64_t>(shape.vocab));
+    };
+    batch.tokens.push_back(token(1));
+    batch.targets.push_back(token(2));
+    batch.positions.push_back(static_cast<int32_t>(i % shape.seq));
+    batch.document_starts.push_back(0);
+  }
+  return batch;
+}
+
+// The result first: the same step in f32 must have the same loss within what bf16 loses (8 bits, about 0.4 % a
+// rounding).
+void check_against_f32(Transformer& model, const Batch& batch) {
+  Transformer exact(model.config(), DType::f32, batch.size());
+  exact.parameters().initialize(1);
+  const float scale = 1.0f / static_cast<float>(batch.size());
+  const double wanted = exact.train(batch, scale) * static_cast<double>(scale),
+               got = model.train(batch, scale) * static_cast<double>(scale);
+  if (!std::isfinite(got) || std::abs(got - wanted) > 0.01 * wanted)
+    throw Error(fmt::format("the benchmark's result is wrong: loss {} in f32, {} in this precision", wanted, got));
+}
+
+void bench_train(const TrainShape& shape, bool json) {
+  const ModelConfig config = config_of(shape);
+  const DType compute = bf16_products_are_fast() ? DType::bf16 : DType::f32;
+  const Batch batch = random_batch(shape);
+  const double peak = measure_matmul_flops(compute);
+  Transformer model(config, compute, batch.size());
+  model.parameters().initialize(1);
+  Optimizer optimizer(model.parameters(), false);
+  check_against_f32(model, batch);
+  std::vector<double> seconds;
+  for (int64_t step = 1; step <= shape.steps; ++step) {
+    const double start = monotonic_s();
+    model.parameters().zero_gradients();
+    model.train(batch, 1.0f / static_cast<float>(batch.size()));
+    optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
+    seconds.push_back(monotonic_s() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double tokens_per_s = static_cast<double>(batch.size()) / seconds[seconds.size() / 2];
+  const double flops = tokens_per_s * config.train_flops_per_token(shape.seq);
+  if (json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", config.parameter_count()},
+                                              {"precision", name_of(compute)},
+                                              {"threads", compute_threads()},
+                                              {"tokens_per_s", tokens_per_s},
+                                              {"tflops", flops / 1e12},
+                                              {"peak_tflops", peak / 1e12},
+                                              {"fraction_of_peak", flops / peak},
+                                              {"slowest_step_s", seconds.back()},
+                                              {"fastest_step_s", seconds.front()}}
+                           .dump(2));
+    return;
+  }
+  fmt::print(
+      "{:.1f} M parameters, {} x {} tokens a step, {}, {} threads: {:.0f} tokens/s (median of {}; steps {:.3f} to "
+      "{:.3f} s)\n"
+      "{:.3f} TFLOP/s, {:.0f} % of the {:.3f} TFLOP/s of a 1024 x 1024 x 1024 product\n",
+      static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
+      tokens_per_s, shape.steps, seconds.front(), seconds.back(), flops / 1e12, flops / peak * 100, peak / 1e12);
+}
+
+}  // namespace
+
+void add_bench_train(CLI::App& bench, const GlobalOptions& options) {
+  CLI::App* train = bench.add_subcommand("train", "A training step, checked against f32 and timed");
+  auto shape = std::make_shared<TrainShape>();
+  const auto size = [&](const char* name, int64_t& value, const char* help) {
+    train->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str();
+  };
+  size("--layers", shape->layers, "Blocks");
+  size("--width", shape->width, "Width of the model");
+  size("--heads", shape->heads, "Attention heads");
+  size("--vocab", shape->vocab, "Vocabulary");
+  size("--seq", shape->seq, "Tokens of a sequence");
+  size("--batch", shape->batch, "Sequences of a step");
+  size("--steps", shape->steps, "Timed steps");
+  train->callback([shape, &options] { bench_train(*shape, options.json); });
+}
+
+}  // namespace starling
