@@ -11,6 +11,8 @@
 #include "core/threads.h"
 #include "posts/dedup.h"
 #include "posts/language.h"
+#include "posts/ordered_pipeline.h"
+#include "posts/segment_file.h"
 #include "posts/spam.h"
 #include "posts/text_clean.h"
 #include "store/control_db.h"
@@ -18,7 +20,7 @@
 namespace starling {
 namespace {
 
-constexpr size_t kBatch = 4096;
+constexpr size_t kBatchPosts = 2048, kBatchBytes = 4 << 20, kWriteBytes = 1 << 20;
 
 // Near-duplicate search needs enough characters to tell texts apart; a shorter text has only exact duplicates.
 constexpr size_t kMinNearDuplicateBytes = 20;
@@ -100,19 +102,43 @@ void examine(const Rules& rules, Candidate& candidate) {
   if (rules.personal_data) candidate.text = replace_personal_data(candidate.text, &candidate.personal_data);
 }
 
+struct Batch {
+  SegmentLines lines;
+  std::vector<Candidate> candidates;
+};
+
+// Deletions and opt-outs as they are when the run begins. The trainer masks what is deleted later.
+class Exclusions {
+ public:
+  explicit Exclusions(const ControlDb& control) {
+    for (const Tombstone& tombstone : control.tombstones())
+      (tombstone.kind == "author" ? deleted_authors_ : deleted_posts_).insert(tombstone.id);
+    for (std::string& author : control.opted_out_authors("training")) opted_out_.insert(std::move(author));
+  }
+  std::optional<DropReason> reason(const Post& post) const {
+    if (deleted_posts_.contains(post.id) || deleted_authors_.contains(post.author)) return DropReason::kDeleted;
+    if (opted_out_.contains(post.author)) return DropReason::kOptedOut;
+    return {};
+  }
+
+ private:
+  std::unordered_set<std::string> deleted_posts_, deleted_authors_, opted_out_;
+};
+
 class Cleaner {
  public:
   Cleaner(const Workspace& workspace, const Config& config, const ControlDb& control,
           const std::filesystem::path& text_file, const PrepareProgress& progress, PrepareReport& report)
-      : store_(workspace.posts()),
+      : files_(PostStore(workspace.posts()).files()),
         rules_(config),
-        control_(control),
+        tombstone_version_(control.tombstone_version()),
+        exclusions_(control),
         text_file_(text_file),
         progress_(progress),
         report_(report) {}
 
   CleanedPosts run() {
-    report_.tombstone_version = control_.tombstone_version();
+    report_.tombstone_version = tombstone_version_;
     write_file_atomic(text_file_, [this](const AppendBytes& append) { read_posts(append); });
     CleanedPosts cleaned;
     cleaned.file = MappedFile(text_file_);
@@ -132,30 +158,39 @@ class Cleaner {
 
  private:
   void read_posts(const AppendBytes& append) {
-    std::vector<Candidate> batch;
-    store_.for_each([&](const Post& post) {
-      batch.emplace_back().post = post;
-      if (batch.size() == kBatch) take(batch, append);
-      return !stop_requested();
-    });
-    if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
-    take(batch, append);
+    OrderedPipeline<Batch> pipeline({[this](Batch& batch) { return next_lines(batch); },
+                                     [this](Batch& batch) { examine_batch(batch); },
+                                     [&](Batch& batch) { take(batch, append); }});
+    pipeline.run(compute_threads());
+    append(buffer_.data(), buffer_.size());
+    buffer_.clear();
   }
 
-  void take(std::vector<Candidate>& batch, const AppendBytes& append) {
-    for (Candidate& candidate : batch) {
-      if (control_.is_deleted(candidate.post.id, candidate.post.author)) candidate.dropped = DropReason::kDeleted;
-      else if (control_.has_opted_out(candidate.post.author, "training")) candidate.dropped = DropReason::kOptedOut;
+  bool next_lines(Batch& batch) {
+    if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
+    for (; next_file_ <= files_.size(); reader_ = std::make_unique<SegmentReader>(files_[next_file_++])) {
+      if (reader_ && reader_->next(batch.lines, kBatchPosts, kBatchBytes)) return true;
+      if (next_file_ == files_.size()) return false;
     }
-    parallel_for(static_cast<int64_t>(batch.size()), 16, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) examine(rules_, batch[static_cast<size_t>(i)]);
-    });
-    for (const Candidate& candidate : batch) {
+    return false;
+  }
+
+  void examine_batch(Batch& batch) const {
+    batch.candidates.resize(batch.lines.lines.size());
+    for (size_t i = 0; i < batch.candidates.size(); ++i) {
+      Candidate& candidate = batch.candidates[i];
+      candidate.post = batch.lines.post(i);
+      candidate.dropped = exclusions_.reason(candidate.post);
+      examine(rules_, candidate);
+    }
+  }
+
+  void take(const Batch& batch, const AppendBytes& append) {
+    for (const Candidate& candidate : batch.candidates) {
       ++report_.posts;
       if (candidate.dropped) ++report_.dropped[static_cast<size_t>(*candidate.dropped)];
       else keep(candidate, append);
     }
-    batch.clear();
     progress_("clean", report_.posts, 0);
   }
 
@@ -174,9 +209,12 @@ class Cleaner {
     record.signature = candidate.signature;
     records_.push_back(record);
     for (const std::string* part : {&post.id, &post.author, &candidate.text}) {
-      append(part->data(), part->size());
+      buffer_ += *part;
       offset_ += part->size();
     }
+    if (buffer_.size() < kWriteBytes) return;
+    append(buffer_.data(), buffer_.size());
+    buffer_.clear();
   }
 
   uint32_t language_index(const std::string& language) {
@@ -237,14 +275,18 @@ class Cleaner {
     std::reverse(records_.begin(), records_.end());
   }
 
-  PostStore store_;
+  std::vector<std::filesystem::path> files_;
+  std::unique_ptr<SegmentReader> reader_;
+  size_t next_file_ = 0;
   Rules rules_;
-  const ControlDb& control_;
+  uint64_t tombstone_version_;  // read before the exclusions: a deletion in between is masked, never lost
+  Exclusions exclusions_;
   std::filesystem::path text_file_;
   const PrepareProgress& progress_;
   PrepareReport& report_;
   std::vector<Record> records_;
   std::vector<std::string> languages_;
+  std::string buffer_;  // of the text file
   uint64_t offset_ = 0;
 };
 

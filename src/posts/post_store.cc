@@ -131,10 +131,15 @@ PostStore::PostStore(fs::path folder) : state_(std::make_unique<State>(std::move
 
 PostStore::~PostStore() = default;
 
+std::vector<fs::path> PostStore::files() const {
+  std::vector<fs::path> found = state_->segments();
+  if (fs::exists(state_->journal_path())) found.push_back(state_->journal_path());
+  return found;
+}
+
 void PostStore::for_each(const std::function<bool(const Post&)>& visit) const {
-  for (const fs::path& segment : state_->segments())
-    if (!read_segment(segment, visit)) return;
-  if (fs::exists(state_->journal_path())) read_segment(state_->journal_path(), visit);
+  for (const fs::path& file : files())
+    if (!read_segment(file, visit)) return;
 }
 
 uint64_t PostStore::size() const {

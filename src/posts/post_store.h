@@ -24,6 +24,8 @@ class PostStore {
   // Calls visit(post) for every post once, oldest segment first, the journal last; false from visit ends the walk.
   // Tombstones are not applied here: that is the caller's ControlDb. Throws DataError with file and line when damaged.
   void for_each(const std::function<bool(const Post&)>& visit) const;
+  // The files that for_each() reads, in its order: for readers of segment_file.h.
+  std::vector<std::filesystem::path> files() const;
   uint64_t size() const;
   bool contains(const std::string& id) const;
 

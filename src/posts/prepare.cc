@@ -14,6 +14,7 @@
 #include "core/stop.h"
 #include "core/threads.h"
 #include "posts/clean_posts.h"
+#include "posts/ordered_pipeline.h"
 #include "posts/shards.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,7 +22,7 @@ namespace starling {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kTokenizeBatch = 4096;
+constexpr size_t kTokenizeBatch = 2048;
 
 void check_stop() {
   if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
@@ -105,21 +106,31 @@ class Preparation {
       throw DataError(
           fmt::format("{}: has no {} token; move it away to train one", workspace_.tokenizer().string(), kEndToken));
     ShardWriter writer(folder_, {.vocab_size = tokenizer.vocab_size(), .tokenizer_sha256 = report_.tokenizer_sha256});
-    std::vector<Sample> samples(kTokenizeBatch);
-    for (size_t first = 0; first < cleaned.posts.size(); first += kTokenizeBatch) {
-      const size_t count = std::min(kTokenizeBatch, cleaned.posts.size() - first);
-      std::vector<char> cut(count, 0);
-      parallel_for(static_cast<int64_t>(count), 16, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          cut[i] = make_sample(cleaned, first + static_cast<size_t>(i), tokenizer, *end_token, samples[i]);
-      });
-      for (size_t i = 0; i < count; ++i) {
-        report_.cut_posts += cut[i] ? 1 : 0;
-        add(writer, first + i < split, samples[i]);
-      }
-      progress_("tokens", first + count, cleaned.posts.size());
+    struct Encoded {
+      size_t first = 0;
+      std::vector<Sample> samples;
+      std::vector<bool> cut;
+    };
+    size_t next = 0;
+    const auto make = [&](Encoded& batch) {
       check_stop();
-    }
+      batch.first = next;
+      batch.samples.resize(std::min(kTokenizeBatch, cleaned.posts.size() - next));
+      next += batch.samples.size();
+      return !batch.samples.empty();
+    };
+    const auto work = [&](Encoded& batch) {
+      for (size_t i = 0; i < batch.samples.size(); ++i)
+        batch.cut.push_back(make_sample(cleaned, batch.first + i, tokenizer, *end_token, batch.samples[i]));
+    };
+    const auto take = [&](const Encoded& batch) {
+      for (size_t i = 0; i < batch.samples.size(); ++i) {
+        report_.cut_posts += batch.cut[i] ? 1 : 0;
+        add(writer, batch.first + i < split, batch.samples[i]);
+      }
+      progress_("tokens", batch.first + batch.samples.size(), cleaned.posts.size());
+    };
+    OrderedPipeline<Encoded>({make, work, take}).run(compute_threads());
     writer.finish();
   }
 

@@ -10,7 +10,6 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "posts/byte_stream.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -63,22 +62,38 @@ void compress(ZSTD_CCtx* context, std::string_view text, ZSTD_EndDirective end, 
 
 }  // namespace
 
-bool read_segment(const fs::path& path, const std::function<bool(const Post&)>& visit) {
-  const auto stream = ByteStream::open(path);
-  if (path.extension() == ".zst" && !stream->is_compressed())
-    throw DataError(path.string() + ": not a zstd file; the segment is damaged, restore it or ingest its posts again");
-  LineReader lines(*stream, kMaxLineBytes);
-  for (LineReader::Line line; lines.next(line);) {
-    if (!line.complete) break;
-    Post post;
-    try {
-      post = post_from_json(line.text);
-    } catch (const DataError& error) {
-      throw DataError(
-          fmt::format("{}:{}: {}; restore the file or remove the line", path.string(), line.number, error.what()));
-    }
-    if (!visit(post)) return false;
+Post SegmentLines::post(size_t i) const {
+  try {
+    return post_from_json(std::string_view(bytes).substr(lines[i].begin, lines[i].size));
+  } catch (const DataError& error) {
+    throw DataError(
+        fmt::format("{}:{}: {}; restore the file or remove the line", file.string(), lines[i].number, error.what()));
   }
+}
+
+SegmentReader::SegmentReader(const fs::path& path)
+    : path_(path), stream_(ByteStream::open(path)), lines_(*stream_, kMaxLineBytes) {
+  if (path.extension() == ".zst" && !stream_->is_compressed())
+    throw DataError(path.string() + ": not a zstd file; the segment is damaged, restore it or ingest its posts again");
+}
+
+bool SegmentReader::next(SegmentLines& batch, size_t max_lines, size_t max_bytes) {
+  batch.file = path_;
+  batch.bytes.clear();
+  batch.lines.clear();
+  LineReader::Line line;
+  while (batch.lines.size() < max_lines && batch.bytes.size() < max_bytes && lines_.next(line) && line.complete) {
+    batch.lines.push_back({batch.bytes.size(), line.text.size(), line.number});
+    batch.bytes += line.text;
+  }
+  return !batch.lines.empty();
+}
+
+bool read_segment(const fs::path& path, const std::function<bool(const Post&)>& visit) {
+  SegmentReader reader(path);
+  for (SegmentLines batch; reader.next(batch, 1024, 1 << 20);)
+    for (size_t i = 0; i < batch.lines.size(); ++i)
+      if (!visit(batch.post(i))) return false;
   return true;
 }
 

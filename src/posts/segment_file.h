@@ -4,14 +4,43 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "posts/byte_stream.h"
 #include "posts/post.h"
 
 namespace starling {
 
-// Calls visit(post) for every post of the file; false ends the walk and is returned. In a plain file a last line
-// without a line end is a write that has not finished and is left out. Throws DataError with file and line.
+// Lines of a file, not yet parsed: reading is one thread's work, parsing that of many.
+struct SegmentLines {
+  struct Line {
+    size_t begin, size;
+    uint64_t number;  // in the file, from 1
+  };
+  std::filesystem::path file;
+  std::string bytes;
+  std::vector<Line> lines;
+
+  Post post(size_t i) const;  // throws DataError with file and line
+};
+
+// Reads a segment in batches of lines. Throws DataError when it is damaged. In a plain file a last line without a line
+// end is a write that has not finished and is left out.
+class SegmentReader {
+ public:
+  explicit SegmentReader(const std::filesystem::path& path);
+  bool next(SegmentLines& batch, size_t max_lines, size_t max_bytes);  // false at the end
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<ByteStream> stream_;
+  LineReader lines_;
+};
+
+// Calls visit(post) for every post of the file; false ends the walk and is returned. Throws DataError with file and
+// line.
 bool read_segment(const std::filesystem::path& path, const std::function<bool(const Post&)>& visit);
 
 // Writes a compressed segment atomically. `next` returns the next post or nullptr at the end.

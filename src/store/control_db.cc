@@ -254,6 +254,16 @@ bool ControlDb::has_opted_out(const std::string& author, const std::string& purp
   });
 }
 
+std::vector<std::string> ControlDb::opted_out_authors(const std::string& purpose) const {
+  return state_->read([&] {
+    state_->refresh();
+    std::vector<std::string> authors;
+    for (const auto& [author, of] : state_->opt_outs)
+      if (of == purpose) authors.push_back(author);
+    return authors;
+  });
+}
+
 std::string ControlDb::create_key(const std::string& name, const std::string& role) {
   require_one_of(kRoles, role, "role");
   if (name.empty()) throw ConfigError("an API key needs the name of whom it is given to");

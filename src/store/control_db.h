@@ -42,6 +42,7 @@ class ControlDb {
   void add_opt_out(const std::string& author, const std::string& purpose);
   void remove_opt_out(const std::string& author, const std::string& purpose);
   bool has_opted_out(const std::string& author, const std::string& purpose) const;
+  std::vector<std::string> opted_out_authors(const std::string& purpose) const;
 
   // API keys: stored as SHA-256; the clear key is returned once. Revoked keys no longer resolve.
   std::string create_key(const std::string& name, const std::string& role);
