@@ -84,7 +84,8 @@ std::span<const float> Decoder::forward(std::span<const BatchSpan> batch) {
 
 void Decoder::logits(std::span<const float> hidden, std::span<float> logits) const {
   const QuantizedMatrix& head = config_.tied_head ? weights_.embedding : weights_.head;
-  quantized_product(logits.data(), hidden.data(), static_cast<int64_t>(hidden.size()) / config_.hidden_size, head);
+  quantized_product(logits.data(), hidden.data(), static_cast<int64_t>(hidden.size()) / config_.hidden_size, head,
+                    instructions_);
 }
 
 void Decoder::check(std::span<const BatchSpan> batch) const {
@@ -136,7 +137,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   v_.resize(tokens_ * config_.kv_size());
   mixed_.resize(q_.size());
   const QuantizedProduct products[] = {{q_.data(), &w.q}, {k_.data(), &w.k}, {v_.data(), &w.v}};
-  quantized_products(products, normed_.data(), tokens_);
+  quantized_products(products, normed_.data(), tokens_, instructions_);
   rotate(batch);
 
   std::vector<AttentionSpan> pieces;  // a few tokens each, so that threads share the work evenly
@@ -166,7 +167,7 @@ void Decoder::mlp(const LayerWeights& w) {
   gate_.resize(tokens_ * config_.intermediate_size);
   up_.resize(gate_.size());
   const QuantizedProduct products[] = {{gate_.data(), &w.gate}, {up_.data(), &w.up}};
-  quantized_products(products, normed_.data(), tokens_);
+  quantized_products(products, normed_.data(), tokens_, instructions_);
   parallel_for(static_cast<int64_t>(gate_.size()), 32768,
                [&](int64_t begin, int64_t end) { swiglu(gate_.data() + begin, up_.data() + begin, end - begin); });
   add_product(gate_, w.down);
@@ -174,7 +175,7 @@ void Decoder::mlp(const LayerWeights& w) {
 
 void Decoder::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
   product_.resize(residual_.size());
-  quantized_product(product_.data(), x.data(), tokens_, w);
+  quantized_product(product_.data(), x.data(), tokens_, w, instructions_);
   for (size_t i = 0; i < residual_.size(); ++i) residual_[i] += product_[i];
 }
 

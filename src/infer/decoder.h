@@ -8,6 +8,7 @@
 
 #include "infer/kv_cache.h"
 #include "infer/weights.h"
+#include "ops/quantized_product.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -30,6 +31,9 @@ class Decoder {
   // logits [rows, V] of hidden states [rows, C].
   void logits(std::span<const float> hidden, std::span<float> logits) const;
 
+  // The kernels of the products; the best of this processor from the start. All give the same bits.
+  void use(InstructionSet instructions) { instructions_ = instructions; }
+
   const ModelConfig& config() const { return config_; }
   const LlamaWeights& weights() const { return weights_; }
 
@@ -41,6 +45,7 @@ class Decoder {
   void rotate(std::span<const BatchSpan> batch);
   void add_product(const std::vector<float>& x, const QuantizedMatrix& w);  // residual_ += x W^T
 
+  InstructionSet instructions_ = best_instruction_set();
   ModelConfig config_;
   LlamaWeights weights_;
   std::vector<float> cosine_, sine_;  // [max_positions, d/2]

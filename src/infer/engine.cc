@@ -247,7 +247,7 @@ std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions
                                 config.max_positions));
   }
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
-  LlamaWeights weights = load_weights(*source, config, options.bf16_weights ? WeightFormat::bf16 : WeightFormat::int8);
+  LlamaWeights weights = load_weights(*source, config, options.weights);
   if (options.max_context_tokens > 0)
     config.max_positions = std::min<int64_t>(config.max_positions, options.max_context_tokens);
   return std::make_unique<LlamaEngine>(folder_name(folder), std::move(tokenizer), load_chat_template(folder), config,

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "infer/weights.h"
 #include "model/config.h"
 #include "tokenizer/tokenizer.h"
 
@@ -42,9 +43,7 @@ struct Generation {
 
 struct EngineOptions {
   int max_context_tokens = 0;  // 0: the model's max_positions
-  // false: weights and activations rounded to 8 bits in groups of 32 (4 bits where the file has no more). true: weights
-  // in bf16, activations in f32: about three times slower, for comparisons.
-  bool bf16_weights = false;
+  WeightForm weights = WeightForm::automatic;
 };
 
 class Engine {

@@ -139,7 +139,7 @@ TEST_F(EngineTest, GenerationEndsWhereTheContextDoes) {
 
 TEST_F(EngineTest, HiddenStatesDoNotDependOnHowThePromptWasCut) {
   Decoder decoder(small_config(),
-                  load_weights(*open_weights(model->folder(), small_config()), small_config(), WeightFormat::int8));
+                  load_weights(*open_weights(model->folder(), small_config()), small_config(), WeightForm::int8));
   KvPagePool pages(small_config());
   std::vector<TokenId> tokens;
   for (int i = 0; i < 100; ++i) tokens.push_back(i * 7 % 290);

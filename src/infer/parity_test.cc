@@ -32,7 +32,7 @@ struct Difference {
   double largest = 0, mean_square = 0, logit_square = 0;
 };
 
-Difference compare(const TestModel& model, const ModelConfig& config, WeightFormat format,
+Difference compare(const TestModel& model, const ModelConfig& config, WeightForm format,
                    const std::vector<TokenId>& tokens, const std::vector<float>& expected) {
   Decoder decoder(config, load_weights(*open_weights(model.folder(), config), config, format));
   KvPagePool pages(config);
@@ -67,11 +67,11 @@ void check_parity(const ModelConfig& config) {
   ASSERT_EQ(expected.size(), tokens.size() * static_cast<size_t>(config.vocab_size));
 
   // The weights are exact in bf16; what remains is the f16 rounding of keys and values (2^-11 of each) and f32 sums.
-  const Difference exact = compare(model, config, WeightFormat::bf16, tokens, expected);
+  const Difference exact = compare(model, config, WeightForm::bf16, tokens, expected);
   EXPECT_LT(exact.largest, 0.02) << "logits have a mean square of " << exact.logit_square;
   // 8 bits: rounding both factors in groups of 32 makes a product err by about 0.7 % of its size, and the sharp
   // attention of random weights enlarges that to about 5 %. A wrong scale or a wrong row gives more than 30 %.
-  const Difference rounded = compare(model, config, WeightFormat::int8, tokens, expected);
+  const Difference rounded = compare(model, config, WeightForm::int8, tokens, expected);
   EXPECT_LT(std::sqrt(rounded.mean_square / rounded.logit_square), 0.1);
 }
 

@@ -71,7 +71,9 @@ class GgufReader : public TensorReader {
   void read_row(int64_t row, std::span<float> out) const override {
     decode_gguf_blocks(tensor_.type, row_bytes(row, static_cast<int64_t>(out.size())), out);
   }
-  bool is_code4() const override { return tensor_.type == GgufType::iq2_xxs; }
+  const std::array<int8_t, 16>* codebook() const override {
+    return tensor_.type == GgufType::iq2_xxs ? &kIq2Codebook : nullptr;
+  }
   void read_code4_row(int64_t row, std::span<int8_t> codes, std::span<float> scales) const override {
     decode_iq2_xxs_codes(row_bytes(row, static_cast<int64_t>(codes.size())), codes, scales);
   }

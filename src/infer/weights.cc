@@ -15,18 +15,19 @@ namespace {
 
 class Loader {
  public:
-  Loader(const WeightSource& source, const ModelConfig& config, WeightFormat format)
-      : source_(source), format_(format), progress_("Loading weights", count_tensors(config), "tensors") {}
+  Loader(const WeightSource& source, const ModelConfig& config, WeightForm form)
+      : source_(source), form_(form), progress_("Loading weights", count_tensors(config), "tensors") {}
 
   QuantizedMatrix matrix(const std::string& name, int64_t rows, int64_t cols) {
     const std::unique_ptr<TensorReader> reader = open(name, {rows, cols});
-    const bool code4 = format_ == WeightFormat::int8 && reader->is_code4();
-    QuantizedMatrix matrix(code4 ? WeightFormat::code4 : format_, rows, cols, kIq2Codebook);
+    const bool exact = form_ == WeightForm::automatic && reader->codebook() != nullptr;
+    const WeightFormat format = exact ? WeightFormat::code4 : rounded_format(name);
+    QuantizedMatrix matrix(format, rows, cols, exact ? *reader->codebook() : kRoundingCodebook);
     parallel_for(matrix.row_blocks(), 8, [&](int64_t begin, int64_t end) {
       std::vector<float> values(cols), scales(matrix.groups());
       std::vector<int8_t> codes(cols);
       for (int64_t row = begin * kRowBlock; row < std::min(end * kRowBlock, rows); ++row) {
-        if (code4) {
+        if (exact) {
           reader->read_code4_row(row, codes, scales);
           matrix.set_row(row, codes, scales);
         } else {
@@ -49,6 +50,11 @@ class Loader {
  private:
   static uint64_t count_tensors(const ModelConfig& config) { return parameter_shapes(config).size(); }
 
+  WeightFormat rounded_format(const std::string& name) const {
+    if (form_ == WeightForm::bf16) return WeightFormat::bf16;
+    return form_ == WeightForm::int4 && name.starts_with("model.layers.") ? WeightFormat::code4 : WeightFormat::int8;
+  }
+
   std::unique_ptr<TensorReader> open(const std::string& name, const std::vector<int64_t>& shape) const {
     std::unique_ptr<TensorReader> reader = source_.open(name);
     if (reader->shape() != shape) {
@@ -59,7 +65,7 @@ class Loader {
   }
 
   const WeightSource& source_;
-  WeightFormat format_;
+  WeightForm form_;
   Progress progress_;
   uint64_t done_ = 0;
 };
@@ -93,8 +99,16 @@ size_t LlamaWeights::bytes() const {
   return total;
 }
 
-LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightFormat format) {
-  Loader loader(source, config, format);
+WeightForm weight_form(const std::string& name) {
+  if (name == "auto") return WeightForm::automatic;
+  if (name == "bf16") return WeightForm::bf16;
+  if (name == "int8") return WeightForm::int8;
+  if (name == "int4") return WeightForm::int4;
+  throw ConfigError(fmt::format("weights \"{}\" are not known; auto, bf16, int8 and int4 are", name));
+}
+
+LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightForm form) {
+  Loader loader(source, config, form);
   LlamaWeights weights;
   weights.embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
   for (int64_t layer = 0; layer < config.num_layers; ++layer)

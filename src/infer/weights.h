@@ -1,6 +1,7 @@
 // A Llama model's weights in the form that inference reads: matrices quantized or bf16, norms in f32.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,8 +21,9 @@ class TensorReader {
   virtual std::vector<int64_t> shape() const = 0;  // [rows, cols] or [cols]
   virtual void read_row(int64_t row, std::span<float> out) const = 0;
 
-  // True when the rows are small integers with a scale a group of 32, so that they can be kept in 4 bits exactly.
-  virtual bool is_code4() const { return false; }
+  // The 16 values that the rows take, times a scale a group of 32; nullptr unless they are such. They can be kept in 4
+  // bits exactly.
+  virtual const std::array<int8_t, 16>* codebook() const { return nullptr; }
   virtual void read_code4_row(int64_t, std::span<int8_t>, std::span<float>) const {}
 };
 
@@ -51,8 +53,16 @@ struct LlamaWeights {
   size_t bytes() const;
 };
 
-// `format` is bf16 or int8; tensors that are code4 in the file stay so with int8. Shows progress. Throws DataError that
-// names the tensor that is missing or has the wrong shape.
-LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightFormat format);
+// The form in memory of every matrix.
+enum class WeightForm {
+  automatic,  // 8 bits, or 4 where the file has no more and 4 hold it exactly
+  bf16,
+  int8,
+  int4,  // rounded to 4 bits; the embedding and the head to 8
+};
+WeightForm weight_form(const std::string& name);  // "auto", "bf16", "int8", "int4"; throws ConfigError for another
+
+// Shows progress. Throws DataError that names the tensor that is missing or has the wrong shape.
+LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightForm form);
 
 }  // namespace starling

@@ -37,6 +37,59 @@ float from_bf16(uint16_t stored) {
   return value;
 }
 
+float largest_of(std::span<const float> values) {
+  float largest = 0;
+  for (float value : values) largest = std::max(largest, std::abs(value));
+  return largest;
+}
+
+float round_to_int8(std::span<const float> values, std::span<int8_t> rounded) {
+  const float largest = largest_of(values), inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  for (size_t i = 0; i < values.size(); ++i) rounded[i] = static_cast<int8_t>(std::lrint(values[i] * inverse));
+  return largest / 127.0f;
+}
+
+// Rounds a group to the values of a codebook times one scale.
+class CodeRounding {
+ public:
+  explicit CodeRounding(const std::array<int8_t, 16>& codebook) {
+    for (int8_t value : codebook) end_ = std::max(end_, std::abs(static_cast<float>(value)));
+    for (int i = 0; i < 256; ++i)
+      nearest_[i] = *std::min_element(codebook.begin(), codebook.end(), [i](int8_t a, int8_t b) {
+        return std::abs(a - (i - 128)) < std::abs(b - (i - 128));
+      });
+  }
+
+  // Of several ends for the group's largest weight, with either sign, the one whose least-squares scale errs least.
+  // For codes q the best scale is sum(x q) / sum(q q), and the squared error falls by sum(x q)^2 / sum(q q).
+  float round(std::span<const float> values, std::span<int8_t> rounded) const {
+    const float largest = largest_of(values);
+    float best_scale = 0, best_gain = 0, best_inverse = 0;
+    for (float stretch : {0.82f, 0.89f, 0.96f, 1.0f, 1.05f}) {
+      for (float sign : {1.0f, -1.0f}) {
+        const float inverse = largest > 0 ? sign * stretch * end_ / largest : 0.0f;
+        float xq = 0, qq = 0;
+        for (float value : values) {
+          const auto q = static_cast<float>(code(value * inverse));
+          xq += value * q;
+          qq += q * q;
+        }
+        if (qq == 0 || xq * xq / qq <= best_gain) continue;
+        best_gain = xq * xq / qq, best_scale = xq / qq, best_inverse = inverse;
+      }
+    }
+    for (size_t i = 0; i < values.size(); ++i) rounded[i] = code(values[i] * best_inverse);
+    return best_scale;
+  }
+
+ private:
+  int8_t code(float value) const {
+    return nearest_[static_cast<int>(std::clamp(value, -128.0f, 127.0f) + 128.5f)];  // 128.5: rounds to nearest
+  }
+  float end_ = 0;
+  std::array<int8_t, 256> nearest_{};
+};
+
 }  // namespace
 
 void QuantizedMatrix::Free::operator()(void* memory) const { std::free(memory); }
@@ -123,16 +176,14 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
     for (int64_t col = 0; col < cols_; ++col) data[col * kRowBlock + row % kRowBlock] = to_bf16(values[col]);
     return;
   }
-  if (format_ == WeightFormat::code4) throw ShapeError("a code4 row is set from codebook values and scales");
+  const CodeRounding codes(codebook_);
   std::vector<float> scales(static_cast<size_t>(groups()));
   std::vector<int8_t> rounded(values.size());
   for (int64_t group = 0; group < groups(); ++group) {
-    const int64_t first = group * kScaleGroup, last = std::min(first + kScaleGroup, cols_);
-    float largest = 0;
-    for (int64_t col = first; col < last; ++col) largest = std::max(largest, std::abs(values[col]));
-    scales[group] = largest / 127.0f;
-    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    for (int64_t col = first; col < last; ++col) rounded[col] = static_cast<int8_t>(std::lrint(values[col] * inverse));
+    const int64_t first = group * kScaleGroup, count = std::min(kScaleGroup, cols_ - first);
+    const std::span<const float> weights = values.subspan(first, count);
+    const std::span<int8_t> out = std::span(rounded).subspan(first, count);
+    scales[group] = format_ == WeightFormat::int8 ? round_to_int8(weights, out) : codes.round(weights, out);
   }
   set_row(row, rounded, scales);
 }

@@ -25,13 +25,19 @@ enum class WeightFormat { code4, int8, bf16 };
 inline constexpr int64_t kRowBlock = 16;    // rows interleaved
 inline constexpr int64_t kScaleGroup = 32;  // columns that share a scale
 
+// 16 values for weights that are rounded to 4 bits: dense where normal weights are. The values of ggml's IQ4_NL, so
+// that such files are kept exactly.
+inline constexpr std::array<int8_t, 16> kRoundingCodebook{-127, -104, -83, -65, -49, -35, -22, -10,
+                                                          1,    13,   25,  38,  53,  69,  89,  113};
+
 class QuantizedMatrix {
  public:
   QuantizedMatrix() = default;
   QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols, const std::array<int8_t, 16>& codebook = {});
 
   // Different blocks of 16 rows may be set from different threads at once.
-  void set_row(int64_t row, std::span<const float> values);  // int8 rounds to nearest with scale = max / 127; not code4
+  // int8 rounds to nearest with scale = max / 127. code4 takes of a few scales the one with the least squared error.
+  void set_row(int64_t row, std::span<const float> values);
   // int8 and code4: exact. values [cols], scales one a group of 32 columns. Throws DataError for a value that is not in
   // the codebook.
   void set_row(int64_t row, std::span<const int8_t> values, std::span<const float> scales);

@@ -141,6 +141,24 @@ TEST(QuantizedMatrix, Int8RoundsEachWeightToItsGroupsStep) {
   }
 }
 
+// The steps of the codebook are a few percent of the largest weight apart; a wrong scale or code errs by far more.
+TEST(QuantizedMatrix, Code4RoundsNormalWeightsToWithinEightPercent) {
+  const std::vector<float> values = random_values(64 * 256, 9);
+  QuantizedMatrix matrix(WeightFormat::code4, 64, 256, kRoundingCodebook);
+  std::vector<float> row(256);
+  double error = 0, size = 0;
+  for (int64_t r = 0; r < 64; ++r) {
+    const auto given = std::span(values).subspan(r * 256, 256);
+    matrix.set_row(r, given);
+    matrix.get_row(r, row);
+    for (int64_t k = 0; k < 256; ++k) {
+      error += (row[k] - given[k]) * (row[k] - given[k]);
+      size += given[k] * given[k];
+    }
+  }
+  EXPECT_LT(std::sqrt(error / size), 0.08);
+}
+
 TEST(QuantizedMatrix, Code4KeepsCodebookValuesAndRefusesOthers) {
   QuantizedMatrix matrix(WeightFormat::code4, 1, 32, kCodebook);
   std::vector<int8_t> codes(32, 43);

@@ -1,0 +1,238 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <nlohmann/json.hpp>
+
+#include "app/bench.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "core/threads.h"
+#include "core/time.h"
+#include "infer/decoder.h"
+#include "ops/machine_limits.h"
+
+namespace starling {
+namespace {
+
+constexpr int64_t kChunk = 512;  // tokens of one prefill batch
+
+struct Arguments {
+  std::string model, random = "30m", weights = "auto";
+  int64_t prompt = 512, generate = 64, batch = 1;
+};
+
+// Weights of the right shapes and deviation that stand for no model: enough to time one.
+class RandomWeights : public WeightSource {
+ public:
+  explicit RandomWeights(const ModelConfig& config) {
+    for (ParameterShape& parameter : parameter_shapes(config)) shapes_[parameter.name] = std::move(parameter.shape);
+  }
+  size_t tensor_count() const override { return shapes_.size(); }
+  std::unique_ptr<TensorReader> open(const std::string& name) const override {
+    const auto found = shapes_.find(name);
+    if (found == shapes_.end()) throw DataError("a random model has no tensor " + name);
+    return std::make_unique<Reader>(found->second, found->first.size());
+  }
+
+ private:
+  struct Reader : TensorReader {
+    Reader(const std::vector<int64_t>& extents, uint64_t stream) : extents_(extents), stream_(stream) {}
+    std::vector<int64_t> shape() const override { return extents_; }
+    void read_row(int64_t row, std::span<float> out) const override {
+      if (extents_.size() == 1) return std::fill(out.begin(), out.end(), 1.0f);
+      // Uniform with a deviation of 1/sqrt(columns): the residual stream keeps its size.
+      const float scale = std::sqrt(12.0f / static_cast<float>(out.size()));
+      uint64_t state = random_u64(7, stream_, static_cast<uint64_t>(row)) | 1;
+      for (float& value : out) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        value = scale * (static_cast<float>(state >> 40) * 0x1p-24f - 0.5f);
+      }
+    }
+    std::vector<int64_t> extents_;
+    uint64_t stream_;
+  };
+  std::map<std::string, std::vector<int64_t>> shapes_;
+};
+
+ModelConfig random_shape(const std::string& name) {
+  if (name == "1.1b")  // TinyLlama's
+    return {.vocab_size = 32000,
+            .hidden_size = 2048,
+            .intermediate_size = 5632,
+            .num_layers = 22,
+            .num_heads = 32,
+            .num_kv_heads = 4,
+            .max_positions = 2048};
+  return {.vocab_size = 8192,
+          .hidden_size = 512,
+          .intermediate_size = 1536,
+          .num_layers = 8,
+          .num_heads = 8,
+          .num_kv_heads = 4,
+          .max_positions = 2048,
+          .tied_head = true};
+}
+
+std::vector<TokenId> random_tokens(int64_t count, int64_t vocabulary, uint64_t stream) {
+  std::vector<TokenId> tokens;
+  for (int64_t i = 0; i < count; ++i)
+    tokens.push_back(
+        static_cast<TokenId>(random_u64(5, stream, static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocabulary)));
+  return tokens;
+}
+
+std::vector<float> logits_of_two(Decoder& decoder, std::span<const TokenId> tokens, InstructionSet instructions) {
+  KvPagePool pages(decoder.config());
+  KvCache cache(pages);
+  decoder.use(instructions);
+  const BatchSpan span{&cache, tokens};
+  std::vector<float> logits(tokens.size() * static_cast<size_t>(decoder.config().vocab_size));
+  decoder.logits(decoder.forward({&span, 1}), logits);
+  return logits;
+}
+
+// The result first: the kernels that are timed against the plain loops they stand for, which give the same bits.
+void check_against_reference(Decoder& decoder) {
+  const std::vector<TokenId> tokens = random_tokens(2, decoder.config().vocab_size, 1);
+  const std::vector<float> wanted = logits_of_two(decoder, tokens, InstructionSet::reference),
+                           got = logits_of_two(decoder, tokens, best_instruction_set());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (got[i] != wanted[i])
+      throw Error(
+          fmt::format("the benchmark's result is wrong: logit {} is {}, by the reference {}", i, got[i], wanted[i]));
+  }
+}
+
+struct Timing {
+  double prefill_tokens_per_s = 0, decode_steps_per_s = 0;
+  double slowest_prefill = 0, slowest_step_s = 0;
+};
+
+Timing time_decoder(Decoder& decoder, const Arguments& arguments) {
+  KvPagePool pages(decoder.config());
+  std::deque<KvCache> caches;
+  std::vector<double> prefill_s, step_s;
+  std::vector<float> logits(static_cast<size_t>(arguments.batch * decoder.config().vocab_size));
+  for (int64_t sequence = 0; sequence < arguments.batch; ++sequence) {
+    const std::vector<TokenId> tokens =
+        random_tokens(arguments.prompt, decoder.config().vocab_size, static_cast<uint64_t>(sequence) + 2);
+    KvCache& cache = caches.emplace_back(pages);
+    const double start = monotonic_s();
+    for (int64_t first = 0; first < arguments.prompt; first += kChunk) {
+      const BatchSpan span{&cache, std::span(tokens).subspan(first, std::min(kChunk, arguments.prompt - first))};
+      decoder.forward({&span, 1});
+    }
+    prefill_s.push_back(monotonic_s() - start);
+  }
+  std::vector<TokenId> next(static_cast<size_t>(arguments.batch), 3);
+  for (int64_t step = 0; step < arguments.generate; ++step) {
+    std::vector<BatchSpan> spans;
+    for (size_t i = 0; i < next.size(); ++i) spans.push_back({&caches[i], std::span(next).subspan(i, 1)});
+    const double start = monotonic_s();
+    decoder.logits(decoder.forward(spans), logits);
+    step_s.push_back(monotonic_s() - start);
+    for (size_t i = 0; i < next.size(); ++i) {
+      const auto row = logits.begin() + static_cast<long>(i) * decoder.config().vocab_size;
+      next[i] = static_cast<TokenId>(std::max_element(row, row + decoder.config().vocab_size) - row);
+    }
+  }
+  std::sort(prefill_s.begin(), prefill_s.end());
+  std::sort(step_s.begin(), step_s.end());
+  const auto prompt = static_cast<double>(arguments.prompt);
+  return {prompt / prefill_s[prefill_s.size() / 2], 1.0 / step_s[step_s.size() / 2], prompt / prefill_s.back(),
+          step_s.back()};
+}
+
+// Bytes of weights and of keys and values that one decoding step must read.
+double bytes_a_step(const Decoder& decoder, const Arguments& arguments) {
+  const LlamaWeights& weights = decoder.weights();
+  const double looked_up = decoder.config().tied_head ? 0 : static_cast<double>(weights.embedding.bytes());
+  const double context = static_cast<double>(arguments.prompt) + static_cast<double>(arguments.generate) / 2;
+  return static_cast<double>(weights.bytes()) - looked_up +
+         static_cast<double>(arguments.batch) * context *
+             static_cast<double>(decoder.config().kv_cache_bytes_per_token(sizeof(uint16_t)));
+}
+
+nlohmann::ordered_json measure(Decoder& decoder, const Arguments& arguments) {
+  check_against_reference(decoder);
+  const ProductPeaks peaks = measure_product_peaks();
+  const double bandwidth = measure_read_bandwidth();
+  const Timing timing = time_decoder(decoder, arguments);
+  const bool rounded = decoder.weights().layers.front().q.format() != WeightFormat::bf16;
+  const double peak = rounded ? peaks.int8 : peaks.bf16;
+  const double flops = timing.prefill_tokens_per_s * decoder.config().forward_flops_per_token(arguments.prompt);
+  const double read = timing.decode_steps_per_s * bytes_a_step(decoder, arguments);
+  return {{"parameters", decoder.config().parameter_count()},
+          {"weights", arguments.weights},
+          {"weight_bytes", decoder.weights().bytes()},
+          {"threads", compute_threads()},
+          {"prompt", arguments.prompt},
+          {"generate", arguments.generate},
+          {"batch", arguments.batch},
+          {"prefill_tokens_per_s", timing.prefill_tokens_per_s},
+          {"slowest_prefill_tokens_per_s", timing.slowest_prefill},
+          {"decode_tokens_per_s", timing.decode_steps_per_s * static_cast<double>(arguments.batch)},
+          {"slowest_step_s", timing.slowest_step_s},
+          {"peak_tops", peak / 1e12},
+          {"fraction_of_peak", flops / peak},
+          {"read_gb_per_s", bandwidth / 1e9},
+          {"fraction_of_bandwidth", read / bandwidth}};
+}
+
+Decoder make_decoder(const Arguments& arguments, const GlobalOptions& options) {
+  const WeightForm form = weight_form(arguments.weights);
+  if (arguments.model.empty()) {
+    const ModelConfig config = random_shape(arguments.random);
+    return {config, load_weights(RandomWeights(config), config, form)};
+  }
+  const std::filesystem::path folder = options.open_workspace().model(arguments.model);
+  const ModelConfig config = ModelConfig::load(folder / "config.json");
+  return {config, load_weights(*open_weights(folder, config), config, form)};
+}
+
+void bench_infer(const Arguments& arguments, const GlobalOptions& options) {
+  Decoder decoder = make_decoder(arguments, options);
+  if (arguments.prompt + arguments.generate > decoder.config().max_positions)
+    throw ConfigError(fmt::format("--prompt and --generate together exceed the model's {} positions",
+                                  decoder.config().max_positions));
+  const nlohmann::ordered_json result = measure(decoder, arguments);
+  if (options.json) return fmt::print("{}\n", result.dump(2));
+  fmt::print(
+      "{:.1f} M parameters, weights {} ({:.0f} MB), {} threads; equal to the reference bit by bit\n"
+      "prefill of {}: {:.1f} tokens/s (median of {}), {:.0f} % of the {:.2f} TOP/s measured\n"
+      "decode of {}: {:.1f} tokens/s (median of {} steps), {:.0f} % of the {:.1f} GB/s measured\n",
+      result["parameters"].get<double>() / 1e6, arguments.weights, result["weight_bytes"].get<double>() / 1e6,
+      compute_threads(), arguments.prompt, result["prefill_tokens_per_s"].get<double>(), arguments.batch,
+      result["fraction_of_peak"].get<double>() * 100, result["peak_tops"].get<double>(), arguments.batch,
+      result["decode_tokens_per_s"].get<double>(), arguments.generate,
+      result["fraction_of_bandwidth"].get<double>() * 100, result["read_gb_per_s"].get<double>());
+}
+
+}  // namespace
+
+void add_bench_infer(CLI::App& bench, const GlobalOptions& options) {
+  CLI::App* command =
+      bench.add_subcommand("infer", "Prefill and decoding of a model, checked, timed, beside the limits");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
+  command->add_option("--random", arguments->random, "Shape of the random model")
+      ->check(CLI::IsMember({"30m", "1.1b"}))
+      ->capture_default_str();
+  command->add_option("--weights", arguments->weights, "Form of the weights in memory")
+      ->check(CLI::IsMember({"auto", "bf16", "int8", "int4"}))
+      ->capture_default_str();
+  const auto size = [&](const char* name, int64_t& value, const char* help) {
+    command->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str();
+  };
+  size("--prompt", arguments->prompt, "Tokens of each prompt");
+  size("--generate", arguments->generate, "Decoding steps");
+  size("--batch", arguments->batch, "Sequences that decode together");
+  command->footer(
+      "Examples:\n  starling bench infer --model tinyllama --weights int8 --prompt 512 --generate 64 --json\n"
+      "  starling bench infer --random 30m --batch 32 --prompt 64");
+  command->callback([arguments, &options] { bench_infer(*arguments, options); });
+}
+
+}  // namespace starling
