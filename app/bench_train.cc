@@ -50,8 +50,8 @@ void check_against_f32(Transformer& model, const Batch& batch) {
   Transformer exact(model.config(), DType::f32, batch.size());
   exact.parameters().initialize(1);
   const float scale = 1.0f / static_cast<float>(batch.size());
-  const double wanted = exact.train(batch, scale) * static_cast<double>(scale),
-               got = model.train(batch, scale) * static_cast<double>(scale);
+  const double wanted = exact.train(batch, {.scale = scale}) * static_cast<double>(scale),
+               got = model.train(batch, {.scale = scale}) * static_cast<double>(scale);
   if (!std::isfinite(got) || std::abs(got - wanted) > 0.01 * wanted)
     throw Error(fmt::format("the benchmark's result is wrong: loss {} in f32, {} in this precision", wanted, got));
 }
@@ -69,7 +69,7 @@ void bench_train(const TrainShape& shape, bool json) {
   for (int64_t step = 1; step <= shape.steps; ++step) {
     const double start = monotonic_s();
     model.parameters().zero_gradients();
-    model.train(batch, 1.0f / static_cast<float>(batch.size()));
+    model.train(batch, {.scale = 1.0f / static_cast<float>(batch.size())});
     optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
     seconds.push_back(monotonic_s() - start);
   }

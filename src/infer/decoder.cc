@@ -53,19 +53,30 @@ void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, con
   }
 }
 
+// What training does and this forward pass does not: ignoring it would give wrong text without an error.
+void refuse_unsupported(const ModelConfig& config) {
+  const auto refuse = [](const char* field) {
+    throw ConfigError(fmt::format("this model's {} is not supported in inference yet; use a model without it", field));
+  };
+  if (config.qkv_bias) refuse("bias of queries, keys and values");
+  if (config.query_size() != config.hidden_size) refuse("head_dim other than hidden_size / num_attention_heads");
+  if (config.sliding_window > 0 && config.sliding_window < config.max_positions) refuse("sliding_window");
+}
+
 }  // namespace
 
 Decoder::Decoder(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
+  refuse_unsupported(config_);
   const int64_t half = config_.head_size() / 2;
+  const std::vector<double> frequencies = config_.rope_frequencies();
+  const double magnitude = config_.rope_magnitude();
   cosine_.resize(config_.max_positions * half);
   sine_.resize(config_.max_positions * half);
   for (int64_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(static_cast<double>(config_.rope_theta),
-                                      -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
     for (int64_t position = 0; position < config_.max_positions; ++position) {
-      const double angle = static_cast<double>(position) * frequency;
-      cosine_[position * half + i] = static_cast<float>(std::cos(angle));
-      sine_[position * half + i] = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(position) * frequencies[i];
+      cosine_[position * half + i] = static_cast<float>(magnitude * std::cos(angle));
+      sine_[position * half + i] = static_cast<float>(magnitude * std::sin(angle));
     }
   }
 }

@@ -2,12 +2,137 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "core/error.h"
 #include "core/file.h"
 
 namespace starling {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kTypes[] = {"llama", "mistral", "qwen2"};
+constexpr const char* kArchitectures[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"};
+constexpr const char* kScalings[] = {"default", "linear", "llama3", "yarn"};
+
+template <class Enum, size_t N>
+Enum named(const char* const (&names)[N], const std::string& name, const char* field) {
+  for (size_t i = 0; i < N; ++i)
+    if (name == names[i]) return static_cast<Enum>(i);
+  throw ConfigError(fmt::format("model config: {} \"{}\" is not supported", field, name));
+}
+
+// A key that Hugging Face writes as null is as good as absent.
+template <class T>
+T value_or(const Json& json, const char* key, T otherwise) {
+  const auto found = json.find(key);
+  return found == json.end() || found->is_null() ? otherwise : found->get<T>();
+}
+
+RopeScaling read_scaling(const Json& config, int64_t max_positions) {
+  RopeScaling s;
+  const auto found = config.find("rope_scaling");
+  if (found == config.end() || found->is_null()) return s;
+  const Json& json = *found;
+  s.kind = named<RopeScaling::Kind>(kScalings, json.contains("rope_type") ? json["rope_type"] : json.at("type"),
+                                    "rope_scaling.rope_type");
+  if (s.kind == RopeScaling::Kind::none) return s;
+  s.factor = json.at("factor");
+  s.low_frequency_factor = value_or(json, "low_freq_factor", s.low_frequency_factor);
+  s.high_frequency_factor = value_or(json, "high_freq_factor", s.high_frequency_factor);
+  s.beta_fast = value_or(json, "beta_fast", s.beta_fast);
+  s.beta_slow = value_or(json, "beta_slow", s.beta_slow);
+  s.attention_factor = value_or(json, "attention_factor", s.attention_factor);
+  s.original_max_positions = value_or(json, "original_max_position_embeddings", max_positions);
+  return s;
+}
+
+Json scaling_json(const RopeScaling& s) {
+  if (s.kind == RopeScaling::Kind::none) return nullptr;
+  Json json = {{"rope_type", kScalings[static_cast<size_t>(s.kind)]}, {"factor", s.factor}};
+  if (s.kind == RopeScaling::Kind::llama3)
+    json.update({{"low_freq_factor", s.low_frequency_factor}, {"high_freq_factor", s.high_frequency_factor}});
+  if (s.kind == RopeScaling::Kind::yarn) {
+    json.update({{"beta_fast", s.beta_fast}, {"beta_slow", s.beta_slow}});
+    if (s.attention_factor > 0) json["attention_factor"] = s.attention_factor;
+  }
+  if (s.kind != RopeScaling::Kind::linear) json["original_max_position_embeddings"] = s.original_max_positions;
+  return json;
+}
+
+// Mistral's window is on when it is a number; Qwen2's only with use_sliding_window, which then leaves it out of some
+// layers: that is not supported.
+int64_t read_window(const Json& json, ModelType type) {
+  if (type == ModelType::llama) return 0;
+  if (type == ModelType::qwen2) {
+    if (value_or(json, "use_sliding_window", false)) throw ConfigError("use_sliding_window is not supported");
+    return 0;
+  }
+  return value_or(json, "sliding_window", int64_t{0});
+}
+
+void refuse_unknown(const Json& json) {
+  for (const char* key : {"attention_bias", "mlp_bias", "quantization_config"})
+    if (const auto found = json.find(key); found != json.end() && !found->is_null() && *found != false)
+      throw ConfigError(fmt::format("{} is set, which is not supported", key));
+  if (value_or<std::string>(json, "hidden_act", "silu") != "silu") throw ConfigError("hidden_act is not silu");
+}
+
+// The share of the stretched frequency that yarn gives pair `i` of d/2: 0 for fast pairs, 1 for slow ones, a line
+// between.
+double yarn_ramp(const ModelConfig& c, int64_t i) {
+  const auto d = static_cast<double>(c.head_size());
+  const auto pair_of_turns = [&](double turns) {  // the pair that turns so often within the original context
+    return d * std::log(static_cast<double>(c.rope_scaling.original_max_positions) / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(static_cast<double>(c.rope_theta)));
+  };
+  const double low = std::max(std::floor(pair_of_turns(c.rope_scaling.beta_fast)), 0.0);
+  double high = std::min(std::ceil(pair_of_turns(c.rope_scaling.beta_slow)), d - 1);
+  if (low == high) high += 0.001;
+  return std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+}
+
+// The share of the stretched frequency that llama3 gives a wave of so many positions.
+double llama3_share(const RopeScaling& s, double wave) {
+  const double turns = static_cast<double>(s.original_max_positions) / wave;
+  const double kept = (turns - s.low_frequency_factor) / (s.high_frequency_factor - s.low_frequency_factor);
+  return 1.0 - std::clamp(kept, 0.0, 1.0);
+}
+
+}  // namespace
+
+std::vector<double> ModelConfig::rope_frequencies() const {
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < head_size() / 2; ++i) {
+    const double plain =
+        std::pow(static_cast<double>(rope_theta), -2.0 * static_cast<double>(i) / static_cast<double>(head_size()));
+    double share = 0;  // of plain / factor
+    switch (rope_scaling.kind) {
+      case RopeScaling::Kind::none:
+        break;
+      case RopeScaling::Kind::linear:
+        share = 1;
+        break;
+      case RopeScaling::Kind::llama3:
+        share = llama3_share(rope_scaling, 2 * std::numbers::pi / plain);
+        break;
+      case RopeScaling::Kind::yarn:
+        share = yarn_ramp(*this, i);
+        break;
+    }
+    frequencies.push_back(share * plain / rope_scaling.factor + (1 - share) * plain);
+  }
+  return frequencies;
+}
+
+double ModelConfig::rope_magnitude() const {
+  if (rope_scaling.kind != RopeScaling::Kind::yarn) return 1.0;
+  if (rope_scaling.attention_factor > 0) return rope_scaling.attention_factor;
+  return rope_scaling.factor <= 1 ? 1.0 : 0.1 * std::log(rope_scaling.factor) + 1.0;
+}
 
 void ModelConfig::check() const {
   const auto positive = [](int64_t value, const char* field) {
@@ -20,30 +145,51 @@ void ModelConfig::check() const {
   positive(num_heads, "num_attention_heads");
   positive(num_kv_heads, "num_key_value_heads");
   positive(max_positions, "max_position_embeddings");
-  if (hidden_size % num_heads != 0 || head_size() % 2 != 0)
+  if (head_dim < 0 || head_dim % 2 != 0)
+    throw ConfigError(fmt::format("model config: head_dim {} must be even and not negative", head_dim));
+  if (head_dim == 0 && (hidden_size % num_heads != 0 || head_size() % 2 != 0))
     throw ConfigError(fmt::format("model config: hidden_size {} must be an even multiple of num_attention_heads {}",
                                   hidden_size, num_heads));
   if (num_heads % num_kv_heads != 0)
     throw ConfigError(fmt::format("model config: num_attention_heads {} must be a multiple of num_key_value_heads {}",
                                   num_heads, num_kv_heads));
+  if (sliding_window < 0) throw ConfigError("model config: sliding_window must not be negative");
+  if (!(rope_theta > 1)) throw ConfigError(fmt::format("model config: rope_theta {} must be above 1", rope_theta));
+  const RopeScaling& s = rope_scaling;
+  if (s.kind == RopeScaling::Kind::none) return;
+  if (!(s.factor >= 1)) throw ConfigError(fmt::format("model config: rope_scaling.factor {} is below 1", s.factor));
+  if (s.kind == RopeScaling::Kind::linear) return;
+  positive(s.original_max_positions, "rope_scaling.original_max_position_embeddings");
+  if (!(s.low_frequency_factor > 0 && s.high_frequency_factor > s.low_frequency_factor && s.beta_slow > 0 &&
+        s.beta_fast > s.beta_slow))
+    throw ConfigError(
+        "model config: rope_scaling's high_freq_factor and beta_fast must be above their low and slow "
+        "counterparts, and those above 0");
 }
 
 ModelConfig ModelConfig::load(const std::filesystem::path& path) {
   try {
-    const nlohmann::json json = nlohmann::json::parse(read_file(path));
+    const Json json = Json::parse(read_file(path));
+    refuse_unknown(json);
     ModelConfig config;
+    config.type = named<ModelType>(kTypes, value_or<std::string>(json, "model_type", "llama"), "model_type");
     config.vocab_size = json.at("vocab_size");
     config.hidden_size = json.at("hidden_size");
     config.intermediate_size = json.at("intermediate_size");
     config.num_layers = json.at("num_hidden_layers");
     config.num_heads = json.at("num_attention_heads");
-    config.num_kv_heads = json.value("num_key_value_heads", config.num_heads);
-    config.max_positions = json.value("max_position_embeddings", int64_t{2048});
-    config.rope_theta = json.value("rope_theta", 10000.0f);
-    config.rms_norm_eps = json.value("rms_norm_eps", 1e-6f);
-    config.tied_head = json.value("tie_word_embeddings", false);
-    config.bos_token = json.value("bos_token_id", int64_t{1});
-    config.eos_token = json.value("eos_token_id", int64_t{2});
+    config.num_kv_heads = value_or(json, "num_key_value_heads", config.num_heads);
+    config.head_dim = value_or(json, "head_dim", int64_t{0});
+    config.max_positions = value_or(json, "max_position_embeddings", int64_t{2048});
+    config.rope_theta = value_or(json, "rope_theta", 10000.0f);
+    config.rope_scaling = read_scaling(json, config.max_positions);
+    config.sliding_window = read_window(json, config.type);
+    config.qkv_bias = config.type == ModelType::qwen2;
+    config.rms_norm_eps = value_or(json, "rms_norm_eps", 1e-6f);
+    config.tied_head = value_or(json, "tie_word_embeddings", false);
+    config.bos_token = value_or(json, "bos_token_id", int64_t{1});
+    config.eos_token = value_or(json, "eos_token_id", int64_t{2});
+    if (config.head_dim * config.num_heads == config.hidden_size) config.head_dim = 0;
     config.check();
     return config;
   } catch (const nlohmann::json::exception& error) {
@@ -54,9 +200,10 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
 }
 
 void ModelConfig::save(const std::filesystem::path& path) const {
-  const nlohmann::ordered_json json = {
-      {"architectures", {"LlamaForCausalLM"}},
-      {"model_type", "llama"},
+  const auto index = static_cast<size_t>(type);
+  Json json = {
+      {"architectures", {kArchitectures[index]}},
+      {"model_type", kTypes[index]},
       {"hidden_act", "silu"},
       {"vocab_size", vocab_size},
       {"hidden_size", hidden_size},
@@ -65,13 +212,16 @@ void ModelConfig::save(const std::filesystem::path& path) const {
       {"num_attention_heads", num_heads},
       {"num_key_value_heads", num_kv_heads},
       {"max_position_embeddings", max_positions},
+      {"head_dim", head_size()},
       {"rope_theta", rope_theta},
+      {"rope_scaling", scaling_json(rope_scaling)},
       {"rms_norm_eps", rms_norm_eps},
       {"tie_word_embeddings", tied_head},
       {"bos_token_id", bos_token},
       {"eos_token_id", eos_token},
       {"torch_dtype", "float32"},
   };
+  if (type == ModelType::mistral) json["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
   write_file_atomic(path, json.dump(2) + "\n");
 }
 
@@ -80,10 +230,15 @@ std::vector<ParameterShape> parameter_shapes(const ModelConfig& c) {
   for (int64_t layer = 0; layer < c.num_layers; ++layer) {
     const std::string prefix = fmt::format("model.layers.{}.", layer);
     shapes.push_back({prefix + "input_layernorm.weight", {c.hidden_size}});
-    shapes.push_back({prefix + "self_attn.q_proj.weight", {c.hidden_size, c.hidden_size}});
+    shapes.push_back({prefix + "self_attn.q_proj.weight", {c.query_size(), c.hidden_size}});
     shapes.push_back({prefix + "self_attn.k_proj.weight", {c.kv_size(), c.hidden_size}});
     shapes.push_back({prefix + "self_attn.v_proj.weight", {c.kv_size(), c.hidden_size}});
-    shapes.push_back({prefix + "self_attn.o_proj.weight", {c.hidden_size, c.hidden_size}});
+    if (c.qkv_bias) {
+      shapes.push_back({prefix + "self_attn.q_proj.bias", {c.query_size()}});
+      shapes.push_back({prefix + "self_attn.k_proj.bias", {c.kv_size()}});
+      shapes.push_back({prefix + "self_attn.v_proj.bias", {c.kv_size()}});
+    }
+    shapes.push_back({prefix + "self_attn.o_proj.weight", {c.hidden_size, c.query_size()}});
     shapes.push_back({prefix + "post_attention_layernorm.weight", {c.hidden_size}});
     shapes.push_back({prefix + "mlp.gate_proj.weight", {c.intermediate_size, c.hidden_size}});
     shapes.push_back({prefix + "mlp.up_proj.weight", {c.intermediate_size, c.hidden_size}});
@@ -105,16 +260,17 @@ int64_t ModelConfig::parameter_count() const {
 }
 
 int64_t ModelConfig::matrix_parameter_count() const {
-  const int64_t block =
-      2 * hidden_size * hidden_size + 2 * hidden_size * kv_size() + 3 * hidden_size * intermediate_size;
+  const int64_t block = hidden_size * (2 * query_size() + 2 * kv_size() + 3 * intermediate_size);
   return num_layers * block + vocab_size * hidden_size;
 }
 
 double ModelConfig::forward_flops_per_token(int64_t context_tokens) const {
   const double products = 2.0 * static_cast<double>(matrix_parameter_count());
-  // Scores and weighted values: 2 products of head_size a pair; a token sees (T + 1) / 2 positions on average.
-  const double pairs = static_cast<double>(context_tokens + 1) / 2.0;
-  return products + static_cast<double>(num_layers * hidden_size) * 4.0 * pairs;
+  // Scores and weighted values: 2 products of head_size a pair; a token sees (T + 1) / 2 positions on average, fewer
+  // with a window W: (W (W + 1) / 2 + (T - W) W) / T.
+  const double T = static_cast<double>(context_tokens), W = static_cast<double>(sliding_window);
+  const double pairs = W > 0 && W < T ? (W * (W + 1) / 2 + (T - W) * W) / T : (T + 1) / 2;
+  return products + static_cast<double>(num_layers * query_size()) * 4.0 * pairs;
 }
 
 }  // namespace starling

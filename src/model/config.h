@@ -1,5 +1,5 @@
-// The one description of a Llama-style decoder, stored as Hugging Face `config.json`. Training, inference and the
-// planner take their shapes, parameter counts, FLOPs and bytes from here.
+// The one description of a Llama-style decoder, stored as Hugging Face `config.json` (Llama 2 and 3, SmolLM, Mistral,
+// Qwen2 and 2.5). Training, inference and the planner take their shapes, parameter counts, FLOPs and bytes from here.
 //
 // Block l:  h = x + Wo attention(rope(Wq n1), rope(Wk n1), Wv n1),  n1 = rmsnorm(x)
 //           y = h + Wdown (silu(Wgate n2) * Wup n2),                n2 = rmsnorm(h)
@@ -13,22 +13,51 @@
 
 namespace starling {
 
+// How the rotary frequencies of a model are stretched beyond the context it was first made for, as `rope_scaling` of
+// config.json says it. Sources: linear: Chen et al. 2023, arXiv:2306.15595; llama3: Llama 3.1's reference code;
+// yarn: Peng et al. 2023, arXiv:2309.00071.
+struct RopeScaling {
+  enum class Kind { none, linear, llama3, yarn };
+  Kind kind = Kind::none;
+  double factor = 1.0;               // of the context's length
+  double low_frequency_factor = 1;   // llama3: waves longer than original / low are stretched by `factor`,
+  double high_frequency_factor = 4;  //         those shorter than original / high not at all
+  double beta_fast = 32;             // yarn: turns within the original context above which a pair keeps its frequency,
+  double beta_slow = 1;              //       and below which it is stretched by `factor`
+  double attention_factor = 0;       // yarn: of cos and sin; 0: 0.1 ln(factor) + 1
+  int64_t original_max_positions = 0;
+  friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
+};
+
+// The name under which Hugging Face knows the architecture; what differs is in the fields of ModelConfig.
+enum class ModelType { llama, mistral, qwen2 };
+
 struct ModelConfig {
+  ModelType type = ModelType::llama;
   int64_t vocab_size = 8192;
   int64_t hidden_size = 288;        // C
   int64_t intermediate_size = 768;  // F, width of the SwiGLU
   int64_t num_layers = 4;           // L
   int64_t num_heads = 4;            // H
   int64_t num_kv_heads = 4;         // Hkv, divides H
+  int64_t head_dim = 0;             // D; 0: C / H
   int64_t max_positions = 512;      // T the model was made for
   float rope_theta = 10000.0f;
+  RopeScaling rope_scaling;
+  int64_t sliding_window = 0;  // a place sees itself and this many - 1 before it; 0: all
+  bool qkv_bias = false;       // Qwen2: queries, keys and values have a bias
   float rms_norm_eps = 1e-5f;
   bool tied_head = false;  // the output head is the embedding
   int64_t bos_token = 1;
   int64_t eos_token = 2;
 
-  int64_t head_size() const { return hidden_size / num_heads; }
+  int64_t head_size() const { return head_dim > 0 ? head_dim : hidden_size / num_heads; }
+  int64_t query_size() const { return num_heads * head_size(); }
   int64_t kv_size() const { return num_kv_heads * head_size(); }
+  int64_t qkv_size() const { return query_size() + 2 * kv_size(); }
+  // Radians a position of each of the D/2 pairs, and the factor of cos and sin (1 but for yarn).
+  std::vector<double> rope_frequencies() const;
+  double rope_magnitude() const;
 
   void check() const;                                                 // throws ConfigError that names the wrong field
   static ModelConfig load(const std::filesystem::path& config_json);  // throws DataError, IoError

@@ -53,8 +53,10 @@ Tensor Parameters::part(Tensor flat, const Parameter& p) {
 Tensor Parameters::stacked(Tensor flat, size_t first, size_t count) const {
   int64_t rows = 0;
   for (size_t i = first; i < first + count; ++i) rows += list_[i].shape[0];
-  const int64_t columns = list_[first].shape[1];
-  return {flat.rows(list_[first].offset, rows * columns).data(), flat.dtype(), {rows, columns}};
+  const bool matrices = list_[first].is_matrix();
+  const int64_t columns = matrices ? list_[first].shape[1] : 1;
+  const Tensor all = flat.rows(list_[first].offset, rows * columns);
+  return matrices ? Tensor(all.data(), all.dtype(), {rows, columns}) : all;
 }
 
 void Parameters::initialize(uint64_t seed) {
@@ -62,9 +64,10 @@ void Parameters::initialize(uint64_t seed) {
     float* values = value(index).as<float>();
     const bool matrix = list_[index].is_matrix();
     const float deviation = matrix ? initial_deviation(list_[index], config_) : 0.0f;
+    const float constant = ends_with(list_[index].name, ".bias") ? 0.0f : 1.0f;
     parallel_for(list_[index].elements, 4096, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        values[i] = matrix ? deviation * random_normal(seed, index, static_cast<uint64_t>(i)) : 1.0f;
+        values[i] = matrix ? deviation * random_normal(seed, index, static_cast<uint64_t>(i)) : constant;
     });
   }
   refresh_compute();
@@ -83,18 +86,22 @@ Tensor Parameters::embedding_gradient() const { return gradient(0); }
 Tensor Parameters::head_gradient() const { return gradient(head_index()); }
 Tensor Parameters::final_norm_gradient() const { return gradient(norm_index()); }
 
-// The order of parameter_shapes(): input norm, q, k, v, o, post norm, gate, up, down.
+// The order of parameter_shapes(): input norm, q, k, v, their biases, o, post norm, gate, up, down.
+template <class View>
+BlockViews<View> Parameters::block_views(int64_t layer, Tensor vectors, Tensor matrices) const {
+  const size_t i = block_first(layer), after = i + 4 + bias_count();
+  const Tensor bias = config_.qkv_bias ? stacked(vectors, i + 4, 3) : Tensor();
+  return {part(vectors, list_[i]),        stacked(matrices, i + 1, 3),     bias,
+          stacked(matrices, after, 1),    part(vectors, list_[after + 1]), stacked(matrices, after + 2, 2),
+          stacked(matrices, after + 4, 1)};
+}
+
 BlockViews<ConstTensor> Parameters::block(int64_t layer) const {
-  const size_t i = block_first(layer);
-  return {value(i),     stacked(compute_view_, i + 1, 3), stacked(compute_view_, i + 4, 1),
-          value(i + 5), stacked(compute_view_, i + 6, 2), stacked(compute_view_, i + 8, 1)};
+  return block_views<ConstTensor>(layer, values(), compute_view_);
 }
 
 BlockViews<Tensor> Parameters::block_gradients(int64_t layer) const {
-  const size_t i = block_first(layer);
-  const Tensor all = gradients();
-  return {gradient(i),     stacked(all, i + 1, 3), stacked(all, i + 4, 1),
-          gradient(i + 5), stacked(all, i + 6, 2), stacked(all, i + 8, 1)};
+  return block_views<Tensor>(layer, gradients(), gradients());
 }
 
 }  // namespace starling

@@ -25,8 +25,9 @@ struct Parameter {
 template <class View>
 struct BlockViews {
   View input_norm;     // [C] f32
-  View qkv;            // [C + 2 kv, C]
-  View attention_out;  // [C, C]
+  View qkv;            // [q + 2 kv, C]
+  View qkv_bias;       // [q + 2 kv] f32; empty without qkv_bias
+  View attention_out;  // [C, q]
   View post_norm;      // [C] f32
   View gate_up;        // [2F, C]
   View down;           // [C, F]
@@ -43,8 +44,8 @@ class Parameters {
   Tensor gradient(size_t index) const { return part(gradients_.tensor(), list_[index]); }
 
   // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L);
-  // embedding with 0.02; norms 1. A function of (seed, parameter, index). Source of the scaling: Radford et al. 2019
-  // (GPT-2).
+  // embedding with 0.02; norms 1; biases 0. A function of (seed, parameter, index). Source of the scaling: Radford et
+  // al. 2019 (GPT-2).
   void initialize(uint64_t seed);
   void refresh_compute();  // after the values changed
   void zero_gradients();
@@ -60,10 +61,13 @@ class Parameters {
 
  private:
   static Tensor part(Tensor flat, const Parameter& parameter);
-  size_t block_first(int64_t layer) const { return 1 + static_cast<size_t>(layer) * 9; }
+  size_t bias_count() const { return config_.qkv_bias ? 3 : 0; }
+  size_t block_first(int64_t layer) const { return 1 + static_cast<size_t>(layer) * (9 + bias_count()); }
   size_t norm_index() const { return block_first(config_.num_layers); }
   size_t head_index() const { return config_.tied_head ? 0 : norm_index() + 1; }
   Tensor stacked(Tensor flat, size_t first, size_t count) const;  // matrices with the same columns, as one
+  template <class View>
+  BlockViews<View> block_views(int64_t layer, Tensor vectors, Tensor matrices) const;
 
   ModelConfig config_;
   std::vector<Parameter> list_;

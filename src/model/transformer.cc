@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
 #include "ops/attention.h"
+#include "ops/bias.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
@@ -24,25 +26,31 @@ void copy(Tensor y, ConstTensor x) { std::memcpy(y.data(), x.data(), static_cast
 
 }  // namespace
 
-Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens)
+Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens, Recompute recompute)
     : config_((config.check(), config)),
       compute_(compute),
       max_tokens_(max_tokens),
+      recompute_(recompute),
       parameters_(config, compute),
       logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
-  const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size, S = C + 2 * config.kv_size();
+  const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size;
+  const int64_t Q = config.query_size(), S = config.qkv_size();
   const auto full = [&](int64_t columns) { return arena_.allocate(DType::f32, {N, columns}); };
   const auto low = [&](int64_t columns) { return arena_.allocate(compute, {N, columns}); };
   const auto column = [&] { return arena_.allocate(DType::f32, {N}); };
-  for (int64_t layer = 0; layer < config.num_layers; ++layer)
-    blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(C), full(C), low(C), column(),
-                       low(2 * F), low(F)});
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const bool shared = recompute == Recompute::blocks && layer > 0;
+    if (shared) blocks_.push_back(blocks_.front()), blocks_.back().x = full(C);
+    else
+      blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column(),
+                         low(2 * F), low(F)});
+  }
   for (Tensor* ids : {&tokens_, &targets_, &positions_, &document_starts_}) *ids = arena_.allocate(DType::i32, {N});
   last_x_ = full(C), last_rstd_ = column(), hidden_ = low(C), nats_ = column();
-  dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(C), dgate_up_ = low(2 * F);
+  dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dgate_up_ = low(2 * F);
   dswiglu_ = low(F), dhidden_ = low(C);
   rope_table_ = arena_.allocate(DType::f32, {config.max_positions, config.head_size()});
-  rope_fill_table(rope_table_, config.rope_theta);
+  rope_fill_table(rope_table_, config.rope_frequencies(), config.rope_magnitude());
 }
 
 void Transformer::load_batch(const Batch& batch) {
@@ -56,6 +64,12 @@ void Transformer::load_batch(const Batch& batch) {
   };
   fill(tokens_, batch.tokens), fill(targets_, batch.targets);
   fill(positions_, batch.positions), fill(document_starts_, batch.document_starts);
+  // A window is a later start: attention sees the places from a row's start to the row.
+  if (config_.sliding_window > 0)
+    for (int64_t i = 0; i < batch.size(); ++i) {
+      int32_t& start = document_starts_.as<int32_t>()[i];
+      start = std::max(start, static_cast<int32_t>(i % batch.length - config_.sliding_window + 1));
+    }
 }
 
 Transformer::BlockActivations Transformer::block_activations(int64_t layer, const Batch& batch) const {
@@ -85,6 +99,7 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   rmsnorm_forward(a.norm1, a.rstd1, a.x, w.input_norm, config_.rms_norm_eps);
   // 2. queries, keys, values, and their positions
   linear_forward(a.qkv, a.norm1, w.qkv);
+  if (config_.qkv_bias) bias_forward(a.qkv, w.qkv_bias);
   rope_forward(a.qkv, rope_table_, sized(positions_, batch.size()), rotated);
   // 3. attention
   attention_forward(a.attention, a.lse, a.qkv, sized(document_starts_, batch.size()), attention_shape(config_, batch));
@@ -108,11 +123,11 @@ std::vector<float> Transformer::score(const Batch& batch) {
   return {nats_.as<float>(), nats_.as<float>() + n};
 }
 
-double Transformer::train(const Batch& batch, float scale) {
+double Transformer::train(const Batch& batch, const CrossEntropyLoss& loss) {
   const int64_t n = batch.size();
   const ConstTensor hidden = forward(batch);
   linear_cross_entropy_train(sized(nats_, n), sized(dhidden_, n), parameters_.head_gradient(), hidden,
-                             parameters_.head(), sized(targets_, n), scale, logits_);
+                             parameters_.head(), sized(targets_, n), loss, logits_);
   backward(batch, sized(dhidden_, n));
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += static_cast<double>(nats_.as<float>()[i]);
@@ -125,7 +140,12 @@ void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
   std::memset(dx.data(), 0, static_cast<size_t>(dx.bytes()));
   rmsnorm_backward(dx, parameters_.final_norm_gradient(), dhidden, sized(last_x_, n), parameters_.final_norm(),
                    sized(last_rstd_, n));
-  for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) backward_block(layer, batch, dx);
+  for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) {
+    // The last block's activations are still there; its output is not needed again.
+    const bool gone = recompute_ == Recompute::blocks && layer + 1 < config_.num_layers;
+    if (gone) forward_block(layer, batch, sized(last_x_, n));
+    backward_block(layer, batch, dx);
+  }
   embedding_backward(parameters_.embedding_gradient(), sized(tokens_, n), dx);
 }
 
@@ -158,6 +178,7 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
                      attention_shape(config_, batch));
   // 2. queries, keys, values, and their positions
   rope_backward(dqkv, rope_table_, sized(positions_, n), rotated);
+  if (config_.qkv_bias) bias_backward(g.qkv_bias, dqkv);
   linear_backward_input(dnorm, dqkv, w.qkv);
   linear_backward_weight(g.qkv, dqkv, a.norm1);
   // 1. attention's input

@@ -15,10 +15,13 @@
 
 namespace starling {
 
+enum class Recompute { none, blocks };
+
 class Transformer {
  public:
-  // Memory for activations of up to `max_tokens` = B*T places. Throws ConfigError.
-  Transformer(const ModelConfig& config, DType compute, int64_t max_tokens);
+  // Memory for activations of up to `max_tokens` = B*T places. With Recompute::blocks only the input of each block is
+  // kept and backward makes the rest again: about a third more arithmetic, the same bits. Throws ConfigError.
+  Transformer(const ModelConfig& config, DType compute, int64_t max_tokens, Recompute recompute = Recompute::none);
 
   const ModelConfig& config() const { return config_; }
   Parameters& parameters() { return parameters_; }
@@ -28,10 +31,12 @@ class Transformer {
   ConstTensor forward(const Batch& batch);
   // forward, then -log p(target) of every place in nats (0 where the target is below 0).
   std::vector<float> score(const Batch& batch);
-  // forward and backward of loss = scale * sum of nats; returns the sum of nats, not scaled.
-  double train(const Batch& batch, float scale);
+  // forward and backward of the loss of linear_cross_entropy.h; returns the sum of nats, neither scaled nor with z.
+  double train(const Batch& batch, const CrossEntropyLoss& loss);
   // After forward(batch): gradients of the parameters from those of the hidden states [B*T, C] in the compute type.
   void backward(const Batch& batch, ConstTensor dhidden);
+
+  int64_t activation_bytes() const { return arena_.bytes(); }
 
  private:
   struct BlockActivations {
@@ -47,9 +52,10 @@ class Transformer {
   ModelConfig config_;
   DType compute_;
   int64_t max_tokens_;
+  Recompute recompute_;
   Parameters parameters_;
   Arena arena_;
-  std::vector<BlockActivations> blocks_;  // at max_tokens
+  std::vector<BlockActivations> blocks_;  // at max_tokens; under recomputation all but x are shared
   Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
   Tensor last_x_, last_rstd_, hidden_, nats_;
   Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dgate_up_, dswiglu_, dhidden_;

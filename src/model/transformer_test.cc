@@ -1,11 +1,14 @@
 #include "model/transformer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/random.h"
 
 namespace starling {
@@ -52,18 +55,31 @@ double total_nats(Transformer& model, const Batch& batch) {
   return total;
 }
 
-class Gradients : public testing::TestWithParam<bool> {};
+// Every way in which the supported architectures differ from plain Llama.
+ModelConfig variant(const std::string& name) {
+  ModelConfig c = tiny_config(name == "tied");
+  if (name == "qwen2") c.type = ModelType::qwen2, c.qkv_bias = true;
+  if (name == "mistral") c.type = ModelType::mistral, c.sliding_window = 5;
+  if (name == "wide_heads") c.head_dim = 6;  // 4 heads of 6 in a width of 16
+  if (name == "llama3") c.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 16};
+  if (name == "yarn") c.rope_scaling = {.kind = RopeScaling::Kind::yarn, .factor = 4, .original_max_positions = 20};
+  if (name == "linear") c.rope_scaling = {.kind = RopeScaling::Kind::linear, .factor = 2};
+  return c;
+}
+constexpr const char* kVariants[] = {"tied", "untied", "qwen2", "mistral", "wide_heads", "llama3", "yarn", "linear"};
+
+class Gradients : public testing::TestWithParam<const char*> {};
 
 // Central differences in f32 along a random direction per parameter: d loss ~ (L(w + h u) - L(w - h u)) / 2h = g . u.
 // With h = 1e-3 / |u|_max the rounding of a loss near 100 (1e-5) over 2e-3 and the h^2 term both stay under 1 %.
 TEST_P(Gradients, OfEveryParameterMatchFiniteDifferences) {
-  const ModelConfig config = tiny_config(GetParam());
+  const ModelConfig config = variant(GetParam());
   const Batch batch = two_sequences(config, 20, 7);
   Transformer model(config, DType::f32, batch.size());
   Parameters& parameters = model.parameters();
   randomize(parameters, 3);
   parameters.zero_gradients();
-  const double loss = model.train(batch, 1.0f);
+  const double loss = model.train(batch, {.scale = 1.0f});
   EXPECT_NEAR(loss, total_nats(model, batch), 1e-4);
   for (size_t p = 0; p < parameters.list().size(); ++p) {
     float* values = parameters.value(p).as<float>();
@@ -85,7 +101,99 @@ TEST_P(Gradients, OfEveryParameterMatchFiniteDifferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(TiedAndUntied, Gradients, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(EveryArchitecture, Gradients, testing::ValuesIn(kVariants));
+
+TEST_P(Gradients, AreTheSameBitsWithActivationsMadeAgain) {
+  const ModelConfig config = variant(GetParam());
+  const Batch batch = two_sequences(config, 20, 7);
+  Transformer kept(config, DType::bf16, batch.size()), again(config, DType::bf16, batch.size(), Recompute::blocks);
+  for (Transformer* model : {&kept, &again}) {
+    randomize(model->parameters(), 3);
+    model->train(batch, {.scale = 0.1f});
+  }
+  const Tensor a = kept.parameters().gradients(), b = again.parameters().gradients();
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())), 0);
+  EXPECT_LT(again.activation_bytes(), kept.activation_bytes());
+}
+
+TEST(Transformer, ASlidingWindowHidesWhatLiesFurtherBack) {
+  ModelConfig config = variant("mistral");
+  config.num_layers = 1;  // with more, what a window hides comes in through the places between
+  Batch batch = two_sequences(config, 20, 7);
+  Transformer model(config, DType::f32, batch.size());
+  randomize(model.parameters(), 4);
+  const std::vector<float> before = model.score(batch);
+  batch.tokens[20] = (batch.tokens[20] + 1) % 29;  // the first place of the second sequence
+  const std::vector<float> after = model.score(batch);
+  for (size_t place : {20u, 21u, 22u, 23u}) EXPECT_NE(before[place], after[place]) << place;
+  for (size_t place = 25; place < 40; ++place) EXPECT_EQ(before[place], after[place]) << place;
+}
+
+TEST(ModelConfig, EveryArchitectureSurvivesItsConfigJson) {
+  const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
+  for (const char* name : kVariants) {
+    const ModelConfig c = variant(name);
+    c.save(path);
+    const ModelConfig read = ModelConfig::load(path);
+    EXPECT_EQ(read.type, c.type) << name;
+    EXPECT_EQ(read.qkv_bias, c.qkv_bias) << name;
+    EXPECT_EQ(read.sliding_window, c.sliding_window) << name;
+    EXPECT_EQ(read.head_size(), c.head_size()) << name;
+    EXPECT_EQ(read.rope_frequencies(), c.rope_frequencies()) << name;
+    EXPECT_EQ(read.rope_magnitude(), c.rope_magnitude()) << name;
+  }
+  std::filesystem::remove(path);
+}
+
+// Llama 3.1: factor 8, low 1, high 4, original 8192, theta 500000, heads of 128. A fast pair keeps its frequency, a
+// slow one is an eighth, and pair 32 (wave 2 pi 500000^(1/2) = 4443 positions, 8192 / 4443 = 1.844 turns) gets
+// (1.844 - 1) / 3 of the plain and the rest of the stretched.
+TEST(ModelConfig, RopeScalingOfLlama3FollowsItsRule) {
+  ModelConfig c;
+  c.hidden_size = 512, c.num_heads = 4, c.num_kv_heads = 4, c.rope_theta = 500000;
+  c.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 8192};
+  const std::vector<double> f = c.rope_frequencies();
+  const double plain = 1 / std::sqrt(500000.0), share = (8192 * plain / (2 * 3.14159265358979) - 1) / 3;
+  EXPECT_DOUBLE_EQ(f[0], 1.0);
+  EXPECT_NEAR(f[32], share * plain + (1 - share) * plain / 8, 1e-12);
+  EXPECT_NEAR(f[63], std::pow(500000.0, -126.0 / 128) / 8, 1e-15);
+}
+
+// Yarn, factor 4, original 4096, theta 10000, heads of 64: pairs up to floor(64 ln(4096 / (32 * 2 pi)) / (2 ln 10000))
+// = 10 keep their frequency, those from ceil(64 ln(4096 / 2 pi) / (2 ln 10000)) = 23 are a quarter.
+TEST(ModelConfig, YarnKeepsFastPairsAndStretchesSlowOnes) {
+  ModelConfig c;
+  c.hidden_size = 256, c.num_heads = 4, c.num_kv_heads = 4;
+  c.rope_scaling = {.kind = RopeScaling::Kind::yarn, .factor = 4, .original_max_positions = 4096};
+  const std::vector<double> f = c.rope_frequencies();
+  const auto plain = [](int i) { return std::pow(10000.0, -2.0 * i / 64); };
+  EXPECT_DOUBLE_EQ(f[10], plain(10));
+  EXPECT_NEAR(f[11], plain(11) * (12.0 / 13 + 0.25 / 13), 1e-12);
+  EXPECT_DOUBLE_EQ(f[23], plain(23) / 4);
+  EXPECT_NEAR(c.rope_magnitude(), 0.1 * std::log(4.0) + 1, 1e-12);
+}
+
+TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
+  const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
+  const auto refuse = [&](const std::string& fields, const char* word) {
+    write_file_atomic(path, R"({"vocab_size":8,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,)"
+                            R"("num_attention_heads":2,)" +
+                                fields + "}");
+    try {
+      ModelConfig::load(path);
+      ADD_FAILURE() << fields;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+    }
+  };
+  refuse(R"("model_type":"gpt2")", "gpt2");
+  refuse(R"("attention_bias":true)", "attention_bias");
+  refuse(R"("hidden_act":"gelu")", "hidden_act");
+  refuse(R"("rope_scaling":{"type":"dynamic","factor":2})", "dynamic");
+  refuse(R"("rope_scaling":{"type":"linear"})", "factor");
+  refuse(R"("model_type":"qwen2","use_sliding_window":true)", "use_sliding_window");
+  std::filesystem::remove(path);
+}
 
 TEST(Transformer, Bf16LossAndGradientsAreThoseOfF32WithinItsPrecision) {
   const ModelConfig config = tiny_config(true);
@@ -95,7 +203,7 @@ TEST(Transformer, Bf16LossAndGradientsAreThoseOfF32WithinItsPrecision) {
     model->parameters().initialize(5);
     model->parameters().zero_gradients();
   }
-  const double a = exact.train(batch, 0.1f), b = low.train(batch, 0.1f);
+  const double a = exact.train(batch, {.scale = 0.1f}), b = low.train(batch, {.scale = 0.1f});
   EXPECT_NEAR(a, b, 0.01 * a);  // bf16 keeps 8 bits: 0.4 % a rounding
   const float *x = exact.parameters().gradients().as<float>(), *y = low.parameters().gradients().as<float>();
   double dot = 0, xx = 0, yy = 0;
@@ -137,7 +245,7 @@ TEST(Transformer, TwoTrainingPassesGiveTheSameBits) {
   for (auto& list : gradients) {
     Transformer model(config, DType::bf16, batch.size());
     model.parameters().initialize(5);
-    model.train(batch, 1.0f);
+    model.train(batch, {.scale = 1.0f});
     const Tensor all = model.parameters().gradients();
     list.assign(all.as<float>(), all.as<float>() + all.elements());
   }

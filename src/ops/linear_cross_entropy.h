@@ -25,8 +25,14 @@ class LogitChunk {
 void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,
                                   const LogitChunk& chunk);
 
-// Forward and backward together, for loss = scale * sum_n nats[n]: dhidden is assigned, dweight (f32) accumulates.
+// Forward and backward together, for loss = scale * sum_n (nats[n] + z_loss * (log sum_v e^logits[n,v])^2): dhidden is
+// assigned, dweight (f32) accumulates; an empty dweight is left out (a head that is not trained). nats are without the
+// z term, which keeps the logits near 0. Source: Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5.
+struct CrossEntropyLoss {
+  float scale = 1.0f;
+  float z_loss = 0.0f;
+};
 void linear_cross_entropy_train(Tensor nats, Tensor dhidden, Tensor dweight, ConstTensor hidden, ConstTensor weight,
-                                ConstTensor targets, float scale, const LogitChunk& chunk);
+                                ConstTensor targets, const CrossEntropyLoss& loss, const LogitChunk& chunk);
 
 }  // namespace starling

@@ -14,8 +14,13 @@ namespace {
 
 constexpr int64_t kRowGrain = 8;
 
-// Leaves e^(logit - largest) in the row; returns their sum and sets the row's loss.
-float exponentials(float* logits, int64_t V, int32_t target, float& nats) {
+struct RowSum {
+  float sum = 0;             // of e^(logit - largest)
+  float log_normaliser = 0;  // log sum_v e^logit
+};
+
+// Leaves e^(logit - largest) in the row and sets the row's loss.
+RowSum exponentials(float* logits, int64_t V, int32_t target, float& nats) {
   float largest = logits[0];
 #pragma omp simd reduction(max : largest)
   for (int64_t v = 0; v < V; ++v) largest = std::max(largest, logits[v]);
@@ -26,14 +31,17 @@ float exponentials(float* logits, int64_t V, int32_t target, float& nats) {
     logits[v] = fast_exp(logits[v] - largest);
     sum += logits[v];
   }
-  nats = target < 0 ? 0.0f : largest + std::log(sum) - wanted;
-  return sum;
+  const float log_normaliser = largest + std::log(sum);
+  nats = target < 0 ? 0.0f : log_normaliser - wanted;
+  return {sum, log_normaliser};
 }
 
-// d loss / d logit = scale (softmax - 1[v = target])
+// d loss / d logit = scale (softmax (1 + 2 z_loss log_normaliser) - 1[v = target])
 template <class T>
-void gradient_row(T* gradient, const float* exponentials, float sum, int64_t V, int32_t target, float scale) {
-  const float factor = target < 0 ? 0.0f : scale / sum;
+void gradient_row(T* gradient, const float* exponentials, const RowSum& row, int64_t V, int32_t target,
+                  const CrossEntropyLoss& loss) {
+  const float scale = loss.scale;
+  const float factor = target < 0 ? 0.0f : scale * (1.0f + 2.0f * loss.z_loss * row.log_normaliser) / row.sum;
   for (int64_t v = 0; v < V; ++v) gradient[v] = from_float<T>(exponentials[v] * factor);
   if (target >= 0) gradient[target] = from_float<T>(exponentials[target] * factor - scale);
 }
@@ -80,18 +88,18 @@ void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor w
 }
 
 void linear_cross_entropy_train(Tensor nats, Tensor dhidden, Tensor dweight, ConstTensor hidden, ConstTensor weight,
-                                ConstTensor targets, float scale, const LogitChunk& chunk) {
+                                ConstTensor targets, const CrossEntropyLoss& loss, const LogitChunk& chunk) {
   check(nats, hidden, weight, targets);
   const int64_t V = weight.extent(0);
   dispatch_float(hidden.dtype(), "cross entropy hidden", [&]<class T>(T) {
     const auto row = [&](int64_t n, float* logits, int64_t i) {
       const int32_t target = targets.as<int32_t>()[n];
-      const float sum = exponentials(logits, V, target, nats.as<float>()[n]);
-      gradient_row(chunk.gradients(i + 1).template as<T>() + i * V, logits, sum, V, target, scale);
+      const RowSum sum = exponentials(logits, V, target, nats.as<float>()[n]);
+      gradient_row(chunk.gradients(i + 1).template as<T>() + i * V, logits, sum, V, target, loss);
     };
     for_each_chunk(hidden, weight, chunk, row, [&](int64_t first, int64_t rows) {
       linear_backward_input(dhidden.rows(first, rows), chunk.gradients(rows), weight);
-      linear_backward_weight(dweight, chunk.gradients(rows), hidden.rows(first, rows));
+      if (!dweight.empty()) linear_backward_weight(dweight, chunk.gradients(rows), hidden.rows(first, rows));
     });
   });
 }

@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "ops/adamw.h"
 #include "ops/attention.h"
+#include "ops/bias.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
@@ -141,12 +142,12 @@ TEST(RmsNorm, GradientsMatchFiniteDifferencesAndAdd) {
 
 TEST(Rope, TurnsPairsByTheAngleOfTheirPositionAndBack) {
   Numbers table({4, 4}, 0), x({2, 8}, 1);
-  rope_fill_table(table.tensor(), 100.0f);
+  rope_fill_table(table.tensor(), std::vector<double>{1.0, 0.1});
   std::vector<int32_t> positions = {0, 3};
   const std::vector<float> before = x.values;
   rope_forward(x.tensor(), table.tensor(), ids(positions), 1);
   for (int64_t c = 0; c < 8; ++c) EXPECT_EQ(x(0, c), before[static_cast<size_t>(c)]);  // position 0
-  const float angle = 3.0f / 10.0f;                                                    // pair 1: theta^(-2/4)
+  const float angle = 3.0f / 10.0f;                                                    // pair 1 at position 3
   EXPECT_NEAR(x(1, 1), before[9] * std::cos(angle) - before[11] * std::sin(angle), 1e-6f);
   EXPECT_NEAR(x(1, 3), before[11] * std::cos(angle) + before[9] * std::sin(angle), 1e-6f);
   for (int64_t c = 4; c < 8; ++c) EXPECT_EQ(x(1, c), before[static_cast<size_t>(8 + c)]);  // beyond the rotated head
@@ -273,10 +274,49 @@ TEST(LinearCrossEntropy, LossAndGradientsMatchFormulaAndFiniteDifferencesAcrossC
   }
   EXPECT_NEAR(nats.values[1], std::log(sum) - wanted, 1e-5);
   linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), dweight.tensor(), hidden.tensor(), weight.tensor(),
-                             ids(targets), 0.5f, chunk);
+                             ids(targets), {.scale = 0.5f}, chunk);
   EXPECT_NEAR(loss(), before, 1e-6);
   expect_gradient(hidden.values, dhidden.values, loss, "dhidden");
   expect_gradient(weight.values, dweight.values, loss, "dweight");
+}
+
+TEST(LinearCrossEntropy, ZLossAddsTheSquareOfTheLogNormaliserToLossAndGradient) {
+  Numbers hidden({3, 4}, 1), weight({5, 4}, 2), nats({3}, 0), dhidden({3, 4}, 0), none({5, 4}, 0);
+  std::vector<int32_t> targets = {0, -1, 4};
+  const LogitChunk chunk(5, DType::f32, 2);
+  constexpr double kZ = 0.3;
+  const auto loss = [&] {
+    double total = 0;
+    for (int64_t n : {0, 2}) {
+      double sum = 0, wanted = 0;
+      for (int64_t v = 0; v < 5; ++v) {
+        double logit = 0;
+        for (int64_t c = 0; c < 4; ++c) logit += static_cast<double>(hidden(n, c)) * static_cast<double>(weight(v, c));
+        sum += std::exp(logit);
+        if (v == targets[static_cast<size_t>(n)]) wanted = logit;
+      }
+      total += std::log(sum) - wanted + kZ * std::log(sum) * std::log(sum);
+    }
+    return total * 0.5;
+  };
+  linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), {}, hidden.tensor(), weight.tensor(), ids(targets),
+                             {.scale = 0.5f, .z_loss = static_cast<float>(kZ)}, chunk);  // a head that is not trained
+  expect_gradient(hidden.values, dhidden.values, loss, "dhidden");
+  Numbers dweight({5, 4}, 0);
+  linear_cross_entropy_train(nats.tensor(), dhidden.tensor(), dweight.tensor(), hidden.tensor(), weight.tensor(),
+                             ids(targets), {.scale = 0.5f, .z_loss = static_cast<float>(kZ)}, chunk);
+  expect_gradient(weight.values, dweight.values, loss, "dweight");
+}
+
+TEST(Bias, IsAddedToEveryRowAndItsGradientIsTheSumOfRows) {
+  Numbers y({3, 2}, 1), bias({2}, 2), dbias({2}, 3);
+  const std::vector<float> before = y.values, old = dbias.values;
+  bias_forward(y.tensor(), bias.tensor());
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(y.values[i], before[i] + bias.values[i % 2]);
+  bias_backward(dbias.tensor(), y.tensor());
+  for (size_t o = 0; o < 2; ++o)
+    EXPECT_NEAR(dbias.values[o], old[o] + y.values[o] + y.values[2 + o] + y.values[4 + o], 1e-5f);
+  EXPECT_THROW(bias_forward(y.tensor(), y.tensor()), ShapeError);
 }
 
 TEST(AdamW, FollowsItsFormulaForTwoSteps) {

@@ -37,14 +37,15 @@ void rotate_rows(Tensor x, ConstTensor table, ConstTensor positions, int64_t hea
 
 }  // namespace
 
-void rope_fill_table(Tensor table, float theta) {
+void rope_fill_table(Tensor table, std::span<const double> frequencies, double magnitude) {
   const int64_t P = table.extent(0), D = table.extent(1);
+  if (static_cast<int64_t>(frequencies.size()) * 2 != D)
+    throw ShapeError("rope: not one frequency a pair of the table");
   for (int64_t p = 0; p < P; ++p)
     for (int64_t i = 0; i < D / 2; ++i) {
-      const double angle = static_cast<double>(p) *
-                           std::pow(static_cast<double>(theta), -2.0 * static_cast<double>(i) / static_cast<double>(D));
-      table.as<float>()[p * D + i] = static_cast<float>(std::cos(angle));
-      table.as<float>()[p * D + D / 2 + i] = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
+      table.as<float>()[p * D + i] = static_cast<float>(magnitude * std::cos(angle));
+      table.as<float>()[p * D + D / 2 + i] = static_cast<float>(magnitude * std::sin(angle));
     }
 }
 

@@ -158,8 +158,9 @@ class Trainer {
     double nats = 0;
     const float scale = 1.0f / static_cast<float>(options_.batch_tokens);
     for (int64_t micro = 0; micro < options_.accumulation(); ++micro)
-      nats += model_.train(
-          loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), scale);
+      nats +=
+          model_.train(loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length),
+                       {.scale = scale});
     communicator_->all_reduce_mean(parameters.gradients());
     gradient_norm_ = std::sqrt(sum_of_squares(parameters.gradients()));
     loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens * communicator_->size());

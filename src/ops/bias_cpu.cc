@@ -1,0 +1,39 @@
+#include "core/threads.h"
+#include "ops/bias.h"
+
+namespace starling {
+namespace {
+
+constexpr int64_t kRowGrain = 32, kColumnGrain = 64;
+
+}  // namespace
+
+void bias_forward(Tensor y, ConstTensor bias) {
+  const int64_t N = y.extent(0), O = y.extent(1);
+  require_shape(bias, DType::f32, {O}, "bias");
+  const float* b = bias.as<float>();
+  dispatch_float(y.dtype(), "bias y", [&]<class T>(T) {
+    parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        T* row = y.as<T>() + n * O;
+        for (int64_t o = 0; o < O; ++o) row[o] = from_float<T>(to_float(row[o]) + b[o]);
+      }
+    });
+  });
+}
+
+void bias_backward(Tensor dbias, ConstTensor dy) {
+  const int64_t N = dy.extent(0), O = dy.extent(1);
+  require_shape(dbias, DType::f32, {O}, "dbias");
+  float* db = dbias.as<float>();
+  dispatch_float(dy.dtype(), "bias dy", [&]<class T>(T) {
+    parallel_for(O, kColumnGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t n = 0; n < N; ++n) {
+        const T* row = dy.as<T>() + n * O;
+        for (int64_t o = begin; o < end; ++o) db[o] += to_float(row[o]);
+      }
+    });
+  });
+}
+
+}  // namespace starling
