@@ -1,13 +1,16 @@
-# starling_library(NAME [DEPENDS lib...] [LINK external...])
+# starling_library(NAME [DEPENDS lib...] [LINK external...] [EXCLUDE file...])
 #
 # One static library a folder, `starling_NAME`, from every .cc beside the caller; the folder's *_test.cc become one
 # program, NAME_test. Files are globbed so that a new file needs no edit here.
 function(starling_library name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;TEST_LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;TEST_LINK;EXCLUDE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  foreach(file ${ARG_EXCLUDE})
+    list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  endforeach()
   list(TRANSFORM ARG_DEPENDS PREPEND starling_)
   if(sources)
     add_library(starling_${name} STATIC ${sources})

@@ -161,9 +161,9 @@ class Trainer {
       nats +=
           model_.train(loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length),
                        {.scale = scale});
-    communicator_->all_reduce_mean(parameters.gradients());
+    communicator_->all_reduce_sum(parameters.gradients());
     gradient_norm_ = std::sqrt(sum_of_squares(parameters.gradients()));
-    loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens * communicator_->size());
+    loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens);
     if (!std::isfinite(loss_) || !std::isfinite(gradient_norm_))
       throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume",
                               state_.step + 1, loss_));
