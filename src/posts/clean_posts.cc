@@ -1,14 +1,15 @@
 #include "posts/clean_posts.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/stop.h"
 #include "core/threads.h"
+#include "posts/buffered_file.h"
 #include "posts/dedup.h"
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
@@ -20,10 +21,12 @@
 namespace starling {
 namespace {
 
-constexpr size_t kBatchPosts = 2048, kBatchBytes = 4 << 20, kWriteBytes = 1 << 20;
+constexpr size_t kBatchPosts = 2048, kBatchBytes = 4 << 20;
 
 // Near-duplicate search needs enough characters to tell texts apart; a shorter text has only exact duplicates.
 constexpr size_t kMinNearDuplicateBytes = 20;
+
+constexpr uint32_t kNoSignature = std::numeric_limits<uint32_t>::max();
 
 // One post on its way: what a thread found out about it.
 struct Candidate {
@@ -36,14 +39,13 @@ struct Candidate {
   MinHashSignature signature{};
 };
 
-// What later stages need of a post: about 370 bytes.
+// What later stages need of a post: 88 bytes.
 struct Record {
   CleanedPost post;
   uint64_t exact_hash, template_hash, author_hash;
   uint32_t language;  // index into languages
   std::array<uint16_t, kPersonalDataKinds> personal_data;
-  bool has_signature;
-  MinHashSignature signature;
+  uint32_t signature;  // index in the file of signatures, kNoSignature for none
 };
 
 struct Rules {
@@ -55,7 +57,8 @@ struct Rules {
         strip_quotes(config.boolean("prepare.strip_quotes")),
         personal_data(config.boolean("prepare.replace_personal_data")),
         max_template_posts(static_cast<uint64_t>(config.integer("prepare.max_template_posts"))),
-        max_posts_per_author(static_cast<uint64_t>(config.integer("prepare.max_posts_per_author"))) {
+        max_posts_per_author(static_cast<uint64_t>(config.integer("prepare.max_posts_per_author"))),
+        memory_bytes(static_cast<uint64_t>(config.integer("prepare.memory_mb")) << 20) {
     std::erase(languages, ' ');
   }
   bool keeps_language(const std::string& language) const {
@@ -66,7 +69,7 @@ struct Rules {
   std::string languages;
   double spam_threshold, similarity;
   bool strip_quotes, personal_data;
-  uint64_t max_template_posts, max_posts_per_author;
+  uint64_t max_template_posts, max_posts_per_author, memory_bytes;
 };
 
 size_t count_characters(std::string_view text) {
@@ -96,7 +99,7 @@ void examine(const Rules& rules, Candidate& candidate) {
   }
   const std::string normalized = normalize_for_duplicates(candidate.text);
   candidate.exact_hash = hash64(normalized.empty() ? candidate.text : normalized);
-  candidate.template_hash = template_hash(candidate.text);
+  candidate.template_hash = template_hash(normalized);
   candidate.has_signature = rules.similarity < 1 && normalized.size() >= kMinNearDuplicateBytes;
   if (candidate.has_signature) candidate.signature = minhash_signature(normalized);
   if (rules.personal_data) candidate.text = replace_personal_data(candidate.text, &candidate.personal_data);
@@ -134,12 +137,15 @@ class Cleaner {
         tombstone_version_(control.tombstone_version()),
         exclusions_(control),
         text_file_(text_file),
+        signature_file_(text_file.string() + ".signatures"),
         progress_(progress),
-        report_(report) {}
+        report_(report),
+        texts_(text_file_),
+        signatures_(signature_file_) {}
 
   CleanedPosts run() {
     report_.tombstone_version = tombstone_version_;
-    write_file_atomic(text_file_, [this](const AppendBytes& append) { read_posts(append); });
+    read_posts();
     CleanedPosts cleaned;
     cleaned.file = MappedFile(text_file_);
     sort_by_time(cleaned.file.text());
@@ -157,13 +163,13 @@ class Cleaner {
   }
 
  private:
-  void read_posts(const AppendBytes& append) {
-    OrderedPipeline<Batch> pipeline({[this](Batch& batch) { return next_lines(batch); },
-                                     [this](Batch& batch) { examine_batch(batch); },
-                                     [&](Batch& batch) { take(batch, append); }});
-    pipeline.run(compute_threads());
-    append(buffer_.data(), buffer_.size());
-    buffer_.clear();
+  void read_posts() {
+    OrderedPipeline<Batch>({[this](Batch& batch) { return next_lines(batch); },
+                            [this](Batch& batch) { examine_batch(batch); },
+                            [this](const Batch& batch) { take(batch); }})
+        .run(compute_threads());
+    texts_.flush();
+    signatures_.flush();
   }
 
   bool next_lines(Batch& batch) {
@@ -185,16 +191,16 @@ class Cleaner {
     }
   }
 
-  void take(const Batch& batch, const AppendBytes& append) {
+  void take(const Batch& batch) {
     for (const Candidate& candidate : batch.candidates) {
       ++report_.posts;
       if (candidate.dropped) ++report_.dropped[static_cast<size_t>(*candidate.dropped)];
-      else keep(candidate, append);
+      else keep(candidate);
     }
     progress_("clean", report_.posts, 0);
   }
 
-  void keep(const Candidate& candidate, const AppendBytes& append) {
+  void keep(const Candidate& candidate) {
     const Post& post = candidate.post;
     Record record{};
     record.post = {post.time_s, offset_, static_cast<uint32_t>(post.id.size()),
@@ -205,16 +211,13 @@ class Cleaner {
     record.language = language_index(candidate.language);
     for (size_t kind = 0; kind < kPersonalDataKinds; ++kind)
       record.personal_data[kind] = static_cast<uint16_t>(std::min<uint64_t>(candidate.personal_data[kind], 65535));
-    record.has_signature = candidate.has_signature;
-    record.signature = candidate.signature;
+    record.signature = candidate.has_signature ? signature_count_++ : kNoSignature;
+    if (candidate.has_signature) signatures_.append(candidate.signature.data(), sizeof candidate.signature);
     records_.push_back(record);
     for (const std::string* part : {&post.id, &post.author, &candidate.text}) {
-      buffer_ += *part;
+      texts_.append(part->data(), part->size());
       offset_ += part->size();
     }
-    if (buffer_.size() < kWriteBytes) return;
-    append(buffer_.data(), buffer_.size());
-    buffer_.clear();
   }
 
   uint32_t language_index(const std::string& language) {
@@ -237,42 +240,57 @@ class Cleaner {
     report_.dropped[static_cast<size_t>(reason)] += std::erase_if(records_, drops);
   }
 
+  // Of the posts with the same key keeps the first `most` in the order of time, or the last; those without key (0) all.
+  template <typename Key>
+  void keep_most(DropReason reason, uint64_t most, bool first, const Key& key) {
+    std::vector<std::pair<uint64_t, int64_t>> keys;
+    for (size_t i = 0; i < records_.size(); ++i)
+      if (const uint64_t k = key(records_[i]); k != 0)
+        keys.emplace_back(k, first ? static_cast<int64_t>(i) : -static_cast<int64_t>(i));
+    std::sort(keys.begin(), keys.end());
+    std::vector<bool> drops(records_.size());
+    uint64_t rank = 0;
+    for (size_t k = 0; k < keys.size(); ++k) {
+      rank = k > 0 && keys[k].first == keys[k - 1].first ? rank + 1 : 0;
+      if (rank >= most) drops[static_cast<size_t>(std::abs(keys[k].second))] = true;
+    }
+    size_t next = 0;
+    drop_if(reason, [&](const Record&) { return drops[next++]; });
+  }
+
   void drop_templates() {
     if (rules_.max_template_posts == 0) return;
-    std::unordered_map<uint64_t, uint64_t> counts;
-    drop_if(DropReason::kTemplate, [&](const Record& record) {
-      if (record.author_hash == 0 || record.template_hash == 0) return false;
-      return ++counts[record.author_hash ^ record.template_hash * 0x9e3779b97f4a7c15] > rules_.max_template_posts;
+    keep_most(DropReason::kTemplate, rules_.max_template_posts, true, [](const Record& record) {
+      if (record.author_hash == 0 || record.template_hash == 0) return uint64_t{0};
+      return record.author_hash ^ record.template_hash * 0x9e3779b97f4a7c15;
     });
   }
 
   void drop_exact_duplicates() {
-    std::unordered_set<uint64_t> seen;
-    drop_if(DropReason::kExactDuplicate, [&](const Record& record) { return !seen.insert(record.exact_hash).second; });
+    keep_most(DropReason::kExactDuplicate, 1, true, [](const Record& record) { return record.exact_hash; });
   }
 
   void drop_near_duplicates() {
     progress_("near duplicates", 0, records_.size());
-    std::vector<MinHashSignature> signatures;
+    const MappedFile file(signature_file_);
+    const std::span<const MinHashSignature> signatures(reinterpret_cast<const MinHashSignature*>(file.bytes().data()),
+                                                       signature_count_);
+    std::vector<uint32_t> order;
     for (const Record& record : records_)
-      if (record.has_signature) signatures.push_back(record.signature);
-    const std::vector<uint32_t> heads = near_duplicate_clusters(signatures, rules_.similarity);
-    uint32_t next = 0;
-    drop_if(DropReason::kNearDuplicate, [&](const Record& record) {
-      if (!record.has_signature) return false;
-      const uint32_t index = next++;
-      return heads[index] != index;
-    });
+      if (record.signature != kNoSignature) order.push_back(record.signature);
+    const std::vector<bool> duplicates = near_duplicates(
+        signatures, order,
+        {.threshold = rules_.similarity, .memory_bytes = rules_.memory_bytes, .folder = text_file_.parent_path()});
+    size_t next = 0;
+    drop_if(DropReason::kNearDuplicate,
+            [&](const Record& record) { return record.signature != kNoSignature && duplicates[next++]; });
+    std::filesystem::remove(signature_file_);
   }
 
   void drop_over_author_cap() {
     if (rules_.max_posts_per_author == 0) return;
-    std::unordered_map<uint64_t, uint64_t> counts;
-    std::reverse(records_.begin(), records_.end());  // the latest posts are kept
-    drop_if(DropReason::kAuthorCap, [&](const Record& record) {
-      return record.author_hash != 0 && ++counts[record.author_hash] > rules_.max_posts_per_author;
-    });
-    std::reverse(records_.begin(), records_.end());
+    keep_most(DropReason::kAuthorCap, rules_.max_posts_per_author, false,
+              [](const Record& record) { return record.author_hash; });
   }
 
   std::vector<std::filesystem::path> files_;
@@ -281,13 +299,14 @@ class Cleaner {
   Rules rules_;
   uint64_t tombstone_version_;  // read before the exclusions: a deletion in between is masked, never lost
   Exclusions exclusions_;
-  std::filesystem::path text_file_;
+  std::filesystem::path text_file_, signature_file_;
   const PrepareProgress& progress_;
   PrepareReport& report_;
   std::vector<Record> records_;
   std::vector<std::string> languages_;
-  std::string buffer_;  // of the text file
+  BufferedFile texts_, signatures_;
   uint64_t offset_ = 0;
+  uint32_t signature_count_ = 0;
 };
 
 }  // namespace

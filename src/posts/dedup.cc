@@ -1,15 +1,15 @@
 #include "posts/dedup.h"
 
-#include <unicode/uchar.h>
-#include <unicode/utf8.h>
-
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
 #include "core/hash.h"
 #include "core/random.h"
+#include "core/threads.h"
+#include "posts/characters.h"
 #include "posts/entities.h"
+#include "posts/scratch_array.h"
 #include "posts/text_clean.h"
 
 namespace starling {
@@ -29,6 +29,27 @@ struct HashFamily {
   }
 };
 
+// signature[k] = min over x of h_k(x), for every k at once. One text compiled twice: AVX-512 multiplies eight 64-bit
+// numbers at a time, AVX2 cannot.
+[[gnu::always_inline]] inline void take_minima(const std::vector<uint64_t>& hashes, MinHashSignature& signature) {
+  static const HashFamily family;
+  for (int first = 0; first < kMinHashes; first += 16) {
+    std::array<uint32_t, 16> minima;
+    std::copy_n(signature.begin() + first, 16, minima.begin());
+    for (const uint64_t x : hashes)
+      for (int k = 0; k < 16; ++k)
+        minima[k] = std::min(minima[k], static_cast<uint32_t>((x * family.a[first + k] + family.b[first + k]) >> 32));
+    std::copy(minima.begin(), minima.end(), signature.begin() + first);
+  }
+}
+void take_minima_any(const std::vector<uint64_t>& hashes, MinHashSignature& signature) {
+  take_minima(hashes, signature);
+}
+[[gnu::target("avx512f,avx512dq,avx512vl"), gnu::optimize("O3")]] void take_minima_avx512(
+    const std::vector<uint64_t>& hashes, MinHashSignature& signature) {
+  take_minima(hashes, signature);
+}
+
 std::vector<size_t> character_starts(std::string_view text) {
   std::vector<size_t> starts;
   for (size_t i = 0; i < text.size(); ++i)
@@ -39,19 +60,19 @@ std::vector<size_t> character_starts(std::string_view text) {
 
 class UnionFind {
  public:
-  explicit UnionFind(size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0u); }
+  explicit UnionFind(std::span<uint32_t> parents) : parents_(parents) { std::iota(parents.begin(), parents.end(), 0u); }
   uint32_t find(uint32_t i) {
-    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    while (parents_[i] != i) i = parents_[i] = parents_[parents_[i]];
     return i;
   }
   void join(uint32_t a, uint32_t b) {  // the earlier becomes the head
     a = find(a);
     b = find(b);
-    parent_[std::max(a, b)] = std::min(a, b);
+    parents_[std::max(a, b)] = std::min(a, b);
   }
 
  private:
-  std::vector<uint32_t> parent_;
+  std::span<uint32_t> parents_;
 };
 
 uint64_t band_hash(const MinHashSignature& signature, int band) {
@@ -60,28 +81,67 @@ uint64_t band_hash(const MinHashSignature& signature, int band) {
                 static_cast<uint64_t>(band));
 }
 
-void join_band(const std::vector<MinHashSignature>& signatures, int band, double threshold, UnionFind& clusters) {
-  std::vector<std::pair<uint64_t, uint32_t>> entries;
-  entries.reserve(signatures.size());
-  for (uint32_t i = 0; i < signatures.size(); ++i) entries.emplace_back(band_hash(signatures[i], band), i);
-  std::sort(entries.begin(), entries.end());
-  std::vector<uint32_t> heads;
-  for (size_t e = 0; e < entries.size(); ++e) {
-    const auto [hash, index] = entries[e];
-    if (e == 0 || entries[e - 1].first != hash) heads.clear();
-    const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint32_t head) {
-      return clusters.find(head) == clusters.find(index) ||
-             estimated_similarity(signatures[head], signatures[index]) >= threshold;
-    });
-    if (similar != heads.end()) clusters.join(*similar, index);
-    else if (heads.size() < kMaxHeads) heads.push_back(index);
+using BandEntries = std::vector<std::pair<uint64_t, uint32_t>>;  // (hash of the band, text)
+
+class NearDuplicateSearch {
+ public:
+  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order, double threshold,
+                      std::span<uint32_t> parents)
+      : signatures_(signatures), order_(order), threshold_(threshold), clusters_(parents) {}
+
+  // Sorts as many tables at once as there are threads, then joins them one after the other: the order of joining is
+  // that of the bands and of their hashes, however many threads and passes there are.
+  void run(uint64_t passes) {
+    const uint64_t tables = kBands * passes, at_once = static_cast<uint64_t>(compute_threads());
+    std::vector<BandEntries> entries(std::min(tables, at_once));
+    for (uint64_t first = 0; first < tables; first += at_once) {
+      const uint64_t count = std::min(at_once, tables - first);
+      parallel_for(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
+        for (auto i = static_cast<uint64_t>(begin); i < static_cast<uint64_t>(end); ++i)
+          collect(static_cast<int>((first + i) / passes), (first + i) % passes, passes, entries[i]);
+      });
+      for (uint64_t i = 0; i < count; ++i) join(entries[i]);
+    }
   }
-}
+
+  bool is_duplicate(uint32_t i) { return clusters_.find(i) != i; }
+
+ private:
+  // The entries of a band whose hash lies in part `pass` of `passes` of all hashes.
+  void collect(int band, uint64_t pass, uint64_t passes, BandEntries& entries) const {
+    entries.clear();
+    for (uint32_t i = 0; i < order_.size(); ++i) {
+      const uint64_t hash = band_hash(signatures_[order_[i]], band);
+      if ((hash >> 32) * passes >> 32 == pass) entries.emplace_back(hash, i);
+    }
+    std::sort(entries.begin(), entries.end());
+  }
+
+  void join(const BandEntries& entries) {
+    std::vector<uint32_t> heads;
+    for (size_t e = 0; e < entries.size(); ++e) {
+      const auto [hash, index] = entries[e];
+      if (e == 0 || entries[e - 1].first != hash) heads.clear();
+      const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint32_t head) {
+        return clusters_.find(head) == clusters_.find(index) ||
+               estimated_similarity(signatures_[order_[head]], signatures_[order_[index]]) >= threshold_;
+      });
+      if (similar != heads.end()) clusters_.join(*similar, index);
+      else if (heads.size() < kMaxHeads) heads.push_back(index);
+    }
+  }
+
+  std::span<const MinHashSignature> signatures_;
+  std::span<const uint32_t> order_;
+  double threshold_;
+  UnionFind clusters_;
+};
 
 }  // namespace
 
 std::string normalize_for_duplicates(std::string_view text) {
   std::string normalized;
+  normalized.reserve(text.size());
   for (size_t position = 0; position < text.size();) {
     if (const size_t url = text[position] == 'h' ? url_length(text.substr(position)) : 0; url > 0) {
       position += url;
@@ -93,28 +153,28 @@ std::string normalize_for_duplicates(std::string_view text) {
         ++position;
       continue;
     }
-    UChar32 c = 0;
-    auto i = static_cast<int32_t>(position);
-    U8_NEXT(text.data(), i, static_cast<int32_t>(text.size()), c);
-    position = static_cast<size_t>(i);
-    if (c >= 0 && u_isalnum(c)) append_utf8(normalized, static_cast<char32_t>(u_tolower(c)));
+    const UChar32 c = next_character(text, position);
+    if (c < 0 || !is_letter_or_digit(c)) continue;
+    if (c < 0x80) normalized += static_cast<char>(lower_case(c));
+    else append_utf8(normalized, static_cast<char32_t>(lower_case(c)));
   }
   return normalized;
 }
 
 MinHashSignature minhash_signature(std::string_view normalized) {
-  static const HashFamily family;
   MinHashSignature signature;
   signature.fill(std::numeric_limits<uint32_t>::max());
   const std::vector<size_t> starts = character_starts(normalized);
   const size_t characters = starts.size() - 1;
   const size_t shingles = characters > kShingleCharacters ? characters - kShingleCharacters + 1 : 1;
+  std::vector<uint64_t> hashes;
+  hashes.reserve(shingles);
   for (size_t s = 0; s < shingles; ++s) {
     const size_t end = starts[std::min(s + kShingleCharacters, characters)];
-    const uint64_t x = hash64(normalized.substr(starts[s], end - starts[s]));
-    for (int k = 0; k < kMinHashes; ++k)
-      signature[k] = std::min(signature[k], static_cast<uint32_t>((x * family.a[k] + family.b[k]) >> 32));
+    hashes.push_back(hash64(normalized.substr(starts[s], end - starts[s])));
   }
+  static const bool avx512 = __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  (avx512 ? take_minima_avx512 : take_minima_any)(hashes, signature);
   return signature;
 }
 
@@ -124,12 +184,16 @@ double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b
   return static_cast<double>(equal) / kMinHashes;
 }
 
-std::vector<uint32_t> near_duplicate_clusters(const std::vector<MinHashSignature>& signatures, double threshold) {
-  UnionFind clusters(signatures.size());
-  for (int band = 0; band < kBands; ++band) join_band(signatures, band, threshold, clusters);
-  std::vector<uint32_t> heads(signatures.size());
-  for (uint32_t i = 0; i < heads.size(); ++i) heads[i] = clusters.find(i);
-  return heads;
+std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order,
+                                  const NearDuplicateOptions& options) {
+  ScratchArray parents(order.size(), options.memory_bytes / 2, options.folder);
+  NearDuplicateSearch search(signatures, order, options.threshold, parents.values());
+  const uint64_t table_bytes =
+      order.size() * sizeof(BandEntries::value_type) * static_cast<uint64_t>(compute_threads());
+  search.run(1 + table_bytes / std::max<uint64_t>(options.memory_bytes / 2, 1));
+  std::vector<bool> duplicates(order.size());
+  for (uint32_t i = 0; i < order.size(); ++i) duplicates[i] = search.is_duplicate(i);
+  return duplicates;
 }
 
 }  // namespace starling

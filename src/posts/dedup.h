@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +31,18 @@ MinHashSignature minhash_signature(std::string_view normalized);
 // Fraction of equal entries: an estimate of the Jaccard similarity of the shingles, standard error at most 1/16.
 double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b);
 
-// For each signature the index of the earliest one of its cluster; its own index when it is the earliest. Clusters are
-// the connected components of pairs with a similarity of at least `threshold`. Memory: 24 bytes a signature.
-std::vector<uint32_t> near_duplicate_clusters(const std::vector<MinHashSignature>& signatures, double threshold);
+struct NearDuplicateOptions {
+  double threshold = 0.8;  // estimated similarity from which two texts are near duplicates
+  // For the band tables and the union-find. With t threads a pass over the signatures needs 16 t bytes each; beyond the
+  // limit each band takes several passes, by ranges of its hash, and the union-find (4 bytes each) lies in a file.
+  uint64_t memory_bytes = 1 << 30;
+  std::filesystem::path folder = ".";  // of that file
+};
+
+// Text i, in the order of time, has signatures[order[i]]. Drops all but the earliest of each cluster: true at i when a
+// near duplicate of it comes before. Clusters are the connected components of the pairs found. The result depends
+// neither on the memory nor on the number of threads.
+std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order,
+                                  const NearDuplicateOptions& options);
 
 }  // namespace starling

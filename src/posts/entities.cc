@@ -1,33 +1,27 @@
 #include "posts/entities.h"
 
-#include <unicode/uchar.h>
-#include <unicode/utf8.h>
-
 #include <algorithm>
+
+#include "posts/characters.h"
 
 namespace starling {
 namespace {
 
 constexpr size_t kMaxMentionBytes = 30;
 
-UChar32 next_code_point(std::string_view text, size_t& position) {
-  UChar32 c = 0;
-  auto i = static_cast<int32_t>(position);
-  U8_NEXT(text.data(), i, static_cast<int32_t>(text.size()), c);
-  position = static_cast<size_t>(i);
-  return c;
+bool is_word(UChar32 c) {
+  if (c < 0x80) return c == '_' || (c >= 0 && is_letter_or_digit(c));
+  return u_isalnum(c) || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
 }
-
-bool is_word(UChar32 c) { return c == '_' || (c >= 0 && (u_isalnum(c) || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0)); }
 
 // Word characters from `begin`; `letters` tells whether one of them is a letter.
 size_t word_end(std::string_view text, size_t begin, bool& letters) {
   size_t end = begin;
   while (end < text.size()) {
     size_t next = end;
-    const UChar32 c = next_code_point(text, next);
+    const UChar32 c = next_character(text, next);
     if (!is_word(c)) break;
-    letters = letters || u_isalpha(c);
+    letters = letters || is_letter(c);
     end = next;
   }
   return end;
@@ -77,6 +71,8 @@ size_t url_length(std::string_view text) {
 
 Entities find_entities(std::string_view text) {
   Entities found;
+  const auto lacks = [&](std::string_view sign) { return text.find(sign) == std::string_view::npos; };
+  if (lacks("#") && lacks("@") && lacks("://")) return found;
   bool after_word = false;
   for (size_t position = 0; position < text.size();) {
     if (!after_word) {
@@ -87,7 +83,7 @@ Entities find_entities(std::string_view text) {
         continue;
       }
     }
-    after_word = is_word(next_code_point(text, position));
+    after_word = is_word(next_character(text, position));
   }
   return found;
 }

@@ -2,11 +2,11 @@
 
 #include <cld2/public/compact_lang_det.h>
 #include <cld2/public/encodings.h>
+#include <simdjson.h>
 
 #include <algorithm>
 
 #include "posts/entities.h"
-#include "tokenizer/utf8.h"
 
 namespace starling {
 namespace {
@@ -22,10 +22,14 @@ std::string modern_code(std::string code) {
 
 bool is_handle_byte(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
+// The first of a text say its language as well as all of it do, and CLD2 takes its time for each.
+constexpr size_t kMaxBytes = 384;
+
 // The words alone: the latin letters of an address or a name would outvote a short text.
 std::string words_only(std::string_view text) {
   std::string words;
   for (size_t position = 0; position < text.size();) {
+    if (words.size() >= kMaxBytes && text[position] == ' ') break;
     if (const size_t length = url_length(text.substr(position)); length > 0) {
       position += length;
     } else if (text[position] == '@') {
@@ -42,7 +46,7 @@ std::string words_only(std::string_view text) {
 
 std::string detect_language(std::string_view text) {
   const std::string words = words_only(text);
-  if (!is_valid_utf8(words)) return "und";
+  if (!simdjson::validate_utf8(words)) return "und";
   bool reliable = false;
   const CLD2::Language language = CLD2::DetectLanguage(words.data(), static_cast<int>(words.size()), true, &reliable);
   return reliable ? modern_code(CLD2::LanguageCode(language)) : "und";

@@ -9,7 +9,6 @@
 #include "core/time.h"
 #include "posts/entities.h"
 #include "posts/json_text.h"
-#include "tokenizer/utf8.h"
 
 namespace starling {
 namespace {
@@ -171,7 +170,7 @@ void check_post(const Post& post) {
   check_id(post.language, "language");
   for (const std::string* text :
        {&post.id, &post.author, &post.text, &post.language, &post.community, &post.reply_to, &post.quote_of})
-    if (!is_valid_utf8(*text)) throw DataError("the post is not valid UTF-8");
+    if (!simdjson::validate_utf8(*text)) throw DataError("the post is not valid UTF-8");
 }
 
 Post post_from_json(std::string_view json) {

@@ -14,6 +14,7 @@ std::vector<ConfigKey> posts_config_keys() {
       {"prepare.max_posts_per_author", int64_t{0}, "the latest posts of an author that are kept; 0 keeps all"},
       {"prepare.near_duplicate_similarity", 0.8,
        "Jaccard similarity of 5-character shingles from which the later post is dropped; 1 or more keeps all"},
+      {"prepare.memory_mb", int64_t{1024}, "for the search for near duplicates; beyond it works from disk, MiB"},
       {"prepare.spam_score", 1.0, "score from which a post is dropped as spam; 0 keeps all"},
       {"prepare.max_template_posts", int64_t{5}, "posts that one author may make from one template; 0: any number"},
       {"prepare.strip_quotes", true, "drop quoted lines, signatures and list footers"},

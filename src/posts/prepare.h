@@ -1,8 +1,8 @@
 // From raw posts to token shards: deletions and opt-outs, cleaning, language, spam, duplicates, personal data, split by
 // time, tokenizer, tokens. The result replaces the old shards at once; a stopped or killed run leaves them in place.
 // The same posts, settings and control database give the same bytes.
-// Memory: about 900 bytes a post at the peak (half of it MinHash signatures) and the texts of one batch; cleaned
-// texts wait in a file beside the shards.
+// Memory: 88 bytes a post (up to three times that while the list grows), prepare.memory_mb, and the texts of three
+// batches a thread; cleaned texts and MinHash signatures wait in files beside the shards.
 #pragma once
 
 #include <array>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -11,6 +12,7 @@
 #include "core/stop.h"
 #include "posts/dedup.h"
 #include "posts/ingest.h"
+#include "posts/scratch_array.h"
 #include "posts/shards.h"
 #include "posts/spam.h"
 #include "store/control_db.h"
@@ -207,11 +209,63 @@ TEST(Dedup, EstimatesTheJaccardSimilarity) {
   EXPECT_NEAR(estimated_similarity(minhash_signature(text), minhash_signature(text.substr(5))), 0.96, 0.09);
 }
 
-TEST(Dedup, KeepsTheEarliestOfACluster) {
+std::vector<MinHashSignature> signatures_of(const std::vector<std::string>& texts) {
   std::vector<MinHashSignature> signatures;
-  for (const std::string& text : {sentence(1), sentence(2), sentence(1), sentence(2), sentence(3)})
-    signatures.push_back(minhash_signature(normalize_for_duplicates(text)));
-  EXPECT_EQ(near_duplicate_clusters(signatures, 0.8), (std::vector<uint32_t>{0, 1, 0, 1, 4}));
+  for (const std::string& text : texts) signatures.push_back(minhash_signature(normalize_for_duplicates(text)));
+  return signatures;
+}
+
+TEST(Dedup, KeepsTheEarliestOfACluster) {
+  const auto signatures = signatures_of({sentence(1), sentence(2), sentence(1), sentence(2), sentence(3)});
+  EXPECT_EQ(near_duplicates(signatures, std::vector<uint32_t>{0, 1, 2, 3, 4}, {}),
+            (std::vector<bool>{false, false, true, true, false}));
+  // The order of time decides, not that of the signatures.
+  EXPECT_EQ(near_duplicates(signatures, std::vector<uint32_t>{4, 3, 2, 1, 0}, {}),
+            (std::vector<bool>{false, false, false, true, true}));
+}
+
+// Long enough that one changed letter leaves a similarity of 0.88 or more: 5 of some 80 shingles.
+std::string long_sentence(uint64_t seed) { return sentence(seed) + " " + sentence(seed + 1'000'003); }
+
+TEST(Dedup, FindsTextsWithOneLetterChangedAndNoOthers) {
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < 300; ++i) texts.push_back(long_sentence(i));
+  for (uint64_t i = 0; i < 300; ++i) {
+    std::string edited = texts[i];
+    edited[edited.size() / 2] = 'q';
+    texts.push_back(edited);
+  }
+  std::vector<uint32_t> order(texts.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const std::vector<bool> found = near_duplicates(signatures_of(texts), order, {.threshold = 0.8});
+  EXPECT_EQ(std::count(found.begin(), found.begin() + 300, true), 0);
+  // The estimate has a standard error of 0.04 at 0.88: two of a hundred fall below 0.8.
+  EXPECT_GE(std::count(found.begin() + 300, found.end(), true), 285);
+}
+
+TEST(Dedup, LittleMemoryAndOtherThreadsGiveTheSameResult) {
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < 500; ++i) texts.push_back(sentence(i % 200) + std::to_string(i % 3));
+  std::vector<uint32_t> order(texts.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const auto signatures = signatures_of(texts);
+  const std::vector<bool> wanted = near_duplicates(signatures, order, {});
+  for (const uint64_t memory : {1 << 12, 1 << 10, 64})
+    EXPECT_EQ(near_duplicates(signatures, order, {.memory_bytes = memory, .folder = fs::temp_directory_path()}), wanted)
+        << memory << " bytes";
+}
+
+TEST(ScratchArray, IsAFileBeyondItsMemoryAndSaysWhereThatCannotBe) {
+  ScratchArray in_memory(1000, 4000, "/nowhere"), on_disk(1000, 3999, fs::temp_directory_path());
+  EXPECT_FALSE(in_memory.on_disk());
+  EXPECT_TRUE(on_disk.on_disk());
+  for (ScratchArray* array : {&in_memory, &on_disk}) {
+    EXPECT_EQ(array->values().size(), 1000u);
+    EXPECT_EQ(array->values()[999], 0u);
+    array->values()[999] = 7;
+    EXPECT_EQ(array->values()[999], 7u);
+  }
+  EXPECT_THROW(ScratchArray(1000, 0, "/nowhere"), IoError);
 }
 
 TEST(Dedup, NormalisationIgnoresCaseSignsLinksAndMentions) {

@@ -9,39 +9,16 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "posts/buffered_file.h"
 #include "posts/shard_files.h"
 
 namespace starling {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBufferBytes = 1 << 20;
-
 fs::path shard_path(const fs::path& folder, const std::string& name, const std::string& extension) {
   return folder / (name + "." + extension);
 }
-
-// An append file that gathers small writes.
-class BufferedFile {
- public:
-  explicit BufferedFile(const fs::path& path) : file_((fs::remove(path), path)) {}
-  void append(const void* data, size_t size) {
-    buffer_.append(static_cast<const char*>(data), size);
-    if (buffer_.size() >= kBufferBytes) flush();
-  }
-  void finish() {
-    flush();
-    file_.sync();
-  }
-
- private:
-  void flush() {
-    file_.append(buffer_);
-    buffer_.clear();
-  }
-  AppendFile file_;
-  std::string buffer_;
-};
 
 // One shard being written.
 class OpenShard {

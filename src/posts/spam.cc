@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 #include <re2/re2.h>
-#include <unicode/uchar.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <vector>
 
 #include "core/hash.h"
-#include "posts/dedup.h"
+#include "posts/characters.h"
 #include "posts/entities.h"
 
 namespace starling {
@@ -21,51 +18,68 @@ struct Shape {
   size_t characters = 0, letters = 0, capitals = 0, digits = 0, exclamations = 0;
   size_t url_characters = 0, urls = 0, hashtags = 0, mentions = 0, words = 0;
   size_t longest_repeat = 0;  // of one character in a row
-  double top_word_share = 0;  // of the most frequent word of 4 letters or more
+  double top_word_share = 0;  // of the word of 4 bytes or more that is more than half of all, else 0
 };
 
 // A byte that may start a tag: a letter, or a part of a character beyond ASCII.
-bool is_letter(char c) {
+bool may_start_tag(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
 }
 
 // Rules of dashes and rows of dots decorate plain text; letters, digits and exclamation marks in a row do not.
-bool may_not_repeat(UChar32 c) { return u_isalnum(c) || c == '!' || c == '?' || c == '$'; }
+bool may_not_repeat(UChar32 c) { return is_letter_or_digit(c) || c == '!' || c == '?' || c == '$'; }
+
+// Calls visit(word) for every word of the text.
+template <typename Visit>
+void for_each_word(std::string_view text, const Visit& visit) {
+  const auto ends_word = [](char c) { return c == ' ' || c == '\n' || c == '\t'; };
+  for (auto end = text.begin(), begin = end; begin != text.end(); begin = end + (end != text.end() ? 1 : 0)) {
+    end = std::find_if(begin, text.end(), ends_word);
+    if (end != begin) visit(std::string_view(begin, end));
+  }
+}
+
+// Only a word that is more than half of all is asked for, so a vote finds it: each word cancels another one.
+// Source: Boyer and Moore 1981, "MJRTY, a fast majority vote algorithm".
+double majority_share(std::string_view text, size_t words) {
+  std::string_view candidate;
+  size_t votes = 0, count = 0;
+  for_each_word(text, [&](std::string_view word) {
+    if (votes == 0) candidate = word;
+    if (word == candidate) ++votes;
+    else --votes;
+  });
+  for_each_word(text, [&](std::string_view word) { count += word == candidate ? 1 : 0; });
+  const bool counts = count >= 4 && candidate.size() >= 4 && url_length(candidate) == 0 && count * 2 > words;
+  return counts ? static_cast<double>(count) / static_cast<double>(words) : 0;
+}
 
 void count_words(std::string_view text, Shape& shape) {
-  std::unordered_map<std::string_view, size_t> counts;
-  size_t most = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find_first_of(" \n\t"), text.size());
-    const std::string_view word = text.substr(0, end);
-    if (!word.empty()) ++shape.words;
-    if (word.size() > 1 && word[0] == '#' && is_letter(word[1])) ++shape.hashtags;
-    if (word.size() > 1 && word[0] == '@' && is_letter(word[1])) ++shape.mentions;
+  for_each_word(text, [&](std::string_view word) {
+    ++shape.words;
+    if (word.size() > 1 && word[0] == '#' && may_start_tag(word[1])) ++shape.hashtags;
+    if (word.size() > 1 && word[0] == '@' && may_start_tag(word[1])) ++shape.mentions;
     if (const size_t url = url_length(word); url > 0) {
       ++shape.urls;
       shape.url_characters += url;
-    } else if (word.size() >= 4) {
-      most = std::max(most, ++counts[word]);
     }
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  shape.top_word_share = most >= 4 ? static_cast<double>(most) / static_cast<double>(shape.words) : 0;
+  });
+  shape.top_word_share = majority_share(text, shape.words);
 }
 
 Shape shape_of(std::string_view text) {
   Shape shape;
   UChar32 last = 0;
   size_t repeat = 0;
-  for (int32_t i = 0, size = static_cast<int32_t>(text.size()); i < size;) {
-    UChar32 c = 0;
-    U8_NEXT(text.data(), i, size, c);
+  for (size_t position = 0; position < text.size();) {
+    const UChar32 c = next_character(text, position);
     repeat = c == last && may_not_repeat(c) ? repeat + 1 : 1;
     last = c;
     shape.longest_repeat = std::max(shape.longest_repeat, repeat);
     ++shape.characters;
-    if (u_isalpha(c)) ++shape.letters;
-    if (u_isupper(c)) ++shape.capitals;
-    if (u_isdigit(c)) ++shape.digits;
+    if (is_letter(c)) ++shape.letters;
+    if (is_capital(c)) ++shape.capitals;
+    if (is_digit(c)) ++shape.digits;
     if (c == '!') ++shape.exclamations;
   }
   count_words(text, shape);
@@ -88,8 +102,12 @@ const RE2& weak_words() {
 // How many different expressions of `pattern` the text has, up to `most`.
 size_t count_expressions(std::string_view text, const RE2& pattern, size_t most) {
   std::vector<std::string> found;
-  re2::StringPiece rest(text.data(), text.size());
-  for (std::string word; found.size() < most && RE2::FindAndConsume(&rest, pattern, &word);) {
+  re2::StringPiece match;
+  // Without submatches RE2 needs its fast automaton only.
+  for (size_t position = 0; found.size() < most && pattern.Match({text.data(), text.size()}, position, text.size(),
+                                                                 RE2::UNANCHORED, &match, 1);) {
+    position = static_cast<size_t>(match.data() - text.data()) + match.size();
+    std::string word(match);
     std::transform(word.begin(), word.end(), word.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (std::find(found.begin(), found.end(), word) == found.end()) found.push_back(word);
@@ -146,8 +164,8 @@ SpamVerdict spam_score(std::string_view text) {
   return score.verdict();
 }
 
-uint64_t template_hash(std::string_view text) {
-  std::string frame = normalize_for_duplicates(text);
+uint64_t template_hash(std::string_view normalized) {
+  std::string frame(normalized);
   std::erase_if(frame, [](char c) { return c >= '0' && c <= '9'; });
   return frame.size() < 10 ? 0 : hash64(frame);
 }

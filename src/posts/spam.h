@@ -16,8 +16,8 @@ struct SpamVerdict {
 
 SpamVerdict spam_score(std::string_view text);  // cleaned text
 
-// Hash of the text with its URLs, mentions and digits left out: the template an automaton fills in. 0 when less than
-// ten characters remain.
-uint64_t template_hash(std::string_view text);
+// Hash of a normalised text (dedup.h: no URLs and mentions) with its digits left out: the template an automaton fills
+// in. 0 when less than ten bytes remain.
+uint64_t template_hash(std::string_view normalized);
 
 }  // namespace starling

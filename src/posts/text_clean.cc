@@ -1,14 +1,14 @@
 #include "posts/text_clean.h"
 
+#include <simdjson.h>
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
-#include <unicode/uchar.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstring>
 
+#include "posts/characters.h"
 #include "posts/html_entities.h"
 #include "tokenizer/utf8.h"
 
@@ -47,10 +47,12 @@ std::string to_nfc(const std::string& text) {
 bool is_line_end(char32_t c) { return c == '\n' || c == 0x2028 || c == 0x2029; }
 
 bool is_space(char32_t c) {
-  return c == ' ' || c == '\t' || c == '\r' || u_charType(static_cast<UChar32>(c)) == U_SPACE_SEPARATOR;
+  if (c < 0x80) return c == ' ' || c == '\t' || c == '\r';
+  return u_charType(static_cast<UChar32>(c)) == U_SPACE_SEPARATOR;
 }
 
 bool is_dropped(char32_t c) {
+  if (c < 0x80) return c < 0x20 || c == 0x7f;
   if (u_charType(static_cast<UChar32>(c)) == U_CONTROL_CHAR) return true;
   return c == 0xad || c == 0x200b || c == 0xfeff || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x2069) ||
          c == 0x200e || c == 0x200f;
@@ -62,16 +64,15 @@ std::string tidy(const std::string& text) {
   tidied.reserve(text.size());
   int line_ends = 0;
   bool space = false;
-  for (int32_t i = 0, size = static_cast<int32_t>(text.size()); i < size;) {
-    UChar32 c = 0;
-    U8_NEXT(text.data(), i, size, c);
-    const auto code_point = static_cast<char32_t>(c);
+  for (size_t position = 0; position < text.size();) {
+    const size_t begin = position;
+    const auto code_point = static_cast<char32_t>(next_character(text, position));
     if (is_line_end(code_point)) ++line_ends;
     else if (is_space(code_point)) space = true;
     else if (!is_dropped(code_point)) {
       if (!tidied.empty() && line_ends > 0) tidied.append(static_cast<size_t>(std::min(line_ends, 2)), '\n');
       else if (!tidied.empty() && space) tidied += ' ';
-      append_utf8(tidied, code_point);
+      tidied.append(text, begin, position - begin);
       line_ends = 0;
       space = false;
     }
@@ -171,7 +172,7 @@ std::string html_to_text(std::string_view html) {
 }
 
 std::string clean_text(std::string_view text) {
-  std::string cleaned = is_valid_utf8(text) ? std::string(text) : repair_utf8(text);
+  std::string cleaned = simdjson::validate_utf8(text) ? std::string(text) : repair_utf8(text);
   if (cleaned.find('&') != std::string::npos) cleaned = decode_html_entities(cleaned);
   return tidy(to_nfc(cleaned));
 }
