@@ -1,4 +1,4 @@
-// Private to ops: one kernel computes y for a tile of tokens and one block of 16 weight rows.
+// Private to ops: one kernel computes y for a tile of tokens and one or two blocks of 16 weight rows.
 #pragma once
 
 #include <cstdint>
@@ -7,22 +7,26 @@
 
 namespace starling {
 
-// The activations of up to 12 tokens, interleaved so that a kernel walks them with one pointer. T is `tokens`.
+// The activations of up to 6 tokens, interleaved so that a kernel walks them with one pointer. T is `tokens`.
 struct ActivationTile {
   int tokens = 0;
   const int32_t* quads = nullptr;        // [K/4][T]: four rounded values in one word
   const float* scales = nullptr;         // [K/32][T]
   const int32_t* corrections = nullptr;  // [K/32][T]: -128 * sum of the rounded values (weights are stored + 128)
-  const float* values = nullptr;         // [K][T], for bf16 weights
+  const uint32_t* pairs = nullptr;       // [K/2][T]: two values rounded to bf16, for bf16 weights
 };
 
-inline constexpr int kTileTokens[] = {12, 8, 4, 2, 1};  // sizes of tiles that kernels are compiled for
+inline constexpr int kTileTokens[] = {6, 4, 2, 1};  // sizes of tiles that kernels are compiled for
+// Two blocks share the loading of activations, and 2 x 6 sums hide the latency of a product in 32 registers.
+inline constexpr int kPanelBlocks = 2;
 
-// y is [T][16].
-using TileKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
+// y is [blocks][T][16], of the blocks first_block, ... ; `blocks` is 1 or 2.
+using TileKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block,
+                            int blocks);
 
 TileKernel reference_kernel(WeightFormat format);
 TileKernel avx2_kernel(WeightFormat format, int tokens);
+// The best kernels for this processor's AVX-512: bf16 products by vdpbf16ps where it has them.
 TileKernel avx512_kernel(WeightFormat format, int tokens);
 
 }  // namespace starling

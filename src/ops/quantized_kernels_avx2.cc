@@ -49,7 +49,7 @@ struct Code4Steps {
 };
 
 template <class Steps>
-void integer_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const Steps weights(w);
   const uint8_t* data = w.block_data(block);
   const uint16_t* scales = w.block_scales(block);
@@ -72,37 +72,48 @@ void integer_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, i
   }
 }
 
+__m256 upper(__m256i pairs) { return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xffff))); }
+__m256 lower(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+
+// In the order of vdpbf16ps: the odd column of a pair first.
 template <int T>
-void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const uint8_t* data = w.block_data(block);
   for (int half = 0; half < 2; ++half) {
     __m256 total[T];
     for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
-    for (int64_t col = 0; col < w.padded_cols(); ++col) {
-      const __m128i stored = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data + col * 32 + half * 16));
-      const __m256 weights = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(stored), 16));
-      for (int t = 0; t < T; ++t) total[t] = _mm256_fmadd_ps(weights, _mm256_set1_ps(x.values[col * T + t]), total[t]);
+    for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair) {
+      const __m256i weights = load(data + pair * 64 + half * 32);
+      for (int t = 0; t < T; ++t) {
+        const __m256i values = _mm256_set1_epi32(static_cast<int>(x.pairs[pair * T + t]));
+        total[t] = _mm256_fmadd_ps(upper(weights), upper(values), total[t]);
+        total[t] = _mm256_fmadd_ps(lower(weights), lower(values), total[t]);
+      }
     }
     for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + half * 8, total[t]);
   }
 }
 
+using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
+template <BlockKernel kernel>
+void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
+}
+
 }  // namespace
 
 TileKernel avx2_kernel(WeightFormat format, int tokens) {
-  if (format == WeightFormat::int8) return integer_tile<Int8Steps>;
-  if (format == WeightFormat::code4) return integer_tile<Code4Steps>;
+  if (format == WeightFormat::int8) return each_block<integer_block<Int8Steps>>;
+  if (format == WeightFormat::code4) return each_block<integer_block<Code4Steps>>;
   switch (tokens) {
-    case 12:
-      return bf16_tile<12>;
-    case 8:
-      return bf16_tile<8>;
+    case 6:
+      return each_block<bf16_block<6>>;
     case 4:
-      return bf16_tile<4>;
+      return each_block<bf16_block<4>>;
     case 2:
-      return bf16_tile<2>;
+      return each_block<bf16_block<2>>;
     default:
-      return bf16_tile<1>;
+      return each_block<bf16_block<1>>;
   }
 }
 

@@ -1,4 +1,5 @@
-// AVX-512 with VNNI: one 512-bit register holds a step of 16 rows; vpdpbusd adds four products of each row at once.
+// AVX-512 with VNNI: one 512-bit register holds a step of 16 rows; vpdpbusd adds four products of each row at once,
+// vdpbf16ps two.
 
 // GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -10,102 +11,189 @@
 // The attribute, not a compiler flag for the file: an inline function of a header compiled here with AVX-512 could be
 // the copy the linker keeps, and would then fail on a processor without it.
 #define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define STARLING_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")))
+#define STARLING_INLINE inline __attribute__((always_inline))
+#define STARLING_UNROLL _Pragma("GCC unroll 16")
 
 namespace starling {
 namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;  // vpdpbusd steps in a group
+constexpr int64_t kAhead = 2048;                  // bytes that a stream of weights is fetched ahead of its use
 
-template <int T>
-STARLING_AVX512 inline __attribute__((always_inline)) void start_group(__m512i (&dot)[T], const ActivationTile& x,
-                                                                       int64_t group) {
-  for (int t = 0; t < T; ++t) dot[t] = _mm512_set1_epi32(x.corrections[group * T + t]);
-}
-
-template <int T>
-STARLING_AVX512 inline __attribute__((always_inline)) void add_step(__m512i (&dot)[T], __m512i weights,
-                                                                    const int32_t* quads) {
-  for (int t = 0; t < T; ++t) dot[t] = _mm512_dpbusd_epi32(dot[t], weights, _mm512_set1_epi32(quads[t]));
-}
-
-template <int T>
-STARLING_AVX512 inline __attribute__((always_inline)) void end_group(__m512 (&total)[T], const __m512i (&dot)[T],
-                                                                     const ActivationTile& x, const uint16_t* scales,
-                                                                     int64_t group) {
-  const __m512 weight_scales =
-      _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales + group * kRowBlock)));
-  for (int t = 0; t < T; ++t) {
-    const __m512 scale = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x.scales[group * T + t]));
-    total[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), scale, total[t]);
+template <int B>
+struct Panel {  // the blocks of weights that are read side by side
+  STARLING_INLINE Panel(const QuantizedMatrix& w, int64_t first_block) {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) data[b] = w.block_data(first_block + b);
   }
+  const uint8_t* data[B];
+};
+
+// With few tokens the weights come from memory, faster when asked for early; with many they lie in the cache.
+template <int T>
+STARLING_INLINE void fetch_ahead(const uint8_t* data) {
+  if constexpr (T <= 2) _mm_prefetch(reinterpret_cast<const char*>(data + kAhead), _MM_HINT_T0);
 }
 
-template <int T>
-STARLING_AVX512 inline __attribute__((always_inline)) void store_scaled(float* y, const __m512 (&total)[T],
-                                                                        const float* units) {
-  const __m512 unit = _mm512_loadu_ps(units);
-  for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + t * kRowBlock, _mm512_mul_ps(total[t], unit));
-}
-
-template <int T>
-STARLING_AVX512 void int8_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  const uint8_t* data = w.block_data(block);
-  const int32_t* quads = x.quads;
-  __m512 total[T];
-  for (int t = 0; t < T; ++t) total[t] = _mm512_setzero_ps();
-  for (int64_t group = 0; group < w.groups(); ++group) {
-    __m512i dot[T];
-    start_group<T>(dot, x, group);
-    for (int64_t step = 0; step < kGroupSteps; ++step, data += 64, quads += T) {
-      add_step<T>(dot, _mm512_loadu_si512(data), quads);
+template <int T, int B>
+struct Dots {
+  STARLING_AVX512 STARLING_INLINE void start(const ActivationTile& x, int64_t group) {
+    STARLING_UNROLL
+    for (int t = 0; t < T; ++t) {
+      const __m512i correction = _mm512_set1_epi32(x.corrections[group * T + t]);
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b) dot[b][t] = correction;
     }
-    end_group<T>(total, dot, x, w.block_scales(block), group);
   }
-  store_scaled<T>(y, total, w.block_units(block));
+  STARLING_AVX512 STARLING_INLINE void add(const __m512i (&weights)[B], const int32_t* quads) {
+    STARLING_UNROLL
+    for (int t = 0; t < T; ++t) {
+      const __m512i quad = _mm512_set1_epi32(quads[t]);
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b) dot[b][t] = _mm512_dpbusd_epi32(dot[b][t], weights[b], quad);
+    }
+  }
+  __m512i dot[B][T];
+};
+
+template <int T, int B>
+struct Totals {
+  STARLING_AVX512 STARLING_INLINE Totals() {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) {
+      STARLING_UNROLL
+      for (int t = 0; t < T; ++t) total[b][t] = _mm512_setzero_ps();
+    }
+  }
+  STARLING_AVX512 STARLING_INLINE void add_group(const Dots<T, B>& dots, const ActivationTile& x,
+                                                 const QuantizedMatrix& w, int64_t first_block, int64_t group) {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) {
+      const uint16_t* scales = w.block_scales(first_block + b) + group * kRowBlock;
+      const __m512 weight_scales = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+      STARLING_UNROLL
+      for (int t = 0; t < T; ++t) {
+        const __m512 scale = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x.scales[group * T + t]));
+        total[b][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots.dot[b][t]), scale, total[b][t]);
+      }
+    }
+  }
+  STARLING_AVX512 STARLING_INLINE void store_scaled(float* y, const QuantizedMatrix& w, int64_t first_block) const {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) {
+      const __m512 unit = _mm512_loadu_ps(w.block_units(first_block + b));
+      STARLING_UNROLL
+      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + (b * T + t) * kRowBlock, _mm512_mul_ps(total[b][t], unit));
+    }
+  }
+  STARLING_AVX512 STARLING_INLINE void store(float* y) const {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) {
+      STARLING_UNROLL
+      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + (b * T + t) * kRowBlock, total[b][t]);
+    }
+  }
+  __m512 total[B][T];
+};
+
+template <int T, int B>
+STARLING_AVX512 void int8_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+  Panel<B> panel(w, first_block);
+  const int32_t* quads = x.quads;
+  Totals<T, B> totals;
+  for (int64_t group = 0; group < w.groups(); ++group) {
+    Dots<T, B> dots;
+    dots.start(x, group);
+    STARLING_UNROLL
+    for (int64_t step = 0; step < kGroupSteps; ++step, quads += T) {
+      __m512i weights[B];
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b) {
+        weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
+        fetch_ahead<T>(panel.data[b] + step * 64);
+      }
+      dots.add(weights, quads);
+    }
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps * 64;
+    totals.add_group(dots, x, w, first_block, group);
+  }
+  totals.store_scaled(y, w, first_block);
 }
 
-template <int T>
-STARLING_AVX512 void code4_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  const uint8_t* data = w.block_data(block);
+template <int T, int B>
+STARLING_AVX512 void code4_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+  Panel<B> panel(w, first_block);
   const int32_t* quads = x.quads;
   const __m512i low_nibble = _mm512_set1_epi8(0x0f);
   const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.codebook().data()));
   // + 128 makes the values unsigned, as vpdpbusd wants its first factor.
   const __m512i codebook = _mm512_xor_si512(_mm512_broadcast_i32x4(codes), _mm512_set1_epi8(static_cast<char>(0x80)));
-  __m512 total[T];
-  for (int t = 0; t < T; ++t) total[t] = _mm512_setzero_ps();
+  Totals<T, B> totals;
   for (int64_t group = 0; group < w.groups(); ++group) {
-    __m512i dot[T];
-    start_group<T>(dot, x, group);
-    for (int64_t pair = 0; pair < kGroupSteps / 2; ++pair, data += 64, quads += 2 * T) {
-      const __m512i packed = _mm512_loadu_si512(data);
-      const __m512i even = _mm512_and_si512(packed, low_nibble);
-      const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_nibble);
-      add_step<T>(dot, _mm512_shuffle_epi8(codebook, even), quads);
-      add_step<T>(dot, _mm512_shuffle_epi8(codebook, odd), quads + T);
+    Dots<T, B> dots;
+    dots.start(x, group);
+    STARLING_UNROLL
+    for (int64_t pair = 0; pair < kGroupSteps / 2; ++pair, quads += 2 * T) {
+      __m512i even[B], odd[B];
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b) {
+        const __m512i packed = _mm512_loadu_si512(panel.data[b] + pair * 64);
+        fetch_ahead<T>(panel.data[b] + pair * 64);
+        even[b] = _mm512_shuffle_epi8(codebook, _mm512_and_si512(packed, low_nibble));
+        odd[b] = _mm512_shuffle_epi8(codebook, _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_nibble));
+      }
+      dots.add(even, quads);
+      dots.add(odd, quads + T);
     }
-    end_group<T>(total, dot, x, w.block_scales(block), group);
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps / 2 * 64;
+    totals.add_group(dots, x, w, first_block, group);
   }
-  store_scaled<T>(y, total, w.block_units(block));
+  totals.store_scaled(y, w, first_block);
+}
+
+template <int T, int B>
+STARLING_AVX512_BF16 void bf16_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+  Panel<B> panel(w, first_block);
+  const uint32_t* pairs = x.pairs;
+  Totals<T, B> totals;
+  for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair, pairs += T) {
+    __m512bh weights[B];
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) {
+      weights[b] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel.data[b]));
+      fetch_ahead<T>(panel.data[b]);
+      panel.data[b] += 64;
+    }
+    STARLING_UNROLL
+    for (int t = 0; t < T; ++t) {
+      const auto two = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pairs[t])));
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b) totals.total[b][t] = _mm512_dpbf16_ps(totals.total[b][t], weights[b], two);
+    }
+  }
+  totals.store(y);
 }
 
 template <int T>
-STARLING_AVX512 void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  const uint8_t* data = w.block_data(block);
-  const float* values = x.values;
-  __m512 total[T];
-  for (int t = 0; t < T; ++t) total[t] = _mm512_setzero_ps();
-  for (int64_t col = 0; col < w.padded_cols(); ++col, data += 32, values += T) {
-    const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)));
-    const __m512 weights = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
-    for (int t = 0; t < T; ++t) total[t] = _mm512_fmadd_ps(weights, _mm512_set1_ps(values[t]), total[t]);
-  }
-  for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + t * kRowBlock, total[t]);
+void int8_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  blocks == 2 ? int8_panel<T, 2>(y, x, w, first_block) : int8_panel<T, 1>(y, x, w, first_block);
+}
+template <int T>
+void code4_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  blocks == 2 ? code4_panel<T, 2>(y, x, w, first_block) : code4_panel<T, 1>(y, x, w, first_block);
+}
+template <int T>
+void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  blocks == 2 ? bf16_panel<T, 2>(y, x, w, first_block) : bf16_panel<T, 1>(y, x, w, first_block);
 }
 
 template <int T>
 TileKernel kernel_of(WeightFormat format) {
-  if (format == WeightFormat::bf16) return bf16_tile<T>;
+  static const bool bf16_products = __builtin_cpu_supports("avx512bf16");
+  if (format == WeightFormat::bf16) return bf16_products ? bf16_tile<T> : avx2_kernel(format, T);
   return format == WeightFormat::int8 ? int8_tile<T> : code4_tile<T>;
 }
 
@@ -113,10 +201,8 @@ TileKernel kernel_of(WeightFormat format) {
 
 TileKernel avx512_kernel(WeightFormat format, int tokens) {
   switch (tokens) {
-    case 12:
-      return kernel_of<12>(format);
-    case 8:
-      return kernel_of<8>(format);
+    case 6:
+      return kernel_of<6>(format);
     case 4:
       return kernel_of<4>(format);
     case 2:

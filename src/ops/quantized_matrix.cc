@@ -173,7 +173,8 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
   check_row(row, values.size());
   if (format_ == WeightFormat::bf16) {
     auto* data = reinterpret_cast<uint16_t*>(data_.get() + static_cast<size_t>(row / kRowBlock) * block_bytes());
-    for (int64_t col = 0; col < cols_; ++col) data[col * kRowBlock + row % kRowBlock] = to_bf16(values[col]);
+    for (int64_t col = 0; col < cols_; ++col)
+      data[col / 2 * 2 * kRowBlock + row % kRowBlock * 2 + col % 2] = to_bf16(values[col]);
     return;
   }
   const CodeRounding codes(codebook_);
@@ -215,7 +216,8 @@ void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {
   const int64_t block = row / kRowBlock, lane = row % kRowBlock;
   if (format_ == WeightFormat::bf16) {
     const auto* data = reinterpret_cast<const uint16_t*>(block_data(block));
-    for (int64_t col = 0; col < cols_; ++col) values[col] = from_bf16(data[col * kRowBlock + lane]);
+    for (int64_t col = 0; col < cols_; ++col)
+      values[col] = from_bf16(data[col / 2 * 2 * kRowBlock + lane * 2 + col % 2]);
     return;
   }
   for (int64_t col = 0; col < cols_; ++col) {

@@ -8,7 +8,7 @@
 // their precision. 16 rows are interleaved, so that a vector register holds one step of 16 output values:
 //   int8   byte of (block b of 16 rows, row r, column k) = q + 128 at ((b * K/4 + k/4) * 16 + r) * 4 + k%4
 //   code4  the same order for two steps of four columns at once: the even step in the low nibble, the odd in the high
-//   bf16   value at (b * K + k) * 16 + r
+//   bf16   value at ((b * K/2 + k/2) * 16 + r) * 2 + k%2
 // Rows are padded to 16 and columns to 32 with zeros.
 #pragma once
 

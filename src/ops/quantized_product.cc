@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -38,26 +39,38 @@ float round_group(const float* values, int8_t* rounded) {
   return maximum / 127.0f;
 }
 
-// All tokens of one product, cut into tiles of the sizes that kernels exist for.
+// Two values rounded to bf16 (to nearest, ties to even), the first in the low half. A NaN may become an infinity.
+uint32_t bf16_pair(float low, float high) {
+  const auto rounded = [](float value) {
+    const auto bits = std::bit_cast<uint32_t>(value);
+    return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  };
+  return rounded(low) | rounded(high) << 16;
+}
+
+// All tokens of one product, cut into tiles of the sizes that kernels exist for. The buffers only grow, so that a
+// decoder that makes one product after another allocates nothing.
 class Activations {
  public:
-  Activations(const float* x, int64_t tokens, const QuantizedMatrix& w) : cols_(w.cols()), padded_(w.padded_cols()) {
+  void fill(const float* x, int64_t tokens, const QuantizedMatrix& w) {
+    cols_ = w.cols(), padded_ = w.padded_cols();
     const bool rounded = w.format() != WeightFormat::bf16;
     const int64_t groups = padded_ / kScaleGroup;
-    quads_.resize(rounded ? tokens * padded_ / 4 : 0);
-    scales_.resize(rounded ? tokens * groups : 0);
-    corrections_.resize(rounded ? tokens * groups : 0);
-    values_.resize(rounded ? 0 : tokens * padded_);
+    grow(quads_, rounded ? tokens * padded_ / 4 : 0);
+    grow(scales_, rounded ? tokens * groups : 0);
+    grow(corrections_, rounded ? tokens * groups : 0);
+    grow(pairs_, rounded ? 0 : tokens * padded_ / 2);
+    tiles_.clear(), first_token_.clear();
     for (int64_t first = 0; first < tokens;) {
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
                                      [&](int candidate) { return candidate <= tokens - first; });
       tiles_.push_back({size, quads_.data() + first * padded_ / 4, scales_.data() + first * groups,
-                        corrections_.data() + first * groups, values_.data() + first * padded_});
+                        corrections_.data() + first * groups, pairs_.data() + first * padded_ / 2});
       first_token_.push_back(first);
       first += size;
     }
     parallel_for(static_cast<int64_t>(tiles_.size()), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) rounded ? fill_rounded(x, tile) : fill_values(x, tile);
+      for (int64_t tile = begin; tile < end; ++tile) rounded ? fill_rounded(x, tile) : fill_pairs(x, tile);
     });
   }
 
@@ -66,12 +79,20 @@ class Activations {
   int64_t first_token(int64_t index) const { return first_token_[index]; }
 
  private:
-  void fill_values(const float* x, int64_t index) {
+  template <class T>
+  static void grow(std::vector<T>& buffer, int64_t size) {
+    if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
+  }
+
+  void fill_pairs(const float* x, int64_t index) {
     const int tokens = tiles_[index].tokens;
-    float* values = values_.data() + first_token_[index] * padded_;
+    uint32_t* pairs = pairs_.data() + first_token_[index] * padded_ / 2;
     for (int token = 0; token < tokens; ++token) {
       const float* row = x + (first_token_[index] + token) * cols_;
-      for (int64_t col = 0; col < cols_; ++col) values[col * tokens + token] = row[col];
+      for (int64_t pair = 0; pair < padded_ / 2; ++pair) {
+        const int64_t col = 2 * pair;
+        pairs[pair * tokens + token] = bf16_pair(col < cols_ ? row[col] : 0.0f, col + 1 < cols_ ? row[col + 1] : 0.0f);
+      }
     }
   }
 
@@ -101,11 +122,12 @@ class Activations {
     return round_group(padded, rounded);
   }
 
-  int64_t cols_, padded_;
+  int64_t cols_ = 0, padded_ = 0;
   std::vector<ActivationTile> tiles_;
   std::vector<int64_t> first_token_;
   std::vector<int32_t> quads_, corrections_;
-  std::vector<float> scales_, values_;
+  std::vector<float> scales_;
+  std::vector<uint32_t> pairs_;
 };
 
 TileKernel kernel_for(InstructionSet instructions, WeightFormat format, int tokens) {
@@ -129,20 +151,25 @@ InstructionSet best_instruction_set() {
 
 namespace {
 
-void multiply_block(const QuantizedProduct& product, int64_t block, const Activations& activations,
+// The panel of `blocks` blocks stays in the cache while all tokens pass over it.
+void multiply_panel(const QuantizedProduct& product, int64_t first_block, int blocks, const Activations& activations,
                     InstructionSet instructions) {
   const QuantizedMatrix& w = *product.w;
-  alignas(64) float tile_y[kTileTokens[0] * kRowBlock];
-  const int64_t rows = std::min(kRowBlock, w.rows() - block * kRowBlock);
+  alignas(64) float tile_y[kPanelBlocks * kTileTokens[0] * kRowBlock];
   for (int64_t index = 0; index < activations.tile_count(); ++index) {
     const ActivationTile& tile = activations.tile(index);
-    kernel_for(instructions, w.format(), tile.tokens)(tile_y, tile, w, block);
-    for (int token = 0; token < tile.tokens; ++token) {
-      float* row = product.y + (activations.first_token(index) + token) * w.rows() + block * kRowBlock;
-      std::memcpy(row, tile_y + token * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
+    kernel_for(instructions, w.format(), tile.tokens)(tile_y, tile, w, first_block, blocks);
+    for (int b = 0; b < blocks; ++b) {
+      const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
+      for (int token = 0; token < tile.tokens; ++token) {
+        float* row = product.y + (activations.first_token(index) + token) * w.rows() + first_row;
+        std::memcpy(row, tile_y + (b * tile.tokens + token) * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
+      }
     }
   }
 }
+
+int64_t panels_of(const QuantizedMatrix& w) { return (w.row_blocks() + kPanelBlocks - 1) / kPanelBlocks; }
 
 }  // namespace
 
@@ -150,21 +177,24 @@ void quantized_products(std::span<const QuantizedProduct> products, const float*
                         InstructionSet instructions) {
   if (tokens <= 0 || products.empty()) return;
   const QuantizedMatrix& first = *products[0].w;
-  std::vector<int64_t> end_block;  // of each product, counted over all
+  std::vector<int64_t> end_panel;  // of each product, counted over all
   for (const QuantizedProduct& product : products) {
     const bool same_x = (product.w->format() == WeightFormat::bf16) == (first.format() == WeightFormat::bf16);
     if (product.w->cols() != first.cols() || !same_x)
       throw ShapeError("products of one x need matrices of one kind and width");
-    end_block.push_back((end_block.empty() ? 0 : end_block.back()) + product.w->row_blocks());
+    end_panel.push_back((end_panel.empty() ? 0 : end_panel.back()) + panels_of(*product.w));
   }
-  const Activations activations(x, tokens, first);
-  const int64_t block_work = kRowBlock * first.padded_cols() * tokens;
-  const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / block_work);
-  parallel_for(end_block.back(), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const size_t product = std::upper_bound(end_block.begin(), end_block.end(), block) - end_block.begin();
-      const int64_t first_block = product == 0 ? 0 : end_block[product - 1];
-      multiply_block(products[product], block - first_block, activations, instructions);
+  thread_local Activations buffers;
+  Activations& activations = buffers;  // of this thread, for the bodies that run on others
+  activations.fill(x, tokens, first);
+  const int64_t panel_work = kPanelBlocks * kRowBlock * first.padded_cols() * tokens;
+  const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / panel_work);
+  parallel_for(end_panel.back(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const size_t product = std::upper_bound(end_panel.begin(), end_panel.end(), panel) - end_panel.begin();
+      const int64_t first_block = (panel - (product == 0 ? 0 : end_panel[product - 1])) * kPanelBlocks;
+      const int64_t blocks = std::min<int64_t>(kPanelBlocks, products[product].w->row_blocks() - first_block);
+      multiply_panel(products[product], first_block, static_cast<int>(blocks), activations, instructions);
     }
   });
 }

@@ -3,7 +3,7 @@
 // code4 and int8 weights: x is rounded to 8 bits in groups of 32 columns, xs[m,g] = max |x| / 127, and
 //   y[m,n] = unit[n] * sum_g (ws[n,g] * xs[m,g]) * sum_{k in g} q[n,k] xq[m,k]    inner sum in integers, outer in f32
 //   by fma
-// bf16 weights: y[m,n] = sum_k by fma in f32, x not rounded.
+// bf16 weights: x is rounded to bf16; y[m,n] = sum_k by fma in f32, of each pair of columns the odd one first.
 // The order of the sums is fixed and the same in every kernel: a row of y has the same bits in any batch, with any
 // number of threads, and with any instruction set.
 #pragma once
