@@ -6,35 +6,12 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "model/gguf_grids.h"
 
 namespace starling {
 namespace {
 
 constexpr int kKValues = 256;  // values of a K block
-
-// The 256 points of IQ2_XXS, a fact of the format (iq2xxs_grid in ggml-common.h): coordinate i of a point is
-// kLevels[(entry >> 2 i) & 3].
-constexpr int8_t kLevels[] = {8, 25, 43};
-constexpr uint16_t kIq2Grid[256] = {
-    0x0000, 0x0002, 0x0005, 0x0008, 0x000a, 0x0011, 0x0014, 0x0020, 0x0022, 0x0028, 0x002a, 0x0041, 0x0044, 0x0050,
-    0x0058, 0x0061, 0x0064, 0x0080, 0x0082, 0x008a, 0x00a2, 0x0101, 0x0104, 0x0110, 0x0115, 0x0140, 0x0184, 0x0198,
-    0x0200, 0x0202, 0x0222, 0x0282, 0x0401, 0x0404, 0x0410, 0x0421, 0x0424, 0x0440, 0x0442, 0x0448, 0x0460, 0x0481,
-    0x0484, 0x0490, 0x04a4, 0x0500, 0x0502, 0x0508, 0x0520, 0x0546, 0x0569, 0x0580, 0x0591, 0x0609, 0x0610, 0x0640,
-    0x0684, 0x06a4, 0x0800, 0x0805, 0x0808, 0x0814, 0x0828, 0x0841, 0x0844, 0x0850, 0x0852, 0x0888, 0x0904, 0x0940,
-    0x0a02, 0x0a14, 0x1001, 0x1004, 0x1010, 0x1021, 0x1040, 0x1060, 0x1084, 0x1090, 0x1095, 0x1100, 0x1108, 0x1120,
-    0x1150, 0x115a, 0x1180, 0x1224, 0x1245, 0x1400, 0x1408, 0x1420, 0x1425, 0x1449, 0x1480, 0x1518, 0x1562, 0x1600,
-    0x1616, 0x1801, 0x1804, 0x1810, 0x1840, 0x1881, 0x1900, 0x1905, 0x19a0, 0x1a51, 0x2000, 0x2002, 0x200a, 0x2044,
-    0x2061, 0x2080, 0x2082, 0x2129, 0x2148, 0x2200, 0x2202, 0x2401, 0x2404, 0x2410, 0x2440, 0x2456, 0x2500, 0x2541,
-    0x2564, 0x2690, 0x2808, 0x2820, 0x2894, 0x2a44, 0x4001, 0x4004, 0x4010, 0x4018, 0x4021, 0x4024, 0x4040, 0x4048,
-    0x4056, 0x4060, 0x4081, 0x4084, 0x4090, 0x4100, 0x4120, 0x4161, 0x4180, 0x4185, 0x4201, 0x4210, 0x4248, 0x4256,
-    0x4268, 0x4400, 0x4408, 0x4420, 0x4480, 0x4499, 0x4512, 0x4524, 0x4600, 0x4801, 0x4804, 0x4810, 0x4840, 0x4845,
-    0x4900, 0x4958, 0x4961, 0x4982, 0x4a45, 0x4a90, 0x5000, 0x5008, 0x5011, 0x5019, 0x5020, 0x5080, 0x5088, 0x5104,
-    0x5142, 0x51a4, 0x5291, 0x5490, 0x5492, 0x550a, 0x5601, 0x5654, 0x5800, 0x5811, 0x5819, 0x5864, 0x5940, 0x5a08,
-    0x6004, 0x6010, 0x6040, 0x6068, 0x6100, 0x6155, 0x6218, 0x6260, 0x6400, 0x6405, 0x6510, 0x6512, 0x6584, 0x6842,
-    0x8000, 0x8002, 0x800a, 0x8041, 0x8082, 0x8104, 0x8118, 0x8140, 0x8211, 0x8401, 0x8404, 0x8410, 0x8415, 0x8440,
-    0x8460, 0x8500, 0x8546, 0x8594, 0x8609, 0x8640, 0x8660, 0x8802, 0x8904, 0x8a11, 0x9004, 0x9010, 0x9024, 0x9040,
-    0x90a1, 0x9116, 0x9180, 0x9245, 0x9400, 0x9422, 0x9444, 0x9551, 0x9881, 0x9920, 0xa002, 0xa050, 0xa085, 0xa109,
-    0xa200, 0xa418, 0xa850, 0xa904};
 
 uint8_t u8(const std::byte* at) { return static_cast<uint8_t>(*at); }
 
@@ -63,6 +40,31 @@ void decode_q4_0(const std::byte* block, float* out) {
   }
 }
 
+// d | m | nibbles as Q4_0: d q + m.
+void decode_q4_1(const std::byte* block, float* out) {
+  const float d = f16(block), m = f16(block + 2);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = d * static_cast<float>(u8(block + 4 + i) & 0x0f) + m;
+    out[i + 16] = d * static_cast<float>(u8(block + 4 + i) >> 4) + m;
+  }
+}
+
+// 32 bits, bit i the fifth of value i | nibbles as Q4_0.
+int five_bits(const std::byte* block, int i) {
+  const int low = u8(block + 4 + i % 16) >> (i < 16 ? 0 : 4) & 0x0f;
+  return low | (u8(block + i / 8) >> (i % 8) & 1) << 4;
+}
+
+void decode_q5_0(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(five_bits(block + 2, i) - 16);
+}
+
+void decode_q5_1(const std::byte* block, float* out) {
+  const float d = f16(block), m = f16(block + 2);
+  for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(five_bits(block + 4, i)) + m;
+}
+
 // d | 32 signed bytes.
 void decode_q8_0(const std::byte* block, float* out) {
   const float d = f16(block);
@@ -77,6 +79,19 @@ void decode_q2_k(const std::byte* block, float* out) {
     const int half = i / 128, row = i % 128 / 32, l = i % 32;
     const int scale = u8(block + i / 16), q = u8(block + 16 + 32 * half + l) >> (2 * row) & 3;
     out[i] = d * static_cast<float>(scale & 0x0f) * static_cast<float>(q) - dmin * static_cast<float>(scale >> 4);
+  }
+}
+
+// 32 bytes of third bits | 64 bytes of 2-bit values in Q2_K's order | 12 bytes: 16 scales of 6 bits, centred at 32 | d.
+// Scale j: low 4 bits in the nibbles of bytes 0-7, high 2 bits in bytes 8-11.
+void decode_q3_k(const std::byte* block, float* out) {
+  const float d = f16(block + 108);
+  const std::byte* scales = block + 96;
+  for (int i = 0; i < kKValues; ++i) {
+    const int half = i / 128, row = i % 128 / 32, l = i % 32, j = i / 16;
+    const int low = u8(scales + j % 8) >> (4 * (j / 8)) & 0x0f, high = u8(scales + 8 + j % 4) >> (2 * (j / 4)) & 3;
+    const int q = u8(block + 32 + 32 * half + l) >> (2 * row) & 3, third = u8(block + l) >> (4 * half + row) & 1;
+    out[i] = d * static_cast<float>((low | high << 4) - 32) * static_cast<float>(q - (third ? 0 : 4));
   }
 }
 
@@ -129,8 +144,13 @@ void decode_q6_k(const std::byte* block, float* out) {
   }
 }
 
-// d | 8 times: 4 bytes of grid indices, then 32 bits: four times 7 bits of signs, 4 bits of scale s. The eighth sign
-// makes the number of minus signs even.
+// Seven signs are stored; the eighth makes the number of minus signs even.
+uint32_t eight_signs(uint32_t bits) {
+  const uint32_t seven = bits & 0x7f;
+  return seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
+}
+
+// d | 8 times: 4 bytes of grid indices, then 32 bits: four times 7 bits of signs, 4 bits of scale s.
 void iq2_xxs_block(const std::byte* block, int8_t* codes, float* scales) {
   const float d = f16(block);
   for (int j = 0; j < 8; ++j) {
@@ -139,11 +159,10 @@ void iq2_xxs_block(const std::byte* block, int8_t* codes, float* scales) {
     std::memcpy(&word, at + 4, sizeof word);
     scales[j] = d * static_cast<float>(2 * (word >> 28) + 1) / 8.0f;
     for (int point = 0; point < 4; ++point) {
-      const uint16_t entry = kIq2Grid[u8(at + point)];
-      const uint32_t seven = word >> (7 * point) & 0x7f;
-      const uint32_t signs = seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
+      const uint16_t entry = kIq2XxsGrid[u8(at + point)];
+      const uint32_t signs = eight_signs(word >> (7 * point));
       for (int i = 0; i < 8; ++i) {
-        const int8_t level = kLevels[entry >> (2 * i) & 3];
+        const int8_t level = kLevels2[entry >> (2 * i) & 3];
         codes[32 * j + 8 * point + i] = static_cast<int8_t>(signs >> i & 1 ? -level : level);
       }
     }
@@ -157,6 +176,57 @@ void decode_iq2_xxs(const std::byte* block, float* out) {
   for (int i = 0; i < kKValues; ++i) out[i] = scales[i / 32] * static_cast<float>(codes[i]);
 }
 
+// d | 32 words: 9 bits of grid index, 7 of signs | 8 bytes: two scales s of 16 values each.
+void decode_iq2_xs(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int point = 0; point < kKValues / 8; ++point) {
+    uint16_t word;
+    std::memcpy(&word, block + 2 + 2 * point, sizeof word);
+    const int s = u8(block + 66 + point / 4) >> (point % 4 < 2 ? 0 : 4) & 0x0f;
+    const float scale = d * static_cast<float>(2 * s + 1) / 8.0f;
+    const uint32_t signs = eight_signs(word >> 9);
+    for (int i = 0; i < 8; ++i) {
+      const auto level = static_cast<float>(kLevels2[kIq2XsGrid[word & 511] >> (2 * i) & 3]);
+      out[8 * point + i] = signs >> i & 1 ? -scale * level : scale * level;
+    }
+  }
+}
+
+// d | 64 bytes of grid indices | 8 words: four times 7 bits of signs, 4 bits of scale s.
+void decode_iq3_xxs(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int i = 0; i < kKValues; ++i) {
+    uint32_t word;
+    std::memcpy(&word, block + 66 + 4 * (i / 32), sizeof word);
+    const float scale = d * static_cast<float>(2 * (word >> 28) + 1) / 4.0f;
+    const uint32_t signs = eight_signs(word >> (7 * (i % 32 / 8)));
+    const auto level = static_cast<float>(kLevels3[kIq3XxsGrid[u8(block + 2 + i / 4)] >> (3 * (i % 4)) & 7]);
+    out[i] = signs >> (i % 8) & 1 ? -scale * level : scale * level;
+  }
+}
+
+constexpr int8_t kIq4Values[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// d | nibbles as Q4_0, each an index of kIq4Values.
+void decode_iq4_nl(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = d * static_cast<float>(kIq4Values[u8(block + 2 + i) & 0x0f]);
+    out[i + 16] = d * static_cast<float>(kIq4Values[u8(block + 2 + i) >> 4]);
+  }
+}
+
+// d | high 2 bits of the 8 scales in 16 bits | low 4 bits in 4 bytes | 8 times 16 bytes of nibbles as IQ4_NL.
+void decode_iq4_xs(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int i = 0; i < kKValues; ++i) {
+    const int j = i / 32, l = i % 32;
+    const int low = u8(block + 4 + j / 2) >> (4 * (j % 2)) & 0x0f, high = u8(block + 2 + j / 4) >> (2 * (j % 4)) & 3;
+    const int code = u8(block + 8 + 16 * j + l % 16) >> (l < 16 ? 0 : 4) & 0x0f;
+    out[i] = d * static_cast<float>((low | high << 4) - 32) * static_cast<float>(kIq4Values[code]);
+  }
+}
+
 struct Format {
   GgufType type;
   GgufBlock block;
@@ -164,11 +234,24 @@ struct Format {
 };
 
 constexpr Format kFormats[] = {
-    {GgufType::f32, {"F32", 1, 4}, decode_f32},        {GgufType::f16, {"F16", 1, 2}, decode_f16},
-    {GgufType::bf16, {"BF16", 1, 2}, decode_bf16},     {GgufType::q4_0, {"Q4_0", 32, 18}, decode_q4_0},
-    {GgufType::q8_0, {"Q8_0", 32, 34}, decode_q8_0},   {GgufType::q2_k, {"Q2_K", 256, 84}, decode_q2_k},
-    {GgufType::q4_k, {"Q4_K", 256, 144}, decode_q4_k}, {GgufType::q5_k, {"Q5_K", 256, 176}, decode_q5_k},
-    {GgufType::q6_k, {"Q6_K", 256, 210}, decode_q6_k}, {GgufType::iq2_xxs, {"IQ2_XXS", 256, 66}, decode_iq2_xxs},
+    {GgufType::f32, {"F32", 1, 4}, decode_f32},
+    {GgufType::f16, {"F16", 1, 2}, decode_f16},
+    {GgufType::bf16, {"BF16", 1, 2}, decode_bf16},
+    {GgufType::q4_0, {"Q4_0", 32, 18}, decode_q4_0},
+    {GgufType::q4_1, {"Q4_1", 32, 20}, decode_q4_1},
+    {GgufType::q5_0, {"Q5_0", 32, 22}, decode_q5_0},
+    {GgufType::q5_1, {"Q5_1", 32, 24}, decode_q5_1},
+    {GgufType::q8_0, {"Q8_0", 32, 34}, decode_q8_0},
+    {GgufType::q2_k, {"Q2_K", 256, 84}, decode_q2_k},
+    {GgufType::q3_k, {"Q3_K", 256, 110}, decode_q3_k},
+    {GgufType::q4_k, {"Q4_K", 256, 144}, decode_q4_k},
+    {GgufType::q5_k, {"Q5_K", 256, 176}, decode_q5_k},
+    {GgufType::q6_k, {"Q6_K", 256, 210}, decode_q6_k},
+    {GgufType::iq2_xxs, {"IQ2_XXS", 256, 66}, decode_iq2_xxs},
+    {GgufType::iq2_xs, {"IQ2_XS", 256, 74}, decode_iq2_xs},
+    {GgufType::iq3_xxs, {"IQ3_XXS", 256, 98}, decode_iq3_xxs},
+    {GgufType::iq4_nl, {"IQ4_NL", 32, 18}, decode_iq4_nl},
+    {GgufType::iq4_xs, {"IQ4_XS", 256, 136}, decode_iq4_xs},
 };
 
 const Format* find_format(GgufType type) {

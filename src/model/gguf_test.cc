@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "model/gguf_encode.h"
+#include "model/gguf_writer.h"
 
 namespace starling {
 namespace {
@@ -139,6 +142,107 @@ TEST(GgufBlocks, Iq2XxsCodesTimesScalesAreItsValues) {
   for (int i = 0; i < 512; ++i) EXPECT_EQ(values[i], scales[i / 32] * static_cast<float>(codes[i]));
 }
 
+TEST(GgufBlocks, Q4_1AndQ5_1AddAMinimumAndQ5HasAFifthBit) {
+  std::vector<uint8_t> four(20), five(24), centred(22);
+  for (std::vector<uint8_t>* block : {&four, &five, &centred}) (*block)[0] = kHalfLow, (*block)[1] = kHalfHigh;
+  four[2] = five[2] = kOneLow, four[3] = five[3] = kOneHigh;  // m = 1
+  four[4] = 0x52;                                             // values 0: 2, 16: 5
+  EXPECT_EQ(decode(GgufType::q4_1, four)[0], 2.0f);
+  EXPECT_EQ(decode(GgufType::q4_1, four)[16], 3.5f);
+  EXPECT_EQ(decode(GgufType::q4_1, four)[1], 1.0f);
+  five[4] = 0x01, five[6] = 0x02;  // fifth bits of the values 0 and 17
+  five[8] = 0x03, five[9] = 0x40;  // low bits of value 0: 3, of value 17: 4
+  EXPECT_EQ(decode(GgufType::q5_1, five)[0], 0.5f * 19 + 1);
+  EXPECT_EQ(decode(GgufType::q5_1, five)[17], 0.5f * 20 + 1);
+  centred[2] = 0x01, centred[6] = 0x03;
+  EXPECT_EQ(decode(GgufType::q5_0, centred)[0], 0.5f * (19 - 16));
+  EXPECT_EQ(decode(GgufType::q5_0, centred)[1], 0.5f * -16);
+}
+
+TEST(GgufBlocks, Q3_KJoinsTwoBitsAThirdAndASixBitScale) {
+  std::vector<uint8_t> block(110);
+  block[108] = kHalfLow, block[109] = kHalfHigh;
+  block[96 + 0] = 0x05;          // scale 0: low 5; scale 8: low 0
+  block[96 + 8] = 0b10;          // scale 0: high 2 -> 37 - 32 = 5
+  block[96 + 5] = 0x70;          // scale 13: low 7
+  block[96 + 9] = 0b11 << 6;     // scale 13 = 1 + 4 * 3: high 3 -> 55 - 32 = 23
+  block[32] = 0b10;              // value 0: 2
+  block[0] = 0x01;               // value 0 has its third bit
+  block[32 + 32 + 16] = 3 << 4;  // value 208 = 128 + 2 * 32 + 16: 3, in sub-block 13
+  const std::vector<float> values = decode(GgufType::q3_k, block);
+  EXPECT_EQ(values[0], 0.5f * 5 * 2);
+  EXPECT_EQ(values[1], 0.5f * 5 * -4);
+  EXPECT_EQ(values[208], 0.5f * 23 * (3 - 4));
+}
+
+TEST(GgufBlocks, Iq4LooksItsValuesUp) {
+  std::vector<uint8_t> block(18);
+  block[0] = kHalfLow, block[1] = kHalfHigh;
+  block[2] = 0xf8;
+  const std::vector<float> values = decode(GgufType::iq4_nl, block);
+  EXPECT_EQ(values[0], 0.5f);
+  EXPECT_EQ(values[16], 0.5f * 113);
+  EXPECT_EQ(values[1], 0.5f * -127);
+
+  std::vector<uint8_t> wide(136);
+  wide[0] = kHalfLow, wide[1] = kHalfHigh;
+  wide[3] = 0b10;               // high bits of scale 4: 2
+  wide[4 + 2] = 0x09;           // low bits of scale 4: 9 -> 41 - 32 = 9
+  wide[8 + 16 * 4 + 1] = 0x8f;  // sub-block 4: value 1 takes entry 15, value 17 entry 8
+  const std::vector<float> scaled = decode(GgufType::iq4_xs, wide);
+  EXPECT_EQ(scaled[4 * 32 + 1], 0.5f * 9 * 113);
+  EXPECT_EQ(scaled[4 * 32 + 17], 0.5f * 9 * 1);
+  EXPECT_EQ(scaled[0], 0.5f * -32 * -127);
+}
+
+TEST(GgufBlocks, Iq2XsAndIq3XxsAreGridPointsWithSigns) {
+  std::vector<uint8_t> two(74);
+  two[0] = kOneLow, two[1] = kOneHigh;
+  const uint16_t word = 1 | 1 << 9;  // point 1 (43 and seven times 8), minus on value 0 and so on value 7
+  std::memcpy(&two[2 + 2 * 2], &word, 2);
+  two[66] = 0x30;  // values 16 to 31: s = 3
+  const std::vector<float> values = decode(GgufType::iq2_xs, two);
+  EXPECT_EQ(values[16], -43.0f * 7 / 8);
+  EXPECT_EQ(values[17], 8.0f * 7 / 8);
+  EXPECT_EQ(values[23], -8.0f * 7 / 8);
+  EXPECT_EQ(values[0], 8.0f / 8);
+
+  std::vector<uint8_t> three(98);
+  three[0] = kOneLow, three[1] = kOneHigh;
+  three[2 + 1] = 1;                              // values 4 to 7: point 1 = 20 4 4 4
+  const uint32_t signs = 0b0010000u | 2u << 28;  // minus on value 4 and so on value 7; s = 2
+  std::memcpy(&three[66], &signs, 4);
+  const std::vector<float> threes = decode(GgufType::iq3_xxs, three);
+  EXPECT_EQ(threes[0], 4.0f * 5 / 4);
+  EXPECT_EQ(threes[4], -20.0f * 5 / 4);
+  EXPECT_EQ(threes[7], -4.0f * 5 / 4);
+}
+
+// Half a step of the format: the group's largest value over 127 for 8 bits, over 8 for Q4_0, the range over 15 for
+// Q4_K, and what rounding the scales to f16 and 6 bits adds.
+TEST(GgufEncode, WhatIsWrittenIsReadWithinHalfAStep) {
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(512);
+  for (float& value : values) value = normal(random);
+  for (const auto& [type, step] :
+       {std::pair{GgufType::f32, 0.0f}, std::pair{GgufType::f16, 0.002f}, std::pair{GgufType::bf16, 0.016f},
+        std::pair{GgufType::q8_0, 0.03f}, std::pair{GgufType::q4_0, 0.45f}, std::pair{GgufType::q4_k, 0.45f}}) {
+    const GgufBlock format = gguf_block(type);
+    std::vector<std::byte> blocks(values.size() / static_cast<size_t>(format.values) * format.bytes);
+    std::vector<float> read(values.size());
+    encode_gguf_blocks(type, values, blocks);
+    decode_gguf_blocks(type, blocks, read);
+    for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(read[i], values[i], step / 2) << format.name << " " << i;
+  }
+  std::vector<std::byte> short_blocks(1);
+  EXPECT_THROW(encode_gguf_blocks(GgufType::q8_0, values, short_blocks), ShapeError);
+  EXPECT_THROW(encode_gguf_blocks(GgufType::iq2_xxs, values, short_blocks), DataError);
+  values[7] = NAN;
+  std::vector<std::byte> blocks(values.size() * 4);
+  EXPECT_THROW(encode_gguf_blocks(GgufType::f32, values, blocks), DataError);
+}
+
 TEST(GgufBlocks, APartOfABlockIsAShapeError) {
   std::vector<std::byte> block(34);
   std::vector<float> out(31);
@@ -222,8 +326,41 @@ TEST_F(GgufTest, WhatDoesNotFitIsAnErrorThatNamesIt) {
   EXPECT_THAT(error_of(sample_file(63)), HasSubstr("second: offset 63 is not aligned"));
   EXPECT_THAT(error_of(sample_file(0)), HasSubstr("overlaps"));
   EXPECT_THAT(error_of(sample_file(uint64_t{1} << 40)), HasSubstr("outside"));
-  EXPECT_THAT(error_of(sample_file(64, 11)), HasSubstr("second: type 11 is not supported"));
+  EXPECT_THAT(error_of(sample_file(64, 9)), HasSubstr("second: type 9 is not supported"));
   EXPECT_THAT(error_of(sample_file(64, 8)), HasSubstr("not whole Q8_0 blocks"));
+}
+
+TEST_F(GgufTest, AWrittenFileIsReadBack) {
+  const std::vector<float> weights{1, -2, 3, -4, 5, -6};
+  const auto row = [&](int64_t index, std::span<float> out) {
+    std::copy_n(weights.begin() + index * static_cast<int64_t>(out.size()), out.size(), out.begin());
+  };
+  write_gguf(path,
+             {{"b", true},
+              {"n", int64_t{-3}},
+              {"u", int64_t{7}},
+              {"x", 0.25},
+              {"t", std::string("text")},
+              {"l", std::vector<std::string>{"p", "q"}},
+              {"i", std::vector<int64_t>{4, -5}},
+              {"d", std::vector<double>{0.5}}},
+             {{"m", GgufType::f32, {2, 3}, row}, {"v", GgufType::f16, {6}, row}});
+  const GgufFile file(path);
+  EXPECT_EQ(std::get<bool>(file.metadata().at("b")), true);
+  EXPECT_EQ(file.integer("n"), -3);
+  EXPECT_EQ(file.integer("u"), 7);
+  EXPECT_EQ(file.number("x"), 0.25);
+  EXPECT_EQ(file.text("t"), "text");
+  EXPECT_THAT(file.list<std::string>("l"), testing::ElementsAre("p", "q"));
+  EXPECT_THAT(file.list<int64_t>("i"), testing::ElementsAre(4, -5));
+  EXPECT_THAT(file.list<double>("d"), testing::ElementsAre(0.5));
+  EXPECT_THAT(file.tensors().at("m").shape, testing::ElementsAre(2, 3));
+  for (const char* name : {"m", "v"}) {
+    std::vector<float> read(6);
+    decode_gguf_blocks(file.tensors().at(name).type, file.tensors().at(name).bytes, read);
+    EXPECT_EQ(read, weights) << name;
+  }
+  EXPECT_THROW(write_gguf(path, {}, {{"m", GgufType::q8_0, {2, 3}, row}}), ShapeError);
 }
 
 TEST_F(GgufTest, EveryTruncationIsADataError) {
