@@ -75,6 +75,7 @@ void add_eval(CLI::App& root, const GlobalOptions& options) {
       print(evaluate(options.open_workspace(), options.config(), *name), options.json);
   });
   add_eval_search(*command, options);
+  add_eval_quant(*command, options);
 }
 
 }  // namespace starling

@@ -36,8 +36,10 @@ void add_tokenizer(CLI::App& root, const GlobalOptions& options);
 void add_train(CLI::App& root, const GlobalOptions& options);
 void add_eval(CLI::App& root, const GlobalOptions& options);
 void add_eval_search(CLI::App& eval, const GlobalOptions& options);  // nested under `eval`
+void add_eval_quant(CLI::App& eval, const GlobalOptions& options);   // so is this
 void add_generate(CLI::App& root, const GlobalOptions& options);
 void add_import(CLI::App& root, const GlobalOptions& options);
+void add_export(CLI::App& root, const GlobalOptions& options);
 void add_index(CLI::App& root, const GlobalOptions& options);
 void add_search(CLI::App& root, const GlobalOptions& options);
 void add_ask(CLI::App& root, const GlobalOptions& options);

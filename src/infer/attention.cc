@@ -74,16 +74,24 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config) {
   const int64_t d = config.head_size(), kv_size = config.kv_size(), group = config.num_heads / config.num_kv_heads;
   const int64_t length = span.first_position + span.tokens;
-  const int64_t stride = (length + 7) / 8 * 8;
+  const auto first_visible = [&](int64_t position) {
+    return config.sliding_window > 0 ? std::max<int64_t>(0, position - config.sliding_window + 1) : 0;
+  };
+  const int64_t first_page = first_visible(span.first_position) / kPagePositions * kPagePositions;
+  const int64_t stride = (length - first_page + 7) / 8 * 8;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  std::vector<float> scores(static_cast<size_t>(span.tokens * group * stride)), rows(kPagePositions * d);
+  thread_local std::vector<float> scores, rows;
+  scores.resize(static_cast<size_t>(span.tokens * group * stride));
+  rows.resize(static_cast<size_t>(kPagePositions * d));
 
-  // Calls visit(query or output offset, scores, token's length) for each pair of a token and a query head.
+  // Calls visit(query or output offset, scores from first_page on, first and end of the token's visible positions) for
+  // each pair of a token and a query head.
   const auto for_each_head = [&](const auto& visit) {
     for (int64_t token = 0; token < span.tokens; ++token) {
+      const int64_t position = span.first_position + token;
       for (int64_t head = 0; head < group; ++head) {
         const int64_t offset = (token * config.num_heads + kv_head * group + head) * d;
-        visit(offset, scores.data() + (token * group + head) * stride, span.first_position + token + 1);
+        visit(offset, scores.data() + (token * group + head) * stride, first_visible(position), position + 1);
       }
     }
   };
@@ -91,22 +99,24 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
     for (int64_t row = 0; row < count; ++row) from_f16(page + row * kv_size + kv_head * d, rows.data() + row * d, d);
   };
 
-  for (int64_t first = 0; first < length; first += kPagePositions) {
+  for (int64_t first = first_page; first < length; first += kPagePositions) {
     widen_page(span.cache->keys(layer, first / kPagePositions), std::min(kPagePositions, length - first));
-    for_each_head([&](int64_t offset, float* score, int64_t visible) {
-      const int64_t last = std::min(first + kPagePositions, visible);
-      for (int64_t s = first; s < last; ++s) score[s] = scale * dot(span.q + offset, rows.data() + (s - first) * d, d);
+    for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
+      const int64_t last = std::min(first + kPagePositions, end);
+      for (int64_t s = std::max(first, begin); s < last; ++s)
+        score[s - first_page] = scale * dot(span.q + offset, rows.data() + (s - first) * d, d);
     });
   }
-  for_each_head([&](int64_t offset, float* score, int64_t visible) {
-    softmax(score, visible);
+  for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
+    softmax(score + begin - first_page, end - begin);
     std::fill(span.out + offset, span.out + offset + d, 0.0f);
   });
-  for (int64_t first = 0; first < length; first += kPagePositions) {
+  for (int64_t first = first_page; first < length; first += kPagePositions) {
     widen_page(span.cache->values(layer, first / kPagePositions), std::min(kPagePositions, length - first));
-    for_each_head([&](int64_t offset, float* score, int64_t visible) {
-      const int64_t last = std::min(first + kPagePositions, visible);
-      for (int64_t s = first; s < last; ++s) add_scaled(span.out + offset, score[s], rows.data() + (s - first) * d, d);
+    for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
+      const int64_t last = std::min(first + kPagePositions, end);
+      for (int64_t s = std::max(first, begin); s < last; ++s)
+        add_scaled(span.out + offset, score[s - first_page], rows.data() + (s - first) * d, d);
     });
   }
 }

@@ -53,20 +53,16 @@ void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, con
   }
 }
 
-// What training does and this forward pass does not: ignoring it would give wrong text without an error.
-void refuse_unsupported(const ModelConfig& config) {
-  const auto refuse = [](const char* field) {
-    throw ConfigError(fmt::format("this model's {} is not supported in inference yet; use a model without it", field));
-  };
-  if (config.qkv_bias) refuse("bias of queries, keys and values");
-  if (config.query_size() != config.hidden_size) refuse("head_dim other than hidden_size / num_attention_heads");
-  if (config.sliding_window > 0 && config.sliding_window < config.max_positions) refuse("sliding_window");
+// y[n,c] += bias[c]; no bias adds nothing.
+void add_bias(std::vector<float>& y, const std::vector<float>& bias) {
+  if (bias.empty()) return;
+  for (size_t first = 0; first < y.size(); first += bias.size())
+    for (size_t c = 0; c < bias.size(); ++c) y[first + c] += bias[c];
 }
 
 }  // namespace
 
 Decoder::Decoder(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
-  refuse_unsupported(config_);
   const int64_t half = config_.head_size() / 2;
   const std::vector<double> frequencies = config_.rope_frequencies();
   const double magnitude = config_.rope_magnitude();
@@ -132,7 +128,7 @@ void Decoder::rotate(std::span<const BatchSpan> batch) {
   for (const BatchSpan& span : batch) {
     for (size_t token = 0; token < span.tokens.size(); ++token, ++row) {
       const int64_t angles = (span.cache->length + static_cast<int64_t>(token)) * d / 2;
-      rotate_heads(q_.data() + row * config_.hidden_size, config_.num_heads, d, cosine_.data() + angles,
+      rotate_heads(q_.data() + row * config_.query_size(), config_.num_heads, d, cosine_.data() + angles,
                    sine_.data() + angles);
       rotate_heads(k_.data() + row * config_.kv_size(), config_.num_kv_heads, d, cosine_.data() + angles,
                    sine_.data() + angles);
@@ -143,12 +139,15 @@ void Decoder::rotate(std::span<const BatchSpan> batch) {
 void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   rmsnorm(normed_, residual_, w.attention_norm, config_.rms_norm_eps);
-  q_.resize(tokens_ * config_.hidden_size);
+  q_.resize(tokens_ * config_.query_size());
   k_.resize(tokens_ * config_.kv_size());
   v_.resize(tokens_ * config_.kv_size());
   mixed_.resize(q_.size());
   const QuantizedProduct products[] = {{q_.data(), &w.q}, {k_.data(), &w.k}, {v_.data(), &w.v}};
   quantized_products(products, normed_.data(), tokens_, instructions_);
+  add_bias(q_, w.q_bias);
+  add_bias(k_, w.k_bias);
+  add_bias(v_, w.v_bias);
   rotate(batch);
 
   std::vector<AttentionSpan> pieces;  // a few tokens each, so that threads share the work evenly
@@ -158,7 +157,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
     store_keys_values({span.cache, span.cache->length, tokens}, k_.data() + row * config_.kv_size(),
                       v_.data() + row * config_.kv_size(), layer, config_.kv_size());
     for (int64_t first = 0; first < tokens; first += kAttentionTokens) {
-      const int64_t offset = (row + first) * config_.hidden_size;
+      const int64_t offset = (row + first) * config_.query_size();
       pieces.push_back({span.cache, span.cache->length + first, std::min(kAttentionTokens, tokens - first),
                         q_.data() + offset, mixed_.data() + offset});
     }

@@ -15,6 +15,7 @@
 #include "infer/sampler.h"
 #include "infer/scheduler.h"
 #include "infer/text_stream.h"
+#include "infer/vector_math.h"
 #include "infer/weights.h"
 
 namespace starling {
@@ -36,6 +37,8 @@ class GenerationSequence : public Sequence {
 
   bool wants_logits(int64_t position) const override { return position + 1 == static_cast<int64_t>(tokens.size()); }
   bool ended() const override { return ended_ || cancelled_; }
+  int64_t unread_positions() const override { return result_.prompt_tokens - 1; }
+  bool speculates() const override { return true; }
 
   void take_logits(int64_t, std::span<const float> logits) override {
     const double now = monotonic_s();
@@ -63,6 +66,7 @@ class GenerationSequence : public Sequence {
   bool cancelled() const { return cancelled_; }
   Generation result() {  // after the job; a caller that cancelled hears so even when the job had run ahead of it
     if (cancelled_ || !ended_) result_.finish = FinishReason::cancelled;
+    result_.cached_tokens = static_cast<int>(cached_positions());
     return std::move(result_);
   }
 
@@ -90,6 +94,18 @@ class GenerationSequence : public Sequence {
   std::string ready_;
 };
 
+// log sum_i exp(x_i), in one fixed order.
+double log_sum_exp(std::span<const float> x) {
+  const float largest = *std::max_element(x.begin(), x.end());
+  __m256 sums = _mm256_setzero_ps();
+  for (size_t i = 0; i < x.size(); i += 8) {
+    const __m256i mask = tail_mask(static_cast<int>(std::min<size_t>(8, x.size() - i)));
+    const __m256 exponential = exp8(_mm256_sub_ps(_mm256_maskload_ps(x.data() + i, mask), _mm256_set1_ps(largest)));
+    sums = _mm256_add_ps(sums, _mm256_and_ps(exponential, _mm256_castsi256_ps(mask)));
+  }
+  return static_cast<double>(largest) + std::log(static_cast<double>(sum8(sums)));
+}
+
 // Sums log p of the tokens from `first` on.
 class ScoreSequence : public Sequence {
  public:
@@ -97,11 +113,9 @@ class ScoreSequence : public Sequence {
   bool wants_logits(int64_t position) const override {
     return position + 1 >= first_ && position + 1 < static_cast<int64_t>(tokens.size());
   }
+  int64_t unread_positions() const override { return first_ - 1; }
   void take_logits(int64_t position, std::span<const float> logits) override {
-    const float largest = *std::max_element(logits.begin(), logits.end());
-    double sum = 0;
-    for (float logit : logits) sum += std::exp(static_cast<double>(logit - largest));
-    total_ += static_cast<double>(logits[tokens[position + 1]] - largest) - std::log(sum);
+    total_ += static_cast<double>(logits[tokens[position + 1]]) - log_sum_exp(logits);
   }
   double total() const { return total_; }
 
@@ -133,12 +147,12 @@ class EmbeddingSequence : public Sequence {
 class LlamaEngine : public Engine {
  public:
   LlamaEngine(std::string name, std::unique_ptr<Tokenizer> tokenizer, std::optional<ChatTemplate> chat_template,
-              const ModelConfig& config, LlamaWeights weights)
+              const ModelConfig& config, LlamaWeights weights, int64_t cache_tokens)
       : name_(std::move(name)),
         tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
         decoder_(config, std::move(weights)),
-        scheduler_(decoder_) {}
+        scheduler_(decoder_, cache_tokens) {}
 
   const ModelConfig& config() const override { return decoder_.config(); }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -162,7 +176,7 @@ class LlamaEngine : public Engine {
       const std::string text = sequence.take_text();
       if (on_text && !text.empty() && !sequence.cancelled() && !on_text(text)) sequence.cancel();
     };
-    run(sequence, show);
+    run(sequence, show, options.service);
     return sequence.result();
   }
 
@@ -187,18 +201,35 @@ class LlamaEngine : public Engine {
   }
 
   double log_likelihood(std::string_view prefix, std::string_view continuation) override {
-    const std::vector<TokenId> before = with_begin(tokenizer_->encode(prefix));
-    const std::vector<TokenId> all = with_begin(tokenizer_->encode(std::string(prefix) + std::string(continuation)));
-    // A token across the border counts as continuation.
-    const auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
-    if (all.size() > static_cast<size_t>(config().max_positions)) {
-      throw DataError(fmt::format("{} tokens are more than the model's context of {}; shorten the text", all.size(),
-                                  config().max_positions));
-    }
-    ScoreSequence sequence(all, border);
-    run(sequence, {});
-    return sequence.total();
+    return log_likelihoods(prefix, {std::string(continuation)}, {}).front();
   }
+
+  std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
+                                      const Service& service) override {
+    const std::vector<TokenId> before = with_begin(tokenizer_->encode(prefix));
+    std::deque<ScoreSequence> sequences;
+    for (const std::string& continuation : continuations) {
+      const std::vector<TokenId> all = with_begin(tokenizer_->encode(std::string(prefix) + continuation));
+      // A token across the border counts as continuation.
+      const auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
+      if (all.size() > static_cast<size_t>(config().max_positions)) {
+        throw DataError(fmt::format("{} tokens are more than the model's context of {}; shorten the text", all.size(),
+                                    config().max_positions));
+      }
+      sequences.emplace_back(all, border);
+    }
+    // The first one leaves the prefix in the cache for the others.
+    std::vector<Sequence*> job;
+    for (ScoreSequence& sequence : sequences) job.push_back(&sequence);
+    const size_t alone = std::min<size_t>(1, job.size());
+    for (const std::span<Sequence*> part : {std::span(job).first(alone), std::span(job).subspan(alone)})
+      if (!part.empty()) scheduler_.run(part, {}, service);
+    std::vector<double> totals;
+    for (const ScoreSequence& sequence : sequences) totals.push_back(sequence.total());
+    return totals;
+  }
+
+  EngineStats stats() const override { return scheduler_.stats(); }
 
  private:
   TokenId begin_token() const { return static_cast<TokenId>(config().bos_token); }
@@ -212,9 +243,9 @@ class LlamaEngine : public Engine {
         throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, config().vocab_size));
     }
   }
-  void run(Sequence& sequence, const std::function<void()>& on_step) {
+  void run(Sequence& sequence, const std::function<void()>& on_step, const Service& service) {
     Sequence* const job[] = {&sequence};
-    scheduler_.run(job, on_step);
+    scheduler_.run(job, on_step, service);
   }
 
   std::string name_;
@@ -223,6 +254,12 @@ class LlamaEngine : public Engine {
   Decoder decoder_;
   Scheduler scheduler_;
 };
+
+int64_t cache_tokens(const EngineOptions& options, const ModelConfig& config) {
+  if (options.cache_tokens > 0) return options.cache_tokens;
+  constexpr int64_t kBytes = int64_t{1} << 30;
+  return std::min(kBytes / config.kv_cache_bytes_per_token(sizeof(uint16_t)), 64 * config.max_positions);
+}
 
 // "models/x/" and "models/x" are the same folder.
 std::string folder_name(const fs::path& folder) {
@@ -251,7 +288,14 @@ std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions
   if (options.max_context_tokens > 0)
     config.max_positions = std::min<int64_t>(config.max_positions, options.max_context_tokens);
   return std::make_unique<LlamaEngine>(folder_name(folder), std::move(tokenizer), load_chat_template(folder), config,
-                                       std::move(weights));
+                                       std::move(weights), cache_tokens(options, config));
+}
+
+std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
+                                            const Service&) {
+  std::vector<double> totals;
+  for (const std::string& continuation : continuations) totals.push_back(log_likelihood(prefix, continuation));
+  return totals;
 }
 
 Generation Engine::complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text) {

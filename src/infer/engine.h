@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "infer/service.h"
 #include "infer/weights.h"
 #include "model/config.h"
 #include "tokenizer/tokenizer.h"
@@ -25,6 +26,7 @@ struct SamplingOptions {
   float min_p = 0.0f;
   uint64_t seed = 0;
   std::vector<std::string> stop;  // generation ends before the first of these
+  Service service;                // for whom, and how urgently
 };
 
 struct ChatMessage {
@@ -37,6 +39,7 @@ enum class FinishReason { stop, length, cancelled };
 struct Generation {
   std::string text;
   int prompt_tokens = 0, completion_tokens = 0;
+  int cached_tokens = 0;  // of the prompt: not computed again, an earlier request had the same beginning
   FinishReason finish = FinishReason::stop;
   double prefill_s = 0, decode_s = 0;
 };
@@ -44,6 +47,9 @@ struct Generation {
 struct EngineOptions {
   int max_context_tokens = 0;  // 0: the model's max_positions
   WeightForm weights = WeightForm::automatic;
+  // Tokens whose keys and values are kept in memory, for sequences under way and for the prefix cache; 0: 1 GB, and not
+  // more than 64 contexts. At least one context in any case.
+  int64_t cache_tokens = 0;
 };
 
 class Engine {
@@ -76,6 +82,10 @@ class Engine {
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.
   virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
+  // The same of many continuations of one prefix, which is computed once.
+  virtual std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
+                                              const Service& service = {});
+  virtual EngineStats stats() const { return {}; }
 };
 
 }  // namespace starling

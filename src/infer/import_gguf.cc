@@ -1,6 +1,8 @@
-// GGUF of the Llama architecture: the weights stay in the file and are decoded when the model is loaded.
+// GGUF of the architectures llama (Mistral and SmolLM too) and qwen2: the weights stay in the file and are decoded when
+// the model is loaded.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -15,35 +17,75 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void refuse_unsupported(const GgufFile& gguf) {
-  const std::string architecture = gguf.text("general.architecture");
-  if (architecture != "llama")
-    throw DataError(fmt::format("general.architecture is \"{}\"; only llama is supported", architecture));
-  if (gguf.integer("llama.expert_count", 0) != 0) throw DataError("mixtures of experts are not supported");
-  const std::string scaling = gguf.text("llama.rope.scaling.type", "none");
-  if (scaling != "none") throw DataError(fmt::format("rope scaling \"{}\" is not supported", scaling));
+void refuse_unsupported(const GgufFile& gguf, const std::string& architecture) {
+  if (architecture != "llama" && architecture != "qwen2")
+    throw DataError(fmt::format("general.architecture is \"{}\"; only llama and qwen2 are supported", architecture));
+  if (gguf.integer(architecture + ".expert_count", 0) != 0) throw DataError("mixtures of experts are not supported");
+  if (gguf.integer(architecture + ".attention.sliding_window", 0) != 0)
+    throw DataError("a sliding window is not supported in GGUF");
   for (const auto& [name, tensor] : gguf.tensors()) {
-    if (name.ends_with(".bias") || name == "rope_freqs.weight")
-      throw DataError(fmt::format("tensor {} is not supported", name));
+    const bool known = architecture == "qwen2" && (name.ends_with("attn_q.bias") || name.ends_with("attn_k.bias") ||
+                                                   name.ends_with("attn_v.bias"));
+    if (name.ends_with(".bias") && !known) throw DataError(fmt::format("tensor {} is not supported", name));
   }
 }
 
-ModelConfig gguf_config(const GgufFile& gguf) {
+// Whether the file's factors are those of this stretching, to f32.
+bool has_rope_factors(const GgufTensor& factors, const ModelConfig& stretched) {
+  ModelConfig plain = stretched;
+  plain.rope_scaling = {};
+  const std::vector<double> from = plain.rope_frequencies(), to = stretched.rope_frequencies();
+  if (factors.shape != std::vector<int64_t>{static_cast<int64_t>(to.size())}) return false;
+  std::vector<float> values(to.size());
+  decode_gguf_blocks(factors.type, factors.bytes, values);
+  for (size_t i = 0; i < to.size(); ++i)
+    if (!(std::abs(values[i] * to[i] / from[i] - 1) < 1e-4)) return false;
+  return true;
+}
+
+// GGUF keeps the result of llama3's stretching, not its parameters: those of the released models are tried.
+RopeScaling llama3_scaling(const GgufTensor& factors, ModelConfig config) {
+  for (const double factor : {8.0, 32.0, 16.0, 4.0, 2.0}) {
+    config.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = factor, .original_max_positions = 8192};
+    if (has_rope_factors(factors, config)) return config.rope_scaling;
+  }
+  throw DataError("tensor rope_freqs.weight holds other factors than Llama 3's");
+}
+
+RopeScaling read_scaling(const GgufFile& gguf, const std::string& prefix, const ModelConfig& config) {
+  const std::string type = gguf.text(prefix + "rope.scaling.type", "none");
+  const auto factors = gguf.tensors().find("rope_freqs.weight");
+  if (factors != gguf.tensors().end()) return llama3_scaling(factors->second, config);
+  if (type == "none") return {};
+  if (type != "linear" && type != "yarn") throw DataError(fmt::format("rope scaling \"{}\" is not supported", type));
+  return {
+      .kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::yarn,
+      .factor = gguf.number(prefix + "rope.scaling.factor"),
+      .original_max_positions = gguf.integer(prefix + "rope.scaling.original_context_length", config.max_positions)};
+}
+
+ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
+  const std::string prefix = architecture + ".";
   ModelConfig config;
+  if (architecture == "qwen2") config.type = ModelType::qwen2, config.qkv_bias = true;
   config.vocab_size = static_cast<int64_t>(gguf.list<std::string>("tokenizer.ggml.tokens").size());
-  config.hidden_size = gguf.integer("llama.embedding_length");
-  config.intermediate_size = gguf.integer("llama.feed_forward_length");
-  config.num_layers = gguf.integer("llama.block_count");
-  config.num_heads = gguf.integer("llama.attention.head_count");
-  config.num_kv_heads = gguf.integer("llama.attention.head_count_kv", config.num_heads);
-  config.max_positions = gguf.integer("llama.context_length");
-  config.rope_theta = static_cast<float>(gguf.number("llama.rope.freq_base", 10000.0));
-  config.rms_norm_eps = static_cast<float>(gguf.number("llama.attention.layer_norm_rms_epsilon"));
+  config.hidden_size = gguf.integer(prefix + "embedding_length");
+  config.intermediate_size = gguf.integer(prefix + "feed_forward_length");
+  config.num_layers = gguf.integer(prefix + "block_count");
+  config.num_heads = gguf.integer(prefix + "attention.head_count");
+  config.num_kv_heads = gguf.integer(prefix + "attention.head_count_kv", config.num_heads);
+  config.head_dim = gguf.integer(prefix + "attention.key_length", 0);
+  if (config.head_dim * config.num_heads == config.hidden_size) config.head_dim = 0;
+  config.max_positions = gguf.integer(prefix + "context_length");
+  config.rope_theta = static_cast<float>(gguf.number(prefix + "rope.freq_base", 10000.0));
+  config.rms_norm_eps = static_cast<float>(gguf.number(prefix + "attention.layer_norm_rms_epsilon"));
   config.tied_head = !gguf.tensors().contains("output.weight");
   config.bos_token = gguf.integer("tokenizer.ggml.bos_token_id", 1);
   config.eos_token = gguf.integer("tokenizer.ggml.eos_token_id", 2);
   config.check();
-  if (gguf.integer("llama.rope.dimension_count", config.head_size()) != config.head_size()) {
+  config.rope_scaling = read_scaling(gguf, prefix, config);
+  config.check();
+  if (gguf.integer(prefix + "rope.dimension_count", config.head_size()) != config.head_size()) {
     throw DataError("a rotary embedding of part of a head is not supported");
   }
   return config;
@@ -67,8 +109,9 @@ void write_tokenizer(const GgufFile& gguf, const fs::path& path) {
 void import_gguf(const fs::path& file, const fs::path& folder) {
   const GgufFile gguf(file);
   try {
-    refuse_unsupported(gguf);
-    gguf_config(gguf).save(folder / "config.json");
+    const std::string architecture = gguf.text("general.architecture");
+    refuse_unsupported(gguf, architecture);
+    gguf_config(gguf, architecture).save(folder / "config.json");
     if (!fs::exists(folder / "tokenizer.json")) write_tokenizer(gguf, folder / "tokenizer.json");
   } catch (const ConfigError& error) {
     throw DataError(fmt::format("{}: {}", file.string(), error.what()));

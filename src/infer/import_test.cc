@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "infer/engine.h"
+#include "infer/export.h"
 #include "infer/test_model.h"
 #include "infer/weights.h"
 #include "model/safetensors.h"
@@ -190,21 +192,59 @@ TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
   EXPECT_THAT(error_of_path(folder), HasSubstr("model-1.safetensors"));
 }
 
+TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
+  ModelConfig qwen2 = small_config();
+  qwen2.type = ModelType::qwen2;
+  qwen2.qkv_bias = true;
+  const TestModel other(qwen2);
+  const SamplingOptions options{.max_tokens = 20, .seed = 9};
+  for (const fs::path& from : {model.folder(), other.folder()}) {
+    const std::string expected = Engine::load(from)->complete("the", options).text;
+    for (const auto& [format, type] : {std::pair{"gguf", "f32"}, {"gguf", "bf16"}, {"safetensors", "bf16"}}) {
+      const fs::path to = model.folder() / "exported";
+      const ExportReport report = export_model(from, to, {.format = format, .type = type});
+      EXPECT_GT(report.bytes, static_cast<uint64_t>(report.parameters) * 2);
+      EXPECT_THROW(export_model(from, to, {.format = format, .type = type}), ConfigError) << "it exists";
+      import_model(to, target, {.tokenizer_json = from / "tokenizer.json"});
+      EXPECT_EQ(ModelConfig::load(target / "config.json").qkv_bias, from == other.folder());
+      EXPECT_EQ(Engine::load(target)->complete("the", options).text, expected) << format << " " << type;
+      fs::remove_all(target);
+      fs::remove_all(to);
+    }
+  }
+  EXPECT_THROW(export_model(model.folder(), source, {.format = "safetensors", .type = "q8_0"}), ConfigError);
+  EXPECT_THROW(export_model("/nonexistent", source, {}), IoError);
+}
+
+TEST_F(ImportTest, AnExportedSentencePieceVocabularySplitsTextAsBefore) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  const fs::path to = model.folder() / "again.gguf", second = model.folder() / "models" / "second";
+  export_model(target, to, {.type = "q8_0"});
+  import_model(to, second, {});
+  const auto before = Tokenizer::load(target / "tokenizer.json"), after = Tokenizer::load(second / "tokenizer.json");
+  for (const char* text : {"ab", "a b\xc3\xa9", " bb aa"}) EXPECT_EQ(after->encode(text), before->encode(text)) << text;
+}
+
 TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {
   EXPECT_THAT(error_of("not a model"), HasSubstr("neither GGUF nor safetensors"));
-  EXPECT_THAT(error_of(small_gguf("qwen2")), HasSubstr("\"qwen2\"; only llama"));
+  EXPECT_THAT(error_of(small_gguf("gemma")), HasSubstr("\"gemma\"; only llama"));
   EXPECT_THAT(error_of(small_gguf(), {.sha256 = std::string(64, '0')}), HasSubstr("SHA-256 is"));
   EXPECT_THAT(error_of_path("/nonexistent"), HasSubstr("no such file"));
   const std::string config = read_file(model.folder() / "config.json");
-  const auto with = [&](const std::string& addition) {
-    write_file_atomic(model.folder() / "config.json", "{" + addition + "," + config.substr(1));
+  const auto with = [&](const nlohmann::json& change) {
+    nlohmann::json changed = nlohmann::json::parse(config);
+    changed.update(change);
+    write_file_atomic(model.folder() / "config.json", changed.dump());
     fs::remove_all(model.folder() / "source");
     return error_of_path(model.folder() / "model.safetensors");
   };
-  EXPECT_THAT(with("\"rope_scaling\":{\"factor\":8}"), HasSubstr("rope_scaling is set"));
-  EXPECT_THAT(with("\"attention_bias\":true"), HasSubstr("attention_bias is set"));
-  EXPECT_THAT(with("\"head_dim\":99"), HasSubstr("head_dim"));
-  EXPECT_EQ(with("\"rope_scaling\":null"), "imported");
+  EXPECT_THAT(with({{"rope_scaling", {{"type", "dynamic"}, {"factor", 8}}}}), HasSubstr("rope_scaling.rope_type"));
+  EXPECT_THAT(with({{"model_type", "gemma"}}), HasSubstr("model_type"));
+  EXPECT_THAT(with({{"attention_bias", true}}), HasSubstr("attention_bias is set"));
+  EXPECT_THAT(with({{"head_dim", 99}}), HasSubstr("head_dim"));
+  EXPECT_THAT(with({{"model_type", "qwen2"}}), HasSubstr("q_proj.bias"));
+  EXPECT_EQ(with({{"rope_scaling", nullptr}}), "imported");
 }
 
 TEST_F(ImportTest, AnExistingModelIsKeptUnlessReplaced) {

@@ -1,30 +1,43 @@
 #include "infer/kv_cache.h"
 
+#include "core/error.h"
+
 namespace starling {
 
 KvPagePool::Page KvPagePool::take() {
+  Memory memory;
   {
     std::lock_guard lock(mutex_);
+    if (used_ == capacity_) throw Error("all pages of the cache of keys and values are in use");
+    ++used_;
     if (!free_.empty()) {
-      Page page = std::move(free_.back());
+      memory = std::move(free_.back());
       free_.pop_back();
-      return page;
     }
   }
-  return std::make_unique_for_overwrite<uint16_t[]>(static_cast<size_t>(layers_ * 2 * kPagePositions * kv_size_));
+  if (!memory)
+    memory = std::make_unique_for_overwrite<uint16_t[]>(static_cast<size_t>(layers_ * 2 * kPagePositions * kv_size_));
+  return {memory.release(), [this](uint16_t* page) { give_back(Memory(page)); }};
 }
 
-void KvPagePool::give_back(Page page) {
+int64_t KvPagePool::available() const {
   std::lock_guard lock(mutex_);
-  free_.push_back(std::move(page));
+  return capacity_ - used_;
+}
+
+void KvPagePool::give_back(Memory memory) {
+  std::lock_guard lock(mutex_);
+  --used_;
+  free_.push_back(std::move(memory));
 }
 
 void KvCache::reserve(int64_t positions) {
-  while (static_cast<int64_t>(pages_.size()) * kPagePositions < positions) pages_.push_back(pool_->take());
+  while (page_count() * kPagePositions < positions) pages_.push_back(pool_->take());
 }
 
-KvCache::~KvCache() {
-  for (KvPagePool::Page& page : pages_) pool_->give_back(std::move(page));
+void KvCache::append_full(KvPagePool::Page page) {
+  pages_.push_back(std::move(page));
+  length += kPagePositions;
 }
 
 }  // namespace starling

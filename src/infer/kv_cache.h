@@ -1,7 +1,9 @@
-// Keys and values of one sequence, f16, in pages of 64 positions that are taken from a pool as the sequence grows.
+// Keys and values of sequences, f16, in pages of 16 positions that are taken from a pool as a sequence grows. A page
+// whose positions are all written never changes, so several sequences and the prefix cache may hold it together.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -10,23 +12,29 @@
 
 namespace starling {
 
-inline constexpr int64_t kPagePositions = 64;
+inline constexpr int64_t kPagePositions = 16;
 
-// Pages of one model, kept for reuse. Thread-safe. Must outlive its caches.
+inline int64_t pages_for(int64_t positions) { return (positions + kPagePositions - 1) / kPagePositions; }
+
+// Pages of one model, kept for reuse. Thread-safe. Must outlive its pages.
 class KvPagePool {
  public:
-  using Page = std::unique_ptr<uint16_t[]>;  // [layer][key, value][position in page][kv_size]
+  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][position in page][kv_size]
 
-  explicit KvPagePool(const ModelConfig& config) : layers_(config.num_layers), kv_size_(config.kv_size()) {}
-  Page take();
-  void give_back(Page page);
-  int64_t layers() const { return layers_; }
+  explicit KvPagePool(const ModelConfig& config, int64_t capacity = std::numeric_limits<int64_t>::max())
+      : layers_(config.num_layers), kv_size_(config.kv_size()), capacity_(capacity) {}
+  Page take();                // throws Error when all pages are in use: ask available() first
+  int64_t available() const;  // pages that take() can give now
+  int64_t capacity() const { return capacity_; }
   int64_t kv_size() const { return kv_size_; }
 
  private:
-  int64_t layers_, kv_size_;
-  std::mutex mutex_;
-  std::vector<Page> free_;
+  using Memory = std::unique_ptr<uint16_t[]>;
+  void give_back(Memory memory);
+
+  int64_t layers_, kv_size_, capacity_, used_ = 0;
+  mutable std::mutex mutex_;
+  std::vector<Memory> free_;
 };
 
 class KvCache {
@@ -34,10 +42,12 @@ class KvCache {
   explicit KvCache(KvPagePool& pool) : pool_(&pool) {}
   KvCache(KvCache&&) = default;
   KvCache(const KvCache&) = delete;
-  ~KvCache();
 
   void reserve(int64_t positions);  // pages for positions [0, positions)
   int64_t length = 0;               // positions that hold keys and values
+  int64_t page_count() const { return static_cast<int64_t>(pages_.size()); }
+  const KvPagePool::Page& page(int64_t index) const { return pages_[index]; }
+  void append_full(KvPagePool::Page page);  // another sequence's; length is a multiple of kPagePositions
 
   // The rows of one page, [kPagePositions][kv_size]; `page` is position / kPagePositions.
   uint16_t* keys(int64_t layer, int64_t page) { return rows(2 * layer, page); }

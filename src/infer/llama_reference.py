@@ -1,4 +1,4 @@
-"""An independent forward pass of a Llama model in PyTorch, f32, for parity tests.
+"""An independent forward pass of a Llama, Mistral or Qwen2 model in PyTorch, f32, for parity tests.
 
 usage: llama_reference.py MODEL_FOLDER TOKEN...
 Prints one line a token: the logits. Source of the equations: Touvron et al. 2023, arXiv:2302.13971.
@@ -27,9 +27,9 @@ def rmsnorm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
-def rotate(x, theta):  # x [heads, T, d]; pairs (i, i + d/2)
+def rotate(x, theta, factor):  # x [heads, T, d]; pairs (i, i + d/2); linear scaling by factor
     T, d = x.shape[-2:]
-    frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d) / factor
     angle = torch.outer(torch.arange(T, dtype=torch.float64), frequency).float()
     first, second = x[..., : d // 2], x[..., d // 2 :]
     cos, sin = angle.cos(), angle.sin()
@@ -38,17 +38,21 @@ def rotate(x, theta):  # x [heads, T, d]; pairs (i, i + d/2)
 
 def forward(config, weights, tokens):
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    d, eps, theta = config["hidden_size"] // heads, config["rms_norm_eps"], config["rope_theta"]
+    d, eps = config["head_dim"], config["rms_norm_eps"]
+    rope = config["rope_theta"], (config["rope_scaling"] or {"factor": 1.0})["factor"]
     T = len(tokens)
     x = weights["model.embed_tokens.weight"][tokens]
     mask = torch.full((T, T), float("-inf")).triu(1)
+    if config.get("sliding_window"):
+        mask += torch.full((T, T), float("-inf")).tril(-config["sliding_window"])
     for layer in range(config["num_hidden_layers"]):
         w = lambda name: weights[f"model.layers.{layer}.{name}.weight"]
         n = rmsnorm(x, w("input_layernorm"), eps)
         split = lambda y, count: y.reshape(T, count, d).transpose(0, 1)
-        q = rotate(split(n @ w("self_attn.q_proj").T, heads), theta)
-        k = rotate(split(n @ w("self_attn.k_proj").T, kv_heads), theta)
-        v = split(n @ w("self_attn.v_proj").T, kv_heads)
+        project = lambda name: n @ w(name).T + weights.get(f"model.layers.{layer}.{name}.bias", 0)
+        q = rotate(split(project("self_attn.q_proj"), heads), *rope)
+        k = rotate(split(project("self_attn.k_proj"), kv_heads), *rope)
+        v = split(project("self_attn.v_proj"), kv_heads)
         k, v = (y.repeat_interleave(heads // kv_heads, dim=0) for y in (k, v))
         attention = torch.softmax(q @ k.transpose(1, 2) / d**0.5 + mask, dim=-1) @ v
         x = x + attention.transpose(0, 1).reshape(T, -1) @ w("self_attn.o_proj").T

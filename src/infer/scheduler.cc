@@ -7,14 +7,18 @@
 namespace starling {
 namespace {
 
-constexpr size_t kActiveJobs = 16;     // the others wait: each holds a cache of up to max_positions
-constexpr int64_t kBatchTokens = 256;  // of one step
-constexpr int64_t kTurnBesideDecoding =
-    16;  // tokens of a prompt in one step while another job waits for its next token
+constexpr int64_t kBatchTokens = 512;           // of one step
+constexpr int64_t kPromptBesideDecoding = 128;  // of them for prompts while others wait for their next token
+constexpr int64_t kFairPart = 16;               // of a prompt in one step, at least
+// Guesses cost little only while a step is bound by reading the weights.
+constexpr size_t kMostGuessing = 4;
 
 }  // namespace
 
-Scheduler::Scheduler(Decoder& decoder) : decoder_(decoder), pages_(decoder.config()), thread_([this] { loop(); }) {}
+Scheduler::Scheduler(Decoder& decoder, int64_t capacity)
+    : decoder_(decoder),
+      pages_(decoder.config(), pages_for(std::max(capacity, decoder.config().max_positions))),
+      thread_([this] { loop(); }) {}
 
 Scheduler::~Scheduler() {
   {
@@ -25,19 +29,24 @@ Scheduler::~Scheduler() {
   thread_.join();
 }
 
-void Scheduler::run(std::span<Sequence* const> sequences, const std::function<void()>& on_step) {
-  Job job{.sequences = {sequences.begin(), sequences.end()}};
+void Scheduler::run(std::span<Sequence* const> sequences, const std::function<void()>& on_step,
+                    const Service& service) {
+  Job job{.sequences = {sequences.begin(), sequences.end()}, .service = service};
   std::unique_lock lock(mutex_);
+  // A tenant that comes back has no claim from the time it was away.
+  uint64_t least = UINT64_MAX;
+  for (const auto& [tenant, tokens] : served_) least = std::min(least, tokens);
+  served_.emplace(service.tenant, served_.empty() ? 0 : least);
   jobs_.push_back(&job);
   work_.notify_all();
   uint64_t seen = 0;
   const auto withdraw = [&] {  // the job lies on this stack: the scheduler must have let go of it
     job.cancelled = true;
-    progress_.wait(lock, [&] { return !job.running; });
+    job.progress.wait(lock, [&] { return !job.running; });
     std::erase(jobs_, &job);
   };
   while (!job.done) {
-    progress_.wait(lock, [&] { return job.done || job.steps != seen; });
+    job.progress.wait(lock, [&] { return job.done || job.steps != seen; });
     seen = job.steps;
     if (!on_step) continue;
     lock.unlock();
@@ -55,6 +64,15 @@ void Scheduler::run(std::span<Sequence* const> sequences, const std::function<vo
     lock.unlock();
     on_step();
   }
+}
+
+EngineStats Scheduler::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.jobs = static_cast<int64_t>(jobs_.size());
+  stats.pages = pages_.capacity();
+  stats.pages_used = pages_.capacity() - pages_.available();
+  return stats;
 }
 
 void Scheduler::loop() {
@@ -81,101 +99,199 @@ void Scheduler::loop() {
   for (Job* job : jobs_) {
     job->error = std::make_exception_ptr(IoError("the inference engine is shutting down"));
     job->done = true;
+    job->progress.notify_all();
   }
   jobs_.clear();
-  progress_.notify_all();
 }
 
+// The most urgent first: interactive before batch, then the tenant that was served least, then who came first.
+std::vector<Scheduler::Job*> Scheduler::ranked_jobs() const {
+  std::vector<Job*> ranked;
+  for (Job* job : jobs_)
+    if (!job->cancelled) ranked.push_back(job);
+  std::stable_sort(ranked.begin(), ranked.end(), [&](const Job* a, const Job* b) {
+    if (a->service.priority != b->service.priority) return a->service.priority < b->service.priority;
+    return served_.at(a->service.tenant) < served_.at(b->service.tenant);
+  });
+  return ranked;
+}
+
+// Every decoding sequence gets its next token, then the prompts share what is left.
 std::vector<Scheduler::Turn> Scheduler::next_batch() {
+  const std::vector<Job*> ranked = ranked_jobs();
+  size_t decoding = 0, reading = 0;
+  for (Job* job : ranked) {
+    job->running = true;
+    bool reads = false;
+    for (Sequence* sequence : job->sequences) {
+      sequence->finished = sequence->ended();
+      if (!sequence->finished) sequence->decodes() ? ++decoding, false : reads = true;
+    }
+    reading += reads;
+  }
+  int64_t prompt_tokens = kBatchTokens - std::min<int64_t>(kBatchTokens - 1, static_cast<int64_t>(decoding));
+  if (decoding > 0) prompt_tokens = std::min(prompt_tokens, kPromptBesideDecoding);
+
   std::vector<Turn> batch;
-  const size_t active = std::min(jobs_.size(), kActiveJobs);
-  const auto decoding = static_cast<size_t>(
-      std::count_if(jobs_.begin(), jobs_.begin() + static_cast<long>(active), [](Job* job) { return job->decoding; }));
-  const int64_t share = std::max<int64_t>(1, kBatchTokens / static_cast<int64_t>(active));
-  for (size_t i = 0; i < active; ++i) {
-    const bool beside_decoding = decoding > (jobs_[i]->decoding ? 1u : 0u);
-    if (!jobs_[i]->cancelled)
-      take_turns(*jobs_[i], beside_decoding ? std::min(share, kTurnBesideDecoding) : share, batch);
+  for (Job* job : ranked) {
+    // What a job leaves goes to the next; a part is worth its step only with a few tokens.
+    int64_t part = std::max(kFairPart, prompt_tokens / static_cast<int64_t>(std::max<size_t>(reading, 1)));
+    bool reads = false;
+    for (Sequence* sequence : job->sequences) {
+      if (sequence->finished) continue;
+      const bool decodes = sequence->decodes();
+      reads |= !decodes;
+      const int64_t most = decodes ? 1 : std::min({part, prompt_tokens, sequence->left()});
+      if (most <= 0 || !prepare(*sequence, *job, most, ranked)) continue;
+      const bool guesses = decodes && decoding <= kMostGuessing && job->service.speculate && sequence->speculates();
+      batch.push_back(make_turn(*job, *sequence, most, guesses ? sequence->draft_length.next() : 0));
+      (decodes ? stats_.decoded_tokens : stats_.prompt_tokens) += static_cast<uint64_t>(batch.back().known);
+      if (!decodes) part -= batch.back().known, prompt_tokens -= batch.back().known;
+    }
+    reading -= reads;
   }
   return batch;
 }
 
-void Scheduler::take_turns(Job& job, int64_t most, std::vector<Turn>& batch) {
-  int64_t taken = 0;
-  for (Sequence* sequence : job.sequences) {
-    if (taken == most) break;
-    if (!sequence->cache) sequence->cache.emplace(pages_);
-    const int64_t count = std::min(most - taken, sequence->left());
-    if (count <= 0) continue;
-    batch.push_back(
-        {&job, sequence, std::span<const TokenId>(sequence->tokens).subspan(sequence->cache->length, count)});
-    taken += count;
+// Pages for so many more positions, of which the prefix cache may know the first ones. False: they must wait.
+bool Scheduler::prepare(Sequence& sequence, const Job& job, int64_t positions, const std::vector<Job*>& ranked) {
+  if (!sequence.cache) {
+    sequence.cache.emplace(pages_);
+    sequence.chain = PrefixCache::begin(job.service.tenant);
+    const int64_t known = std::max(sequence.unread_positions(), sequence.delivered);
+    const auto most = std::min<int64_t>(known, static_cast<int64_t>(sequence.tokens.size()) - 1);
+    prefixes_.restore(sequence.chain, *sequence.cache, std::span(sequence.tokens).first(most));
+    if (sequence.delivered == 0) sequence.cached_ = sequence.cache->length;
+    stats_.cached_tokens += static_cast<uint64_t>(sequence.cache->length);
+    sequence.delivered = std::max(sequence.delivered, sequence.cache->length);
   }
-  job.decoding = taken == 1;
-  job.running = true;
+  const int64_t needed = pages_for(sequence.cache->length + positions) - sequence.cache->page_count();
+  while (pages_.available() < needed) {
+    if (prefixes_.evict() || preempt_one(job, sequence, ranked)) continue;
+    return false;
+  }
+  return true;
+}
+
+// The sequence that counts least gives its pages back; it will compute them again from its tokens.
+bool Scheduler::preempt_one(const Job& job, const Sequence& sequence, const std::vector<Job*>& ranked) {
+  for (auto other = ranked.rbegin(); other != ranked.rend(); ++other) {
+    for (auto victim = (*other)->sequences.rbegin(); victim != (*other)->sequences.rend(); ++victim) {
+      if (*victim == &sequence) return false;
+      if (!(*victim)->cache || (*victim)->in_batch || (*victim)->cache->page_count() == 0) continue;
+      (*victim)->cache.reset();
+      ++stats_.preemptions;
+      return true;
+    }
+    if (*other == &job) return false;
+  }
+  return false;
+}
+
+Scheduler::Turn Scheduler::make_turn(Job& job, Sequence& sequence, int64_t most, int64_t guesses) {
+  const int64_t first = sequence.cache->length;
+  const std::span<const TokenId> next = std::span(sequence.tokens).subspan(first, std::min(most, sequence.left()));
+  Turn turn{&job, &sequence, {next.begin(), next.end()}, first, static_cast<int64_t>(next.size())};
+  if (guesses > 0) {
+    const int64_t room = decoder_.config().max_positions - first - 1;
+    const int64_t pages = (pages_.available() + sequence.cache->page_count()) * kPagePositions - first - 1;
+    const std::span<const TokenId> draft = ngram_draft(sequence.tokens, std::min({guesses, room, pages}));
+    turn.tokens.insert(turn.tokens.end(), draft.begin(), draft.end());
+  }
+  sequence.cache->reserve(first + static_cast<int64_t>(turn.tokens.size()));
+  sequence.in_batch = true;
+  served_[job.service.tenant] += turn.tokens.size();
+  return turn;
 }
 
 void Scheduler::step(std::vector<Turn>& batch) {
   if (batch.empty()) return;
   std::vector<BatchSpan> spans;
   for (const Turn& turn : batch) spans.push_back({&*turn.sequence->cache, turn.tokens});
-  const std::span<const float> hidden = decoder_.forward(spans);
-  const auto width = static_cast<size_t>(decoder_.config().hidden_size);
-  size_t row = 0;
-  for (const Turn& turn : batch) {
-    const int64_t first = turn.sequence->cache->length - static_cast<int64_t>(turn.tokens.size());
-    for (size_t i = 0; i < turn.tokens.size(); ++i, ++row) {
-      turn.sequence->take_hidden(first + static_cast<int64_t>(i), hidden.subspan(row * width, width));
-    }
-  }
-  deliver_logits(batch, hidden);
+  deliver(batch, decoder_.forward(spans));
 }
 
-void Scheduler::deliver_logits(const std::vector<Turn>& batch, std::span<const float> hidden) {
-  struct Wanted {
-    Sequence* sequence;
-    int64_t position;
-  };
+// A guess's logits are computed before it is known whether the guess is right, and left unread if it is not.
+void Scheduler::deliver(std::vector<Turn>& batch, std::span<const float> hidden) {
+  const auto width = static_cast<size_t>(decoder_.config().hidden_size);
+  std::vector<float> states;
+  std::vector<int64_t> logits_rows;  // of each row of `hidden`: its row of logits, -1 for none
+  int64_t wanted = 0;
+  for (const Turn& turn : batch) {
+    for (int64_t i = 0; i < static_cast<int64_t>(turn.tokens.size()); ++i) {
+      const int64_t position = turn.first + i;
+      const bool wants =
+          turn.guess(i) || (position >= turn.sequence->delivered && turn.sequence->wants_logits(position));
+      const std::span<const float> state = hidden.subspan(logits_rows.size() * width, width);
+      if (wants) states.insert(states.end(), state.begin(), state.end());
+      logits_rows.push_back(wants ? wanted++ : -1);
+    }
+  }
+  logits_.resize(static_cast<size_t>(wanted * decoder_.config().vocab_size));
+  decoder_.logits(states, logits_);
+  size_t row = 0;
+  for (Turn& turn : batch) {
+    deliver_turn(turn, hidden.subspan(row * width), std::span(logits_rows).subspan(row));
+    row += turn.tokens.size();
+  }
+}
+
+// `hidden` and `logits_rows` begin with this turn's rows.
+void Scheduler::deliver_turn(Turn& turn, std::span<const float> hidden, std::span<const int64_t> logits_rows) {
+  Sequence& sequence = *turn.sequence;
   const auto width = static_cast<size_t>(decoder_.config().hidden_size);
   const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
-  std::vector<Wanted> wanted;
-  std::vector<float> rows;
-  size_t row = 0;
-  for (const Turn& turn : batch) {
-    const int64_t first = turn.sequence->cache->length - static_cast<int64_t>(turn.tokens.size());
-    for (size_t i = 0; i < turn.tokens.size(); ++i, ++row) {
-      if (!turn.sequence->wants_logits(first + static_cast<int64_t>(i))) continue;
-      wanted.push_back({turn.sequence, first + static_cast<int64_t>(i)});
-      rows.insert(rows.end(), hidden.begin() + static_cast<long>(row * width),
-                  hidden.begin() + static_cast<long>((row + 1) * width));
+  const auto count = static_cast<int64_t>(turn.tokens.size());
+  int64_t right = 0;
+  for (; right < count && !(right > 0 && sequence.ended()); ++right) {
+    const int64_t position = turn.first + right;
+    const bool wrong = static_cast<int64_t>(sequence.tokens.size()) <= position ||
+                       sequence.tokens[static_cast<size_t>(position)] != turn.tokens[static_cast<size_t>(right)];
+    if (turn.guess(right) && wrong) break;
+    if (position < sequence.delivered) continue;
+    sequence.take_hidden(position, hidden.subspan(static_cast<size_t>(right) * width, width));
+    if (sequence.wants_logits(position)) {
+      const auto row = static_cast<size_t>(logits_rows[static_cast<size_t>(right)]);
+      sequence.take_logits(position, std::span<const float>(logits_).subspan(row * vocab, vocab));
     }
+    sequence.delivered = position + 1;
   }
-  logits_.resize(wanted.size() * vocab);
-  decoder_.logits(rows, logits_);
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    wanted[i].sequence->take_logits(wanted[i].position, std::span<const float>(logits_).subspan(i * vocab, vocab));
-  }
+  sequence.cache->length = turn.first + right;
+  if (count == turn.known) return;
+  turn.right_guesses = std::max<int64_t>(0, right - turn.known);
+  sequence.draft_length.learn(count - turn.known, turn.right_guesses);
 }
 
-void Scheduler::finish(std::vector<Turn>& batch, std::exception_ptr error) {
+void Scheduler::finish(const std::vector<Turn>& batch, std::exception_ptr error) {
   for (const Turn& turn : batch) {
-    if (!turn.sequence->ended() && turn.sequence->left() > 0) continue;
-    turn.sequence->finished = true;
-    turn.sequence->cache.reset();
+    Sequence& sequence = *turn.sequence;
+    sequence.in_batch = false;
+    if (!error) prefixes_.store(sequence.chain, *sequence.cache, sequence.tokens);
+    sequence.finished = error || sequence.ended() || sequence.left() <= 0;
+    if (error) turn.job->error = error;
+    ++turn.job->steps;
+    stats_.guessed_tokens += turn.tokens.size() - static_cast<size_t>(turn.known);
+    stats_.right_guesses += static_cast<uint64_t>(turn.right_guesses);
   }
-  for (Job* job : jobs_) {
-    if (!job->running) continue;
-    job->running = false;
-    if (error) {
-      job->error = error;
-      job->sequences.clear();
-    }
-    std::erase_if(job->sequences, [](const Sequence* sequence) { return sequence->finished; });
-    ++job->steps;
-    job->done = job->sequences.empty();
-  }
+  for (Job* job : jobs_)
+    if (job->running) finish_job(*job);
   std::erase_if(jobs_, [](Job* job) { return job->done; });
-  progress_.notify_all();
+  std::erase_if(served_, [&](const auto& tenant) {
+    return std::none_of(jobs_.begin(), jobs_.end(), [&](Job* job) { return job->service.tenant == tenant.first; });
+  });
+  ++stats_.steps;
+  stats_.pages_cached = prefixes_.size();
+}
+
+void Scheduler::finish_job(Job& job) {
+  job.running = false;
+  for (Sequence* sequence : job.sequences) {
+    if (job.error) sequence->finished = true;
+    if (sequence->finished) sequence->cache.reset();
+  }
+  std::erase_if(job.sequences, [](const Sequence* sequence) { return sequence->finished; });
+  job.done = job.sequences.empty();
+  job.progress.notify_all();
 }
 
 }  // namespace starling

@@ -1,24 +1,30 @@
-// Runs the sequences of all callers on one thread: each step is one batch that takes some tokens of every job in turn,
-// so a long prompt does not block a short one and decoding sequences share each reading of the weights. What a sequence
-// gets does not depend on the others.
+// Runs the sequences of all callers on one thread: each step is one batch that mixes the next tokens of those that
+// decode with parts of the prompts of others, so a long prompt does not block a short one and decoding sequences share
+// each reading of the weights. What a sequence gets does not depend on the others, on the prefix cache, on preemption
+// or on speculation: the decoder gives a position the same bits in every batch.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "infer/decoder.h"
+#include "infer/ngram_draft.h"
+#include "infer/prefix_cache.h"
+#include "infer/service.h"
 
 namespace starling {
 
 // Tokens to run, and what to do with the results. The virtual functions are called on the scheduler's thread, in the
-// order of positions; `tokens` may grow in take_logits.
+// order of positions and once a position; `tokens` may grow in take_logits.
 class Sequence {
  public:
   explicit Sequence(std::vector<TokenId> prompt) : tokens(std::move(prompt)) {}
@@ -28,52 +34,77 @@ class Sequence {
   virtual void take_hidden(int64_t, std::span<const float>) {}  // the last hidden state, after the final norm
   virtual void take_logits(int64_t, std::span<const float>) {}
   virtual bool ended() const { return false; }  // before all tokens ran
+  // Leading positions whose results nobody reads: their keys and values may come from the prefix cache.
+  virtual int64_t unread_positions() const { return 0; }
+  virtual bool speculates() const { return false; }  // take_logits appends tokens that are worth guessing
 
   std::vector<TokenId> tokens;
+  int64_t cached_positions() const { return cached_; }  // that came from the prefix cache at the start
 
  private:
   friend class Scheduler;
   int64_t left() const { return static_cast<int64_t>(tokens.size()) - (cache ? cache->length : 0); }
+  bool decodes() const { return cache && cache->length > 0 && left() == 1; }
+
   std::optional<KvCache> cache;
-  bool finished = false;
+  PrefixCache::Chain chain;
+  DraftLength draft_length;
+  int64_t delivered = 0, cached_ = 0;  // positions whose results were taken
+  bool finished = false, in_batch = false;
 };
 
 class Scheduler {
  public:
-  explicit Scheduler(Decoder& decoder);
+  // `capacity`: positions of keys and values in memory, at least the decoder's max_positions.
+  Scheduler(Decoder& decoder, int64_t capacity);
   ~Scheduler();  // ends the work that waits; call run() no more
 
   // Blocks until every sequence (of at least one token) ended or ran all its tokens. After each step that had a part in
   // it calls `on_step` on the calling thread; an exception of on_step or of the step ends the job and is rethrown.
   // Thread-safe.
-  void run(std::span<Sequence* const> sequences, const std::function<void()>& on_step = {});
+  void run(std::span<Sequence* const> sequences, const std::function<void()>& on_step = {},
+           const Service& service = {});
+  EngineStats stats() const;
 
  private:
   struct Job {
     std::deque<Sequence*> sequences;  // the front ones are under way
-    bool decoding = false;            // its last turn was one token
+    Service service;
     uint64_t steps = 0;
     bool cancelled = false, running = false, done = false;
     std::exception_ptr error;
+    std::condition_variable progress;
   };
   struct Turn {
     Job* job;
     Sequence* sequence;
-    std::span<const TokenId> tokens;
+    std::vector<TokenId> tokens;  // the sequence's next, then guesses
+    int64_t first = 0;            // position
+    int64_t known = 0;            // how many of them are the sequence's
+    int64_t right_guesses = 0;
+    bool guess(int64_t index) const { return index >= known; }
   };
 
   void loop();
   std::vector<Turn> next_batch();
-  void take_turns(Job& job, int64_t most, std::vector<Turn>& batch);
+  std::vector<Job*> ranked_jobs() const;
+  bool prepare(Sequence& sequence, const Job& job, int64_t positions, const std::vector<Job*>& ranked);
+  bool preempt_one(const Job& job, const Sequence& sequence, const std::vector<Job*>& ranked);
+  Turn make_turn(Job& job, Sequence& sequence, int64_t most, int64_t guesses);
   void step(std::vector<Turn>& batch);
-  void deliver_logits(const std::vector<Turn>& batch, std::span<const float> hidden);
-  void finish(std::vector<Turn>& batch, std::exception_ptr error);
+  void deliver(std::vector<Turn>& batch, std::span<const float> hidden);
+  void deliver_turn(Turn& turn, std::span<const float> hidden, std::span<const int64_t> logits_rows);
+  void finish(const std::vector<Turn>& batch, std::exception_ptr error);
+  void finish_job(Job& job);
 
   Decoder& decoder_;
   KvPagePool pages_;
-  std::mutex mutex_;
-  std::condition_variable work_, progress_;
+  PrefixCache prefixes_;
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
   std::deque<Job*> jobs_;
+  std::map<std::string, uint64_t> served_;  // tokens of each tenant that has a job
+  EngineStats stats_;
   bool stop_ = false;
   std::vector<float> logits_;
   std::thread thread_;

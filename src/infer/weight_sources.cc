@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "infer/gguf_names.h"
 #include "infer/weights.h"
 #include "model/gguf.h"
 #include "model/safetensors.h"
@@ -84,54 +85,28 @@ class GgufReader : public TensorReader {
     const size_t bytes = static_cast<size_t>(cols / block.values) * block.bytes;
     return tensor_.bytes.subspan(static_cast<size_t>(stored_row(row)) * bytes, bytes);
   }
-  int64_t stored_row(int64_t row) const {
-    if (rotary_head_ == 0) return row;
-    const int64_t head = row / rotary_head_, in_head = row % rotary_head_, half = rotary_head_ / 2;
-    return head * rotary_head_ + in_head % half * 2 + in_head / half;
-  }
+  int64_t stored_row(int64_t row) const { return rotary_head_ == 0 ? row : paired_row(row, rotary_head_); }
   const GgufTensor& tensor_;
   int64_t rotary_head_;
 };
 
-// "model.layers.3.self_attn.q_proj.weight" -> "blk.3.attn_q.weight"; empty for a name that GGUF has no word for.
-std::string gguf_name(const std::string& name) {
-  static const std::map<std::string, std::string> outer = {{"model.embed_tokens.weight", "token_embd.weight"},
-                                                           {"model.norm.weight", "output_norm.weight"},
-                                                           {"lm_head.weight", "output.weight"}};
-  static const std::map<std::string, std::string> inner = {
-      {"input_layernorm.weight", "attn_norm.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
-      {"self_attn.q_proj.weight", "attn_q.weight"},   {"self_attn.k_proj.weight", "attn_k.weight"},
-      {"self_attn.v_proj.weight", "attn_v.weight"},   {"self_attn.o_proj.weight", "attn_output.weight"},
-      {"mlp.gate_proj.weight", "ffn_gate.weight"},    {"mlp.up_proj.weight", "ffn_up.weight"},
-      {"mlp.down_proj.weight", "ffn_down.weight"}};
-  if (const auto found = outer.find(name); found != outer.end()) return found->second;
-  const std::string prefix = "model.layers.";
-  const size_t dot = name.find('.', prefix.size());
-  if (!name.starts_with(prefix) || dot == std::string::npos) return {};
-  const auto found = inner.find(name.substr(dot + 1));
-  return found == inner.end() ? std::string()
-                              : "blk." + name.substr(prefix.size(), dot - prefix.size()) + "." + found->second;
-}
-
 class GgufSource : public WeightSource {
  public:
-  GgufSource(const fs::path& path, const ModelConfig& config)
-      : path_(path.string()), file_(path), head_size_(config.head_size()) {}
+  GgufSource(const fs::path& path, const ModelConfig& config) : path_(path.string()), file_(path), config_(config) {}
 
   size_t tensor_count() const override { return file_.tensors().size(); }
 
   std::unique_ptr<TensorReader> open(const std::string& name) const override {
-    const auto found = file_.tensors().find(gguf_name(name));
+    const auto found = file_.tensors().find(gguf_tensor_name(name));
     if (found == file_.tensors().end())
-      throw DataError(fmt::format("{}: tensor {} ({}) is missing", path_, gguf_name(name), name));
-    const bool rotary = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-    return std::make_unique<GgufReader>(found->second, rotary ? head_size_ : 0);
+      throw DataError(fmt::format("{}: tensor {} ({}) is missing", path_, gguf_tensor_name(name), name));
+    return std::make_unique<GgufReader>(found->second, has_paired_rows(name, config_) ? config_.head_size() : 0);
   }
 
  private:
   std::string path_;
   GgufFile file_;
-  int64_t head_size_;
+  ModelConfig config_;
 };
 
 std::vector<fs::path> shard_paths(const fs::path& index_json) {

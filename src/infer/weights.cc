@@ -74,10 +74,15 @@ LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
   LayerWeights w;
   w.attention_norm = loader.vector(prefix + "input_layernorm.weight", c.hidden_size);
-  w.q = loader.matrix(prefix + "self_attn.q_proj.weight", c.hidden_size, c.hidden_size);
+  w.q = loader.matrix(prefix + "self_attn.q_proj.weight", c.query_size(), c.hidden_size);
   w.k = loader.matrix(prefix + "self_attn.k_proj.weight", c.kv_size(), c.hidden_size);
   w.v = loader.matrix(prefix + "self_attn.v_proj.weight", c.kv_size(), c.hidden_size);
-  w.o = loader.matrix(prefix + "self_attn.o_proj.weight", c.hidden_size, c.hidden_size);
+  w.o = loader.matrix(prefix + "self_attn.o_proj.weight", c.hidden_size, c.query_size());
+  if (c.qkv_bias) {
+    w.q_bias = loader.vector(prefix + "self_attn.q_proj.bias", c.query_size());
+    w.k_bias = loader.vector(prefix + "self_attn.k_proj.bias", c.kv_size());
+    w.v_bias = loader.vector(prefix + "self_attn.v_proj.bias", c.kv_size());
+  }
   w.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight", c.hidden_size);
   w.gate = loader.matrix(prefix + "mlp.gate_proj.weight", c.intermediate_size, c.hidden_size);
   w.up = loader.matrix(prefix + "mlp.up_proj.weight", c.intermediate_size, c.hidden_size);
@@ -94,7 +99,9 @@ size_t LlamaWeights::bytes() const {
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
       total += matrix->bytes();
     }
-    total += (layer.attention_norm.size() + layer.mlp_norm.size()) * sizeof(float);
+    total += (layer.attention_norm.size() + layer.mlp_norm.size() + layer.q_bias.size() + layer.k_bias.size() +
+              layer.v_bias.size()) *
+             sizeof(float);
   }
   return total;
 }

@@ -42,6 +42,7 @@ std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& model_fo
 
 struct LayerWeights {
   std::vector<float> attention_norm, mlp_norm;
+  std::vector<float> q_bias, k_bias, v_bias;  // empty without config.qkv_bias
   QuantizedMatrix q, k, v, o, gate, up, down;
 };
 

@@ -1,0 +1,108 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "infer/divergence.h"
+#include "infer/weights.h"
+#include "posts/shards.h"
+
+namespace starling {
+namespace {
+
+struct Arguments {
+  std::string model = "own", text;
+  std::vector<std::string> forms{"int8", "int4"};
+  int64_t tokens = 4096;
+};
+
+// Lines of a text file, or the posts of the validation split; about so many tokens.
+std::vector<std::vector<TokenId>> read_samples(const Arguments& arguments, const Workspace& workspace,
+                                               const Tokenizer& tokenizer, TokenId begin) {
+  std::vector<std::vector<TokenId>> samples;
+  int64_t left = arguments.tokens;
+  const auto add = [&](std::vector<TokenId> tokens) {
+    left -= static_cast<int64_t>(tokens.size());
+    samples.push_back(std::move(tokens));
+  };
+  if (arguments.text.empty()) {
+    const ShardReader valid(workspace.shards(), "valid");
+    if (valid.sample_count() == 0)
+      throw DataError("the validation split is empty; run `starling prepare`, or name a text file with --text");
+    if (valid.vocab_size() != tokenizer.vocab_size())
+      throw DataError("the shards have another tokenizer than this model; name a text file with --text");
+    for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i) {
+      std::vector<TokenId> tokens = valid.sample(i).tokens;
+      tokens.insert(tokens.begin(), begin);
+      add(std::move(tokens));
+    }
+    return samples;
+  }
+  std::istringstream lines(read_file(arguments.text));
+  for (std::string line; left > 0 && std::getline(lines, line);) {
+    if (line.empty()) continue;
+    std::vector<TokenId> tokens = tokenizer.encode(line);
+    tokens.insert(tokens.begin(), begin);
+    add(std::move(tokens));
+  }
+  return samples;
+}
+
+void eval_quant(const Arguments& arguments, const GlobalOptions& options) {
+  const Workspace workspace = options.open_workspace();
+  const std::filesystem::path folder = workspace.model(arguments.model);
+  const ModelConfig config = ModelConfig::load(folder / "config.json");
+  const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  const auto samples = read_samples(arguments, workspace, *tokenizer, static_cast<TokenId>(config.bos_token));
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  Decoder reference(config, load_weights(*source, config, WeightForm::bf16));
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const std::string& form : arguments.forms) {
+    Decoder other(config, load_weights(*source, config, weight_form(form)));
+    const Divergence d = measure_divergence(reference, other, samples);
+    rows.push_back({{"weights", form},
+                    {"bytes", other.weights().bytes()},
+                    {"positions", d.positions},
+                    {"mean_kl_nats", d.mean_kl},
+                    {"largest_kl_nats", d.largest_kl},
+                    {"same_first_token", d.same_first},
+                    {"nats_per_token", d.other_nats},
+                    {"bf16_nats_per_token", d.reference_nats}});
+  }
+  if (options.json) return fmt::print("{}\n", rows.dump(2));
+  fmt::print("{} against bf16 ({:.1f} MB), on {} positions\n\n{:<8} {:>9} {:>12} {:>12} {:>12} {:>14}\n",
+             arguments.model, static_cast<double>(reference.weights().bytes()) / 1e6,
+             rows[0]["positions"].get<int64_t>(), "weights", "MB", "mean KL", "largest KL", "same first",
+             "nats (bf16)");
+  for (const auto& row : rows)
+    fmt::print("{:<8} {:>9.1f} {:>12.6f} {:>12.4f} {:>11.2f}% {:>6.4f} ({:.4f})\n", row["weights"].get<std::string>(),
+               row["bytes"].get<double>() / 1e6, row["mean_kl_nats"].get<double>(),
+               row["largest_kl_nats"].get<double>(), 100 * row["same_first_token"].get<double>(),
+               row["nats_per_token"].get<double>(), row["bf16_nats_per_token"].get<double>());
+}
+
+}  // namespace
+
+void add_eval_quant(CLI::App& eval, const GlobalOptions& options) {
+  CLI::App* command =
+      eval.add_subcommand("quant", "KL divergence of a model's 8-bit and 4-bit weights against bf16, on text");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("-m,--model", arguments->model, "Model in this workspace")->capture_default_str();
+  command->add_option("--weights", arguments->forms, "Forms to compare with bf16")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"auto", "int8", "int4"}))
+      ->capture_default_str();
+  command->add_option("--text", arguments->text, "A text file, a sample a line; without it the validation posts");
+  command->add_option("--tokens", arguments->tokens, "About so many tokens")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
+      ->capture_default_str();
+  command->footer(
+      "Examples:\n  starling eval quant --model own\n"
+      "  starling eval quant --model tinyllama --weights auto,int8,int4 --text posts.txt --json");
+  command->callback([arguments, &options] { eval_quant(*arguments, options); });
+}
+
+}  // namespace starling

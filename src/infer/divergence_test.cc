@@ -1,0 +1,34 @@
+#include "infer/divergence.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "infer/test_model.h"
+
+namespace starling {
+namespace {
+
+Decoder decoder_of(const TestModel& model, WeightForm form) {
+  return {small_config(), load_weights(*open_weights(model.folder(), small_config()), small_config(), form)};
+}
+
+TEST(Divergence, IsZeroBetweenEqualsAndGrowsWithFewerBits) {
+  const TestModel model;
+  Decoder bf16 = decoder_of(model, WeightForm::bf16), same = decoder_of(model, WeightForm::bf16),
+          int8 = decoder_of(model, WeightForm::int8), int4 = decoder_of(model, WeightForm::int4);
+  std::vector<std::vector<TokenId>> samples(2);
+  for (int i = 0; i < 100; ++i) samples[i % 2].push_back(static_cast<TokenId>(random_u64(2, 3, i) % 290));
+  const Divergence none = measure_divergence(bf16, same, samples);
+  EXPECT_EQ(none.positions, 98);
+  EXPECT_EQ(none.mean_kl, 0.0);
+  EXPECT_EQ(none.same_first, 1.0);
+  EXPECT_EQ(none.reference_nats, none.other_nats);
+  const double eight = measure_divergence(bf16, int8, samples).mean_kl,
+               four = measure_divergence(bf16, int4, samples).mean_kl;
+  EXPECT_GT(eight, 0);
+  EXPECT_GT(four, 2 * eight);  // a step is 16 times as wide
+  EXPECT_THROW(measure_divergence(bf16, int8, {{1}}), DataError);
+}
+
+}  // namespace
+}  // namespace starling

@@ -1,0 +1,236 @@
+#include "infer/export.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/progress.h"
+#include "infer/gguf_names.h"
+#include "infer/importers.h"
+#include "infer/weights.h"
+#include "model/config.h"
+#include "model/gguf_encode.h"
+#include "model/gguf_writer.h"
+#include "model/safetensors.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+GgufType type_of(const ExportOptions& options) {
+  static const std::map<std::string, GgufType> types = {{"f32", GgufType::f32},   {"f16", GgufType::f16},
+                                                        {"bf16", GgufType::bf16}, {"q8_0", GgufType::q8_0},
+                                                        {"q4_0", GgufType::q4_0}, {"q4_k", GgufType::q4_k}};
+  const auto found = types.find(options.type);
+  const bool plain = found != types.end() && gguf_block(found->second).values == 1;
+  if (found == types.end() || (options.format == "safetensors" && !plain)) {
+    throw ConfigError(
+        fmt::format("type {} is not written as {}; {}", options.type, options.format,
+                    options.format == "gguf" ? "f32, f16, bf16, q8_0, q4_0 and q4_k are" : "f32, f16 and bf16 are"));
+  }
+  return found->second;
+}
+
+void write_huggingface(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  std::vector<std::vector<std::byte>> data;
+  std::vector<TensorToWrite> tensors;
+  for (const ParameterShape& parameter : parameter_shapes(config)) {
+    const std::unique_ptr<TensorReader> reader = source->open(parameter.name);
+    const auto cols = static_cast<size_t>(parameter.shape.back());
+    const int64_t rows = parameter.shape.size() > 1 ? parameter.shape[0] : 1;
+    const size_t row_bytes = cols * gguf_block(type).bytes;
+    std::vector<std::byte>& bytes = data.emplace_back(static_cast<size_t>(rows) * row_bytes);
+    std::vector<float> values(cols);
+    for (int64_t row = 0; row < rows; ++row) {
+      reader->read_row(row, values);
+      encode_gguf_blocks(type, values, std::span(bytes).subspan(static_cast<size_t>(row) * row_bytes, row_bytes));
+    }
+    tensors.push_back({parameter.name, gguf_block(type).name, parameter.shape, bytes.data(), bytes.size()});
+  }
+  fs::create_directories(to);
+  config.save(to / "config.json");
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+    if (!fs::exists(folder / name)) continue;
+    fs::remove(to / name);
+    link_or_copy(folder / name, to / name);
+  }
+  write_safetensors(to / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+std::string architecture(const ModelConfig& config) { return config.type == ModelType::qwen2 ? "qwen2" : "llama"; }
+
+void add_rope(std::map<std::string, GgufValue>& metadata, const std::string& prefix, const ModelConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  metadata[prefix + "rope.freq_base"] = static_cast<double>(config.rope_theta);
+  metadata[prefix + "rope.dimension_count"] = config.head_size();
+  if (scaling.kind == RopeScaling::Kind::none || scaling.kind == RopeScaling::Kind::llama3) return;
+  metadata[prefix + "rope.scaling.type"] = std::string(scaling.kind == RopeScaling::Kind::linear ? "linear" : "yarn");
+  metadata[prefix + "rope.scaling.factor"] = scaling.factor;
+  if (scaling.original_max_positions > 0)
+    metadata[prefix + "rope.scaling.original_context_length"] = scaling.original_max_positions;
+}
+
+void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& config) {
+  const std::string prefix = architecture(config) + ".";
+  metadata["general.architecture"] = architecture(config);
+  metadata[prefix + "embedding_length"] = config.hidden_size;
+  metadata[prefix + "feed_forward_length"] = config.intermediate_size;
+  metadata[prefix + "block_count"] = config.num_layers;
+  metadata[prefix + "context_length"] = config.max_positions;
+  metadata[prefix + "vocab_size"] = config.vocab_size;
+  metadata[prefix + "attention.head_count"] = config.num_heads;
+  metadata[prefix + "attention.head_count_kv"] = config.num_kv_heads;
+  metadata[prefix + "attention.layer_norm_rms_epsilon"] = static_cast<double>(config.rms_norm_eps);
+  metadata[prefix + "attention.key_length"] = config.head_size();
+  metadata[prefix + "attention.value_length"] = config.head_size();
+  add_rope(metadata, prefix, config);
+  metadata["tokenizer.ggml.bos_token_id"] = config.bos_token;
+  metadata["tokenizer.ggml.eos_token_id"] = config.eos_token;
+}
+
+// GGUF's kinds of tokens: 1 normal, 2 unknown, 3 control, 5 unused, 6 byte.
+struct Vocabulary {
+  std::vector<std::string> tokens;
+  std::vector<int64_t> types;
+};
+
+Vocabulary read_vocabulary(const Json& json, int64_t size) {
+  Vocabulary v;
+  for (int64_t id = 0; id < size; ++id) v.tokens.push_back(fmt::format("[PAD{}]", id));  // what no token names
+  v.types.assign(static_cast<size_t>(size), 5);
+  const bool bytes = json.at("model").value("byte_fallback", false);
+  const auto set = [&](int64_t id, const std::string& token, int64_t type) {
+    if (id < 0 || id >= size) throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, size));
+    v.tokens[static_cast<size_t>(id)] = token, v.types[static_cast<size_t>(id)] = type;
+  };
+  for (const auto& [token, id] : json.at("model").at("vocab").items())
+    set(id, token, bytes && token.size() == 6 && token.starts_with("<0x") ? 6 : 1);
+  for (const Json& token : json.at("added_tokens")) {
+    const std::string content = token.at("content");
+    set(token.at("id"), content, content == json.at("model").value("unk_token", Json()) ? 2 : 3);
+  }
+  return v;
+}
+
+std::vector<std::string> read_merges(const Json& model) {
+  std::vector<std::string> merges;
+  for (const Json& merge : model.at("merges")) {
+    merges.push_back(merge.is_string() ? merge.get<std::string>()
+                                       : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
+  }
+  return merges;
+}
+
+// SentencePiece merges the pair whose piece has the highest score: the first merge that makes a piece gives its rank.
+std::vector<double> scores_of(const Vocabulary& v, const std::vector<std::string>& merges) {
+  std::map<std::string, double> rank;
+  for (const std::string& merge : merges) {
+    std::string piece = merge;
+    piece.erase(piece.find(' '), 1);
+    rank.emplace(piece, -static_cast<double>(rank.size()));
+  }
+  std::vector<double> scores;
+  for (const std::string& token : v.tokens) {
+    const auto found = rank.find(token);
+    scores.push_back(found == rank.end() ? 0.0 : found->second);
+  }
+  return scores;
+}
+
+void add_tokenizer(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_json, int64_t vocab_size) {
+  try {
+    const Json json = Json::parse(read_file(tokenizer_json));
+    const Vocabulary v = read_vocabulary(json, vocab_size);
+    const std::vector<std::string> merges = read_merges(json.at("model"));
+    const bool sentencepiece = json.at("model").value("byte_fallback", false);
+    metadata["tokenizer.ggml.model"] = std::string(sentencepiece ? "llama" : "gpt2");
+    metadata["tokenizer.ggml.tokens"] = v.tokens;
+    metadata["tokenizer.ggml.token_type"] = v.types;
+    metadata["tokenizer.ggml.add_bos_token"] = true;
+    if (sentencepiece) metadata["tokenizer.ggml.scores"] = scores_of(v, merges);
+    else metadata["tokenizer.ggml.merges"] = merges, metadata["tokenizer.ggml.pre"] = std::string("gpt-2");
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{}: not a tokenizer.json: {}", tokenizer_json.string(), error.what()));
+  }
+}
+
+void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_config) {
+  if (!fs::exists(tokenizer_config)) return;
+  const Json json = Json::parse(read_file(tokenizer_config), nullptr, false);
+  if (json.is_object() && json.contains("chat_template") && json["chat_template"].is_string())
+    metadata["tokenizer.chat_template"] = json["chat_template"].get<std::string>();
+}
+
+// What llama3's stretching divides each frequency by, as other engines expect it.
+GgufTensorToWrite rope_factors(const ModelConfig& config) {
+  ModelConfig plain = config;
+  plain.rope_scaling = {};
+  std::vector<float> factors;
+  for (size_t i = 0; i < config.rope_frequencies().size(); ++i)
+    factors.push_back(static_cast<float>(plain.rope_frequencies()[i] / config.rope_frequencies()[i]));
+  const auto size = static_cast<int64_t>(factors.size());
+  return {"rope_freqs.weight", GgufType::f32, {size}, [factors](int64_t, std::span<float> out) {
+            std::copy(factors.begin(), factors.end(), out.begin());
+          }};
+}
+
+GgufType tensor_type(const ParameterShape& parameter, GgufType wanted) {
+  if (parameter.shape.size() == 1) return GgufType::f32;
+  return parameter.shape.back() % gguf_block(wanted).values == 0 ? wanted : GgufType::f16;
+}
+
+void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
+  if (config.sliding_window > 0 && config.sliding_window < config.max_positions)
+    throw ConfigError("a sliding window is not written to GGUF; export as safetensors");
+  std::map<std::string, GgufValue> metadata;
+  metadata["general.name"] = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  add_config(metadata, config);
+  add_tokenizer(metadata, folder / "tokenizer.json", config.vocab_size);
+  add_chat_template(metadata, folder / "tokenizer_config.json");
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  const std::vector<ParameterShape> parameters = parameter_shapes(config);
+  Progress progress("Writing tensors", parameters.size(), "tensors");
+  std::vector<std::unique_ptr<TensorReader>> readers;
+  std::vector<GgufTensorToWrite> tensors;
+  for (const ParameterShape& parameter : parameters) {
+    const TensorReader* reader = readers.emplace_back(source->open(parameter.name)).get();
+    const bool paired = has_paired_rows(parameter.name, config);
+    const int64_t half = config.head_size() / 2, d = config.head_size();
+    const auto read = [=, &progress, done = readers.size()](int64_t row, std::span<float> out) {
+      // Row 2i + s of a head in the file is row i + s d/2.
+      const int64_t in_head = row % d, from = paired ? row - in_head + in_head % 2 * half + in_head / 2 : row;
+      reader->read_row(from, out);
+      if (row == 0) progress.update(done);
+    };
+    tensors.push_back({gguf_tensor_name(parameter.name), tensor_type(parameter, type), parameter.shape, read});
+  }
+  if (config.rope_scaling.kind == RopeScaling::Kind::llama3) tensors.push_back(rope_factors(config));
+  if (to.has_parent_path()) fs::create_directories(to.parent_path());
+  write_gguf(to, metadata, tensors);
+}
+
+}  // namespace
+
+ExportReport export_model(const fs::path& folder, const fs::path& to, const ExportOptions& options) {
+  if (options.format != "safetensors" && options.format != "gguf")
+    throw ConfigError(fmt::format("format {} is not known; safetensors and gguf are", options.format));
+  if (!fs::exists(folder / "config.json"))
+    throw IoError(fmt::format("{}: no such model; train one or run `starling import`", folder.string()));
+  const GgufType type = type_of(options);
+  const bool gguf = options.format == "gguf";
+  if (fs::exists(gguf ? to : to / "model.safetensors") && !options.replace)
+    throw ConfigError(fmt::format("{}: exists already; choose another place or say --replace", to.string()));
+  const ModelConfig config = ModelConfig::load(folder / "config.json");
+  gguf ? write_gguf_model(folder, to, config, type) : write_huggingface(folder, to, config, type);
+  return {config.parameter_count(), fs::file_size(gguf ? to : to / "model.safetensors")};
+}
+
+}  // namespace starling
