@@ -157,11 +157,10 @@ double bytes_a_step(const Decoder& decoder, const Arguments& arguments) {
 
 nlohmann::ordered_json measure(Decoder& decoder, const Arguments& arguments) {
   check_against_reference(decoder);
-  const ProductPeaks peaks = measure_product_peaks();
-  const double bandwidth = measure_read_bandwidth();
   const Timing timing = time_decoder(decoder, arguments);
   const bool rounded = decoder.weights().layers.front().q.format() != WeightFormat::bf16;
-  const double peak = rounded ? peaks.int8 : peaks.bf16;
+  const double peak = measure_register_flops(rounded ? Arithmetic::int8 : Arithmetic::bf16);
+  const double bandwidth = measure_read_bytes_per_s(int64_t{512} << 20, 0.5);
   const double flops = timing.prefill_tokens_per_s * decoder.config().forward_flops_per_token(arguments.prompt);
   const double read = timing.decode_steps_per_s * bytes_a_step(decoder, arguments);
   return {{"parameters", decoder.config().parameter_count()},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "app/bench.h"
 #include "core/error.h"
@@ -10,7 +11,9 @@
 #include "core/threads.h"
 #include "core/time.h"
 #include "model/transformer.h"
+#include "ops/machine_limits.h"
 #include "ops/matmul.h"
+#include "ops/profile.h"
 #include "train/optimizer.h"
 
 namespace starling {
@@ -18,6 +21,7 @@ namespace {
 
 struct TrainShape {
   int64_t layers = 6, width = 320, heads = 5, vocab = 6144, seq = 256, batch = 16, steps = 5;
+  bool muon = false, profile = false;
 };
 
 ModelConfig config_of(const TrainShape& shape) {
@@ -56,16 +60,52 @@ void check_against_f32(Transformer& model, const Batch& batch) {
     throw Error(fmt::format("the benchmark's result is wrong: loss {} in f32, {} in this precision", wanted, got));
 }
 
+// Time, operations and bytes of each operator over all timed steps, and how much of the nearer limit it reaches: the
+// longer of operations at the peak and bytes at the bandwidth of memory, over its time.
+nlohmann::ordered_json operator_table(const std::vector<OperatorProfile>& operators, double seconds, double peak,
+                                      double bandwidth) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  double rest = seconds;
+  for (const OperatorProfile& o : operators) {
+    const double least_s = std::max(o.flops / peak, o.bytes / bandwidth);
+    rows.push_back({{"operator", o.name},
+                    {"calls", o.calls},
+                    {"time_s", o.seconds},
+                    {"share", o.seconds / seconds},
+                    {"gflop", o.flops / 1e9},
+                    {"gb", o.bytes / 1e9},
+                    {"limit", o.flops / peak > o.bytes / bandwidth ? "arithmetic" : "memory"},
+                    {"fraction_of_limit", least_s / o.seconds}});
+    rest -= o.seconds;
+  }
+  rows.push_back({{"operator", "rest"}, {"time_s", rest}, {"share", rest / seconds}});
+  return rows;
+}
+
+void print_table(const nlohmann::ordered_json& rows) {
+  fmt::print("{:24} {:>6} {:>9} {:>6} {:>10} {:>9}  {}\n", "operator", "calls", "time s", "share", "GFLOP", "GB",
+             "of the nearer limit");
+  for (const auto& row : rows) {
+    fmt::print("{:24} {:>6} {:9.4f} {:5.1f}%", row["operator"].get<std::string>(), row.value("calls", 0),
+               row["time_s"].get<double>(), 100 * row["share"].get<double>());
+    if (row.contains("limit"))
+      fmt::print(" {:10.2f} {:9.3f}  {:.0f} % ({})", row["gflop"].get<double>(), row["gb"].get<double>(),
+                 100 * row["fraction_of_limit"].get<double>(), row["limit"].get<std::string>());
+    fmt::print("\n");
+  }
+}
+
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
   const DType compute = bf16_products_are_fast() ? DType::bf16 : DType::f32;
   const Batch batch = random_batch(shape);
-  const double peak = measure_matmul_flops(compute);
+  const double peak_before = measure_peak_flops(compute);
   Transformer model(config, compute, batch.size());
   model.parameters().initialize(1);
-  Optimizer optimizer(model.parameters(), false);
+  Optimizer optimizer(model.parameters(), shape.muon);
   check_against_f32(model, batch);
   std::vector<double> seconds;
+  if (shape.profile) start_profile();
   for (int64_t step = 1; step <= shape.steps; ++step) {
     const double start = monotonic_s();
     model.parameters().zero_gradients();
@@ -73,28 +113,36 @@ void bench_train(const TrainShape& shape, bool json) {
     optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
     seconds.push_back(monotonic_s() - start);
   }
+  const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  const std::vector<OperatorProfile> operators = stop_profile();
+  const double peak_after = measure_peak_flops(compute), peak = std::max(peak_before, peak_after);
+  nlohmann::ordered_json table;
+  if (shape.profile) table = operator_table(operators, total, peak, measure_read_bytes_per_s(int64_t{512} << 20, 0.5));
   std::sort(seconds.begin(), seconds.end());
   const double tokens_per_s = static_cast<double>(batch.size()) / seconds[seconds.size() / 2];
   const double flops = tokens_per_s * config.train_flops_per_token(shape.seq);
   if (json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", config.parameter_count()},
-                                              {"precision", name_of(compute)},
-                                              {"threads", compute_threads()},
-                                              {"tokens_per_s", tokens_per_s},
-                                              {"tflops", flops / 1e12},
-                                              {"peak_tflops", peak / 1e12},
-                                              {"fraction_of_peak", flops / peak},
-                                              {"slowest_step_s", seconds.back()},
-                                              {"fastest_step_s", seconds.front()}}
-                           .dump(2));
+    nlohmann::ordered_json result{{"parameters", config.parameter_count()},
+                                  {"precision", name_of(compute)},
+                                  {"threads", compute_threads()},
+                                  {"tokens_per_s", tokens_per_s},
+                                  {"tflops", flops / 1e12},
+                                  {"peak_tflops", peak / 1e12},
+                                  {"fraction_of_peak", flops / peak},
+                                  {"slowest_step_s", seconds.back()},
+                                  {"fastest_step_s", seconds.front()}};
+    result["peak_tflops_before"] = peak_before / 1e12, result["peak_tflops_after"] = peak_after / 1e12;
+    if (shape.profile) result["operators"] = table;
+    fmt::print("{}\n", result.dump(2));
     return;
   }
   fmt::print(
       "{:.1f} M parameters, {} x {} tokens a step, {}, {} threads: {:.0f} tokens/s (median of {}; steps {:.3f} to "
       "{:.3f} s)\n"
-      "{:.3f} TFLOP/s, {:.0f} % of the {:.3f} TFLOP/s of a 1024 x 1024 x 1024 product\n",
+      "{:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n",
       static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
       tokens_per_s, shape.steps, seconds.front(), seconds.back(), flops / 1e12, flops / peak * 100, peak / 1e12);
+  if (shape.profile) print_table(table);
 }
 
 }  // namespace
@@ -112,6 +160,8 @@ void add_bench_train(CLI::App& bench, const GlobalOptions& options) {
   size("--seq", shape->seq, "Tokens of a sequence");
   size("--batch", shape->batch, "Sequences of a step");
   size("--steps", shape->steps, "Timed steps");
+  train->add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
+  train->add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
   train->callback([shape, &options] { bench_train(*shape, options.json); });
 }
 

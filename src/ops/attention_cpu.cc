@@ -6,6 +6,7 @@
 #include "core/threads.h"
 #include "ops/attention.h"
 #include "ops/matmul.h"
+#include "ops/profile.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -72,7 +73,8 @@ Scratch<T>& scratch() {
 
 // p[j] = softmax over the visible keys [begin, end) of one row, 0 elsewhere; returns the row's lse.
 template <class T>
-float softmax_row(T* p, float* scores, int64_t keys, int64_t begin, int64_t end, float scale) {
+STARLING_INLINE inline float softmax_row(T* __restrict p, float* __restrict scores, int64_t keys, int64_t begin,
+                                         int64_t end, float scale) {
   float largest = scores[begin];
 #pragma omp simd reduction(max : largest)
   for (int64_t j = begin; j < end; ++j) largest = std::max(largest, scores[j]);
@@ -98,11 +100,13 @@ void forward_head(const Head& head, Matrix out, float* lse) {
                  p = scratch_matrix_of(memory.p, r.rows, r.keys);
     matmul_serial(scores, block(head.q, r.first_row, r.rows, 0, head.head_size),
                   transposed(block(head.k, r.first_key, r.keys, 0, head.head_size)));
-    for (int64_t i = 0; i < r.rows; ++i) {
-      const int64_t row = r.first_row + i;
-      lse[row] = softmax_row(memory.p.data() + i * r.keys, memory.scores.data() + i * r.keys, r.keys,
-                             head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale);
-    }
+    with_widest_vectors([&]() STARLING_INLINE {
+      for (int64_t i = 0; i < r.rows; ++i) {
+        const int64_t row = r.first_row + i;
+        lse[row] = softmax_row(memory.p.data() + i * r.keys, memory.scores.data() + i * r.keys, r.keys,
+                               head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale);
+      }
+    });
     matmul_serial(block(out, r.first_row, r.rows, 0, head.head_size), p,
                   block(head.v, r.first_key, r.keys, 0, head.head_size));
   }
@@ -110,8 +114,9 @@ void forward_head(const Head& head, Matrix out, float* lse) {
 
 // p from the scores and lse; ds = p (dp - sum_s p dp) * scale. Only the visible keys [begin, end) are not 0.
 template <class T>
-void backward_row(T* p, T* ds, const float* scores, const float* dp, int64_t keys, int64_t begin, int64_t end,
-                  float scale, float lse, float mean_dp) {
+STARLING_INLINE inline void backward_row(T* __restrict p, T* __restrict ds, const float* __restrict scores,
+                                         const float* __restrict dp, int64_t keys, int64_t begin, int64_t end,
+                                         float scale, float lse, float mean_dp) {
   std::fill(p, p + begin, T{});
   std::fill(ds, ds + begin, T{});
   for (int64_t j = begin; j < end; ++j) {
@@ -125,7 +130,7 @@ void backward_row(T* p, T* ds, const float* scores, const float* dp, int64_t key
 
 // sum_s p[t,s] dp[t,s] = out[t] . dout[t]
 template <class T>
-float row_dot(const ConstMatrix& a, const ConstMatrix& b, int64_t row) {
+STARLING_INLINE inline float row_dot(const ConstMatrix& a, const ConstMatrix& b, int64_t row) {
   const T* x = static_cast<const T*>(a.data) + row * a.row_stride;
   const T* y = static_cast<const T*>(b.data) + row * b.row_stride;
   float sum = 0;
@@ -149,12 +154,14 @@ void backward_head(const Head& head, Matrix dq, Matrix dk, Matrix dv, ConstMatri
     const ConstMatrix dout_block = block(dout, r.first_row, r.rows, 0, D);
     matmul_serial(scores, q, transposed(k));
     matmul_serial(dp, dout_block, transposed(block(head.v, r.first_key, r.keys, 0, D)));
-    for (int64_t i = 0; i < r.rows; ++i) {
-      const int64_t row = r.first_row + i, at = i * r.keys;
-      backward_row(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at, memory.dscores.data() + at,
-                   r.keys, head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale, lse[row],
-                   row_dot<T>(out, dout, row));
-    }
+    with_widest_vectors([&]() STARLING_INLINE {
+      for (int64_t i = 0; i < r.rows; ++i) {
+        const int64_t row = r.first_row + i, at = i * r.keys;
+        backward_row(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at, memory.dscores.data() + at,
+                     r.keys, head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale, lse[row],
+                     row_dot<T>(out, dout, row));
+      }
+    });
     matmul_serial(block(dq, r.first_row, r.rows, 0, D), ds, k);
     matmul_serial(block(dk, r.first_key, r.keys, 0, D), transposed(ds), q, Accumulate::yes);
     matmul_serial(block(dv, r.first_key, r.keys, 0, D), transposed(p), dout_block, Accumulate::yes);
@@ -186,10 +193,20 @@ void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qk
   }
 }
 
+// Pairs of a row and a key that it sees, times H D: the multiply-adds of one of attention's products.
+double visible_products(const ConstTensor& starts, const AttentionShape& s) {
+  const int32_t* start = starts.as<int32_t>();
+  int64_t pairs = 0;
+  for (int64_t n = 0; n < s.sequences * s.length; ++n) pairs += n % s.length - start[n] + 1;
+  return static_cast<double>(pairs * s.heads * s.head_size);
+}
+
 }  // namespace
 
 void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts, const AttentionShape& s) {
   check(out, lse, qkv, document_starts, s);
+  const ProfiledOperator timed("attention forward", 4.0 * visible_products(document_starts, s),
+                               static_cast<double>(out.bytes() + qkv.bytes()));
   dispatch_float(out.dtype(), "attention out", [&]<class T>(T) {
     parallel_for(s.sequences * s.heads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
@@ -205,6 +222,8 @@ void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor docu
 void attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out, ConstTensor lse,
                         ConstTensor document_starts, const AttentionShape& s) {
   check(out, lse, qkv, document_starts, s);
+  const ProfiledOperator timed("attention backward", 10.0 * visible_products(document_starts, s),
+                               static_cast<double>(2 * (out.bytes() + qkv.bytes())));
   require_shape(dqkv, qkv.dtype(), qkv.shape(), "attention dqkv");
   require_shape(dout, out.dtype(), out.shape(), "attention dout");
   const int64_t group = s.heads / s.kv_heads, D = s.head_size, T_ = s.length;

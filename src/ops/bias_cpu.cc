@@ -1,5 +1,7 @@
 #include "core/threads.h"
 #include "ops/bias.h"
+#include "ops/profile.h"
+#include "ops/vector_math.h"
 
 namespace starling {
 namespace {
@@ -11,13 +13,16 @@ constexpr int64_t kRowGrain = 32, kColumnGrain = 64;
 void bias_forward(Tensor y, ConstTensor bias) {
   const int64_t N = y.extent(0), O = y.extent(1);
   require_shape(bias, DType::f32, {O}, "bias");
+  const ProfiledOperator timed("bias forward", static_cast<double>(N * O), static_cast<double>(2 * y.bytes()));
   const float* b = bias.as<float>();
   dispatch_float(y.dtype(), "bias y", [&]<class T>(T) {
     parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; ++n) {
-        T* row = y.as<T>() + n * O;
-        for (int64_t o = 0; o < O; ++o) row[o] = from_float<T>(to_float(row[o]) + b[o]);
-      }
+      with_widest_vectors([&]() STARLING_INLINE {
+        for (int64_t n = begin; n < end; ++n) {
+          T* __restrict row = y.as<T>() + n * O;
+          for (int64_t o = 0; o < O; ++o) row[o] = from_float<T>(to_float(row[o]) + b[o]);
+        }
+      });
     });
   });
 }
@@ -25,13 +30,16 @@ void bias_forward(Tensor y, ConstTensor bias) {
 void bias_backward(Tensor dbias, ConstTensor dy) {
   const int64_t N = dy.extent(0), O = dy.extent(1);
   require_shape(dbias, DType::f32, {O}, "dbias");
+  const ProfiledOperator timed("bias backward", static_cast<double>(N * O), static_cast<double>(dy.bytes()));
   float* db = dbias.as<float>();
   dispatch_float(dy.dtype(), "bias dy", [&]<class T>(T) {
     parallel_for(O, kColumnGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t n = 0; n < N; ++n) {
-        const T* row = dy.as<T>() + n * O;
-        for (int64_t o = begin; o < end; ++o) db[o] += to_float(row[o]);
-      }
+      with_widest_vectors([&]() STARLING_INLINE {
+        for (int64_t n = 0; n < N; ++n) {
+          const T* __restrict row = dy.as<T>() + n * O;
+          for (int64_t o = begin; o < end; ++o) db[o] += to_float(row[o]);
+        }
+      });
     });
   });
 }

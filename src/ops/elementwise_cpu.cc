@@ -4,6 +4,8 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/elementwise.h"
+#include "ops/profile.h"
+#include "ops/vector_math.h"
 
 namespace starling {
 namespace {
@@ -11,18 +13,20 @@ namespace {
 constexpr int64_t kGrain = 16384;
 
 template <class To, class From>
-void convert_range(To* y, const From* x, int64_t begin, int64_t end) {
+STARLING_INLINE inline void convert_range(To* __restrict y, const From* __restrict x, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) y[i] = from_float<To>(to_float(x[i]));
 }
 
 }  // namespace
 
 void convert(Tensor y, ConstTensor x) {
+  const ProfiledOperator timed("convert", 0, static_cast<double>(y.bytes() + x.bytes()));
   if (y.elements() != x.elements()) throw ShapeError("convert: the tensors have different sizes");
   dispatch_float(y.dtype(), "convert y", [&]<class To>(To) {
     dispatch_float(x.dtype(), "convert x", [&]<class From>(From) {
-      parallel_for(x.elements(), kGrain,
-                   [&](int64_t begin, int64_t end) { convert_range(y.as<To>(), x.as<From>(), begin, end); });
+      parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
+        with_widest_vectors([&]() STARLING_INLINE { convert_range(y.as<To>(), x.as<From>(), begin, end); });
+      });
     });
   });
 }
@@ -35,6 +39,8 @@ void scale(Tensor x, float factor) {
 }
 
 double sum_of_squares(ConstTensor x) {
+  const ProfiledOperator timed("sum of squares", 2.0 * static_cast<double>(x.elements()),
+                               static_cast<double>(x.bytes()));
   constexpr int64_t kRange = 4096;
   const float* values = x.as<float>();
   const int64_t ranges = (x.elements() + kRange - 1) / kRange;

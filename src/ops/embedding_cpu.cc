@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/embedding.h"
+#include "ops/profile.h"
 
 namespace starling {
 namespace {
@@ -24,6 +25,7 @@ void check(const ConstTensor& y, const ConstTensor& tokens, const ConstTensor& t
 }  // namespace
 
 void embedding_forward(Tensor y, ConstTensor tokens, ConstTensor table) {
+  const ProfiledOperator timed("embedding forward", 0, static_cast<double>(y.bytes() + y.bytes()));
   check(y, tokens, table);
   const int64_t C = table.extent(1);
   for (int64_t n = 0; n < tokens.extent(0); ++n)
@@ -32,6 +34,8 @@ void embedding_forward(Tensor y, ConstTensor tokens, ConstTensor table) {
 }
 
 void embedding_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
+  const ProfiledOperator timed("embedding backward", 1.0 * static_cast<double>(dy.elements()),
+                               static_cast<double>(dy.bytes() + dy.bytes() + dy.bytes()));
   check(dy, tokens, dtable);
   const int64_t C = dtable.extent(1);
   parallel_for(C, 64, [&](int64_t begin, int64_t end) {  // by columns: two threads never add to the same element

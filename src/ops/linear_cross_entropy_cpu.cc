@@ -7,6 +7,7 @@
 #include "core/threads.h"
 #include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/profile.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -20,7 +21,7 @@ struct RowSum {
 };
 
 // Leaves e^(logit - largest) in the row and sets the row's loss.
-RowSum exponentials(float* logits, int64_t V, int32_t target, float& nats) {
+STARLING_INLINE inline RowSum exponentials(float* __restrict logits, int64_t V, int32_t target, float& nats) {
   float largest = logits[0];
 #pragma omp simd reduction(max : largest)
   for (int64_t v = 0; v < V; ++v) largest = std::max(largest, logits[v]);
@@ -38,8 +39,8 @@ RowSum exponentials(float* logits, int64_t V, int32_t target, float& nats) {
 
 // d loss / d logit = scale (softmax (1 + 2 z_loss log_normaliser) - 1[v = target])
 template <class T>
-void gradient_row(T* gradient, const float* exponentials, const RowSum& row, int64_t V, int32_t target,
-                  const CrossEntropyLoss& loss) {
+STARLING_INLINE inline void gradient_row(T* __restrict gradient, const float* __restrict exponentials,
+                                         const RowSum& row, int64_t V, int32_t target, const CrossEntropyLoss& loss) {
   const float scale = loss.scale;
   const float factor = target < 0 ? 0.0f : scale * (1.0f + 2.0f * loss.z_loss * row.log_normaliser) / row.sum;
   for (int64_t v = 0; v < V; ++v) gradient[v] = from_float<T>(exponentials[v] * factor);
@@ -67,7 +68,9 @@ void for_each_chunk(ConstTensor hidden, ConstTensor weight, const LogitChunk& ch
     const Tensor logits = chunk.logits(rows);
     linear_forward(logits, hidden.rows(first, rows), weight);
     parallel_for(rows, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) row(first + i, logits.as<float>() + i * V, i);
+      with_widest_vectors([&]() STARLING_INLINE {
+        for (int64_t i = begin; i < end; ++i) row(first + i, logits.as<float>() + i * V, i);
+      });
     });
     chunk_done(first, rows);
   }
@@ -81,7 +84,7 @@ LogitChunk::LogitChunk(int64_t vocab_size, DType operands, int64_t tokens)
 void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,
                                   const LogitChunk& chunk) {
   check(nats, hidden, weight, targets);
-  const auto row = [&](int64_t n, float* logits, int64_t) {
+  const auto row = [&](int64_t n, float* logits, int64_t) STARLING_INLINE {
     exponentials(logits, weight.extent(0), targets.as<int32_t>()[n], nats.as<float>()[n]);
   };
   for_each_chunk(hidden, weight, chunk, row, [](int64_t, int64_t) {});
@@ -90,9 +93,12 @@ void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor w
 void linear_cross_entropy_train(Tensor nats, Tensor dhidden, Tensor dweight, ConstTensor hidden, ConstTensor weight,
                                 ConstTensor targets, const CrossEntropyLoss& loss, const LogitChunk& chunk) {
   check(nats, hidden, weight, targets);
+  const double logits = static_cast<double>(hidden.extent(0)) * static_cast<double>(weight.extent(0));
+  const ProfiledOperator timed("cross entropy", 20.0 * logits,
+                               logits * static_cast<double>(sizeof(float) + size_of(hidden.dtype())));
   const int64_t V = weight.extent(0);
   dispatch_float(hidden.dtype(), "cross entropy hidden", [&]<class T>(T) {
-    const auto row = [&](int64_t n, float* logits, int64_t i) {
+    const auto row = [&](int64_t n, float* logits, int64_t i) STARLING_INLINE {
       const int32_t target = targets.as<int32_t>()[n];
       const RowSum sum = exponentials(logits, V, target, nats.as<float>()[n]);
       gradient_row(chunk.gradients(i + 1).template as<T>() + i * V, logits, sum, V, target, loss);

@@ -1,139 +1,113 @@
-#include "ops/machine_limits.h"
-
 // GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include "ops/machine_limits.h"
+
 #include <immintrin.h>
-#include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
-#include <utility>
 #include <vector>
 
+#include "core/error.h"
 #include "core/threads.h"
 #include "core/time.h"
+#include "ops/matmul.h"
+#include "tensor/buffer.h"
 
-// One independent sum: 12 of them hide the latency of any of these instructions. The empty asm keeps the compiler from
-// folding the repeated step.
-#define STARLING_CHAIN(i)      \
-  sum##i = STEP(sum##i, a, b); \
-  asm volatile("" : "+v"(sum##i));
-#define STARLING_12_CHAINS                                                                                    \
-  STARLING_CHAIN(0)                                                                                           \
-  STARLING_CHAIN(1) STARLING_CHAIN(2) STARLING_CHAIN(3) STARLING_CHAIN(4) STARLING_CHAIN(5) STARLING_CHAIN(6) \
-      STARLING_CHAIN(7) STARLING_CHAIN(8) STARLING_CHAIN(9) STARLING_CHAIN(10) STARLING_CHAIN(11)
+#define STARLING_AVX2 __attribute__((target("avx2,fma")))
+#define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")))
 
 namespace starling {
 namespace {
 
-constexpr int64_t kChains = 12;
+// Fourteen chains hide a latency of up to seven cycles at two instructions a cycle. The loops are assembly because a
+// compiler that keeps sums in memory would measure its stores.
+// clang-format off
+#define STARLING_CHAINS(I, R) I R "0\n" I R "1\n" I R "2\n" I R "3\n" I R "4\n" I R "5\n" I R "6\n" I R "7\n" \
+                              I R "8\n" I R "9\n" I R "10\n" I R "11\n" I R "12\n" I R "13\n"
+#define STARLING_LOOP(I, R)                                                                                       \
+  asm volatile("vxorps %%ymm14, %%ymm14, %%ymm14\n vxorps %%ymm15, %%ymm15, %%ymm15\n"                           \
+               "1:\n" STARLING_CHAINS(I, R) STARLING_CHAINS(I, R) "dec %0\n jnz 1b\n"                            \
+               : "+r"(rounds) : : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
+               "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc")
+// clang-format on
 
-__attribute__((target("avx512f,avx512vnni"))) void int8_steps(int64_t steps) {
-  const __m512i a = _mm512_set1_epi8(1), b = a;
-  __m512i sum0 = a, sum1 = a, sum2 = a, sum3 = a, sum4 = a, sum5 = a, sum6 = a, sum7 = a, sum8 = a, sum9 = a, sum10 = a,
-          sum11 = a;
-#define STEP _mm512_dpbusd_epi32
-  for (int64_t i = 0; i < steps; ++i) {
-    STARLING_12_CHAINS
-  }
-#undef STEP
+constexpr int64_t kInstructions = 28;  // of one round
+constexpr int64_t kRounds = 200'000;   // about a millisecond, long beside the start of a thread
+constexpr int64_t kRoundBytes = 32 << 20;
+
+STARLING_AVX2 void f32_avx2(int64_t rounds) { STARLING_LOOP("vfmadd231ps %%ymm14, %%ymm15, ", "%%ymm"); }
+STARLING_AVX512 void f32_avx512(int64_t rounds) { STARLING_LOOP("vfmadd231ps %%zmm14, %%zmm15, ", "%%zmm"); }
+STARLING_AVX512 void bf16_avx512(int64_t rounds) { STARLING_LOOP("vdpbf16ps %%zmm14, %%zmm15, ", "%%zmm"); }
+STARLING_AVX512 void int8_avx512(int64_t rounds) { STARLING_LOOP("vpdpbusd %%zmm14, %%zmm15, ", "%%zmm"); }
+
+struct RegisterLoop {
+  void (*run)(int64_t rounds);
+  double operations;  // of one instruction
+};
+
+RegisterLoop register_loop(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::int8 && __builtin_cpu_supports("avx512vnni")) return {int8_avx512, 128};
+  if (arithmetic != Arithmetic::f32 && __builtin_cpu_supports("avx512bf16")) return {bf16_avx512, 64};
+  return __builtin_cpu_supports("avx512f") ? RegisterLoop{f32_avx512, 32} : RegisterLoop{f32_avx2, 16};
 }
 
-__attribute__((target("avx512f,avx512bf16"))) void bf16_steps(int64_t steps) {
-  const __m512bh a = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80)), b = a;
-  const __m512 zero = _mm512_setzero_ps();
-  __m512 sum0 = zero, sum1 = zero, sum2 = zero, sum3 = zero, sum4 = zero, sum5 = zero, sum6 = zero, sum7 = zero,
-         sum8 = zero, sum9 = zero, sum10 = zero, sum11 = zero;
-#define STEP _mm512_dpbf16_ps
-  for (int64_t i = 0; i < steps; ++i) {
-    STARLING_12_CHAINS
-  }
-#undef STEP
-}
-
-__attribute__((target("avx512f"))) void f32_wide_steps(int64_t steps) {
-  const __m512 a = _mm512_set1_ps(1.0f), b = a;
-  __m512 sum0 = a, sum1 = a, sum2 = a, sum3 = a, sum4 = a, sum5 = a, sum6 = a, sum7 = a, sum8 = a, sum9 = a, sum10 = a,
-         sum11 = a;
-#define STEP(sum, x, y) _mm512_fmadd_ps(x, y, sum)
-  for (int64_t i = 0; i < steps; ++i) {
-    STARLING_12_CHAINS
-  }
-#undef STEP
-}
-
-void f32_steps(int64_t steps) {
-  const __m256 a = _mm256_set1_ps(1.0f), b = a;
-  __m256 sum0 = a, sum1 = a, sum2 = a, sum3 = a, sum4 = a, sum5 = a, sum6 = a, sum7 = a, sum8 = a, sum9 = a, sum10 = a,
-         sum11 = a;
-#define STEP(sum, x, y) _mm256_fmadd_ps(x, y, sum)
-  for (int64_t i = 0; i < steps; ++i) {
-    STARLING_12_CHAINS
-  }
-#undef STEP
-}
-
-// The best of several short runs: what other programs take away in one is not there in another.
-double operations_per_s(void (*steps)(int64_t), double operations_a_step) {
-  constexpr int64_t kSteps = 2'000'000;
+// Runs a round (which does `amount` of something) on every compute thread at once, again and again for about `seconds`;
+// the rate of the best. At once, because two processors may be threads of one core and share its units.
+template <class MakeRound>
+double best_rate(double amount, double seconds, const MakeRound& make_round) {
+  std::vector<decltype(make_round())> rounds;
+  for (int thread = 0; thread < compute_threads(); ++thread) rounds.push_back(make_round());
   double fastest = 1e30;
-  for (int run = 0; run < 8; ++run) {
+  const double end = monotonic_s() + seconds;
+  do {
     const double start = monotonic_s();
-    parallel_for(compute_threads(), 1, [&](int64_t begin, int64_t end) { steps(kSteps * (end - begin)); });
+    parallel_for(compute_threads(), 1, [&](int64_t begin, int64_t last) {
+      for (int64_t thread = begin; thread < last; ++thread) rounds[static_cast<size_t>(thread)]();
+    });
     fastest = std::min(fastest, monotonic_s() - start);
-  }
-  return static_cast<double>(kSteps * kChains * compute_threads()) * operations_a_step / fastest;
+  } while (monotonic_s() < end);
+  return amount * compute_threads() / fastest;
 }
 
-uint64_t fold(const uint64_t* words, int64_t count) {  // of a multiple of 32
-  __m256i sums[8] = {};
-  for (int64_t i = 0; i < count; i += 32) {
-    for (int lane = 0; lane < 8; ++lane) {
-      const auto* at = reinterpret_cast<const __m256i*>(words + i + 4 * lane);
-      sums[lane] = _mm256_xor_si256(sums[lane], _mm256_load_si256(at));
-    }
-  }
-  for (int lane = 1; lane < 8; ++lane) sums[0] = _mm256_xor_si256(sums[0], sums[lane]);
-  return static_cast<uint64_t>(_mm256_extract_epi64(sums[0], 0) ^ _mm256_extract_epi64(sums[0], 1) ^
-                               _mm256_extract_epi64(sums[0], 2) ^ _mm256_extract_epi64(sums[0], 3));
+float sum_of(const float* values, int64_t count) {
+  constexpr int kChains = 8;  // of 8 lanes: enough loads under way for the first two cache levels
+  __m256 sums[kChains] = {};
+  for (int64_t i = 0; i < count; i += kChains * 8)
+#pragma GCC unroll 8
+    for (int chain = 0; chain < kChains; ++chain)
+      sums[chain] = _mm256_or_ps(sums[chain], _mm256_loadu_ps(values + i + chain * 8));
+  float lanes[8];
+#pragma GCC unroll 8
+  for (int chain = 1; chain < kChains; ++chain) sums[0] = _mm256_or_ps(sums[0], sums[chain]);
+  _mm256_storeu_ps(lanes, sums[0]);
+  return *std::max_element(lanes, lanes + 8);
 }
 
 }  // namespace
 
-ProductPeaks measure_product_peaks() {
-  ProductPeaks peaks;
-  const bool wide = __builtin_cpu_supports("avx512f");
-  peaks.f32 = wide ? operations_per_s(f32_wide_steps, 32) : operations_per_s(f32_steps, 16);
-  peaks.bf16 = __builtin_cpu_supports("avx512bf16") ? operations_per_s(bf16_steps, 64) : peaks.f32;
-  peaks.int8 = __builtin_cpu_supports("avx512vnni") ? operations_per_s(int8_steps, 128) : peaks.f32;
-  return peaks;
+double measure_register_flops(Arithmetic arithmetic, double seconds) {
+  const RegisterLoop loop = register_loop(arithmetic);
+  return best_rate(loop.operations * kInstructions * kRounds, seconds, [&] { return [loop] { loop.run(kRounds); }; });
 }
 
-double measure_read_bandwidth() {
-  constexpr int64_t kBlocks = 1 << 22;  // of 256 bytes: 1 GiB
-  constexpr size_t kBytes = size_t{kBlocks} * 256, kHugePage = size_t{2} << 20;
-  const std::unique_ptr<uint64_t, decltype(&std::free)> memory(
-      static_cast<uint64_t*>(std::aligned_alloc(kHugePage, kBytes)), std::free);
-  if (memory == nullptr) throw std::bad_alloc();
-  ::madvise(memory.get(), kBytes, MADV_HUGEPAGE);
-  const auto for_each_part = [&](const auto& body) {
-    parallel_for(kBlocks, 1, [&](int64_t begin, int64_t end) { body(memory.get() + begin * 32, (end - begin) * 32); });
-  };
-  for_each_part([](uint64_t* words, int64_t count) { std::fill_n(words, count, 1); });
-  double fastest = 1e30;
-  for (int run = 0; run < 8; ++run) {
-    const double start = monotonic_s();
-    for_each_part([](const uint64_t* words, int64_t count) {
-      volatile uint64_t sink = fold(words, count);
-      (void)sink;
-    });
-    fastest = std::min(fastest, monotonic_s() - start);
-  }
-  return static_cast<double>(kBytes) / fastest;
+double measure_read_bytes_per_s(int64_t bytes_per_thread, double seconds) {
+  const int64_t count = std::max<int64_t>(64, bytes_per_thread / 4 / 64 * 64);
+  const int64_t repeats = std::max<int64_t>(1, kRoundBytes / (count * 4));
+  return best_rate(static_cast<double>(repeats * count * 4), seconds, [&] {
+    const auto memory = std::make_shared<Buffer>(DType::f32, Shape{count});
+    return [memory, count, repeats] {
+      for (int64_t i = 0; i < repeats; ++i)
+        if (sum_of(memory->tensor().as<float>(), count) != 0)
+          throw DeviceError("the memory probe read what it did not write");
+    };
+  });
+}
+
+double measure_peak_flops(DType dtype) {
+  const Arithmetic arithmetic = dtype == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  return std::max(measure_register_flops(arithmetic), measure_matmul_flops(dtype));
 }
 
 }  // namespace starling

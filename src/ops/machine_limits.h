@@ -1,17 +1,23 @@
-// What this machine can do at most, measured: the limits that benchmarks divide by. Each takes about 0.3 s.
+// What this machine can do at most, measured: the limits that every "percent of peak" refers to.
 #pragma once
+
+#include "tensor/tensor.h"
 
 namespace starling {
 
-// Operations a second (a multiply-add counts as two) of the widest product instruction, on registers only, with all
-// compute threads: `int8` is vpdpbusd, `bf16` vdpbf16ps, `f32` fused multiply-add. Where the processor lacks the
-// instruction, that of the next wider type is measured: what a program could do at best.
-struct ProductPeaks {
-  double int8 = 0, bf16 = 0, f32 = 0;
-};
-ProductPeaks measure_product_peaks();
+enum class Arithmetic { f32, bf16, int8 };  // multiply-adds with sums in f32, f32, i32
 
-// Bytes a second of reading memory far larger than any cache in order, with all compute threads; the best of several.
-double measure_read_bandwidth();
+// Operations a second (a multiply-add is two) of a loop that touches registers only, with all compute threads and the
+// widest instructions of this processor: f32 FMA, vdpbf16ps, vpdpbusd. Where it has no such instruction, that of the
+// next wider type: what a program could do at best. The best of many rounds of a millisecond, all threads at once.
+double measure_register_flops(Arithmetic arithmetic, double seconds = 0.2);
+
+// Bytes a second of reading `bytes_per_thread` again and again, with all compute threads, each its own memory; the best
+// round.
+double measure_read_bytes_per_s(int64_t bytes_per_thread, double seconds = 0.2);
+
+// The higher of the register loop and the product of ops/matmul.h in this type: a slow library must not make a program
+// look close to the limit.
+double measure_peak_flops(DType dtype);
 
 }  // namespace starling

@@ -4,6 +4,7 @@
 #include "core/threads.h"
 #include "ops/matmul.h"
 #include "ops/muon.h"
+#include "ops/profile.h"
 
 namespace starling {
 namespace {
@@ -55,6 +56,12 @@ void iterate(Tensor x) {
   for (int64_t i = 0; i < rows * columns; ++i) values[i] = to_float(result[i]);
 }
 
+// A = X X^T, A^2 and (b A + c A^2) X.
+double newton_schulz_flops(int64_t rows, int64_t columns) {
+  const auto side = static_cast<double>(std::min(rows, columns)), other = static_cast<double>(std::max(rows, columns));
+  return kIterations * 2.0 * side * side * (2.0 * other + side);
+}
+
 void step(const MuonMatrix& matrix, const MuonOptions& o) {
   const int64_t count = matrix.w.elements();
   require_shape(matrix.m, DType::f32, matrix.w.shape(), "muon m");
@@ -78,6 +85,12 @@ void step(const MuonMatrix& matrix, const MuonOptions& o) {
 void newton_schulz(Tensor x) { bf16_products_are_fast() ? iterate<bf16>(x) : iterate<float>(x); }
 
 void muon_step(std::span<const MuonMatrix> matrices, const MuonOptions& options) {
+  double flops = 0, bytes = 0;
+  for (const MuonMatrix& matrix : matrices) {
+    flops += newton_schulz_flops(matrix.w.extent(0), matrix.w.extent(1));
+    bytes += static_cast<double>(2 * matrix.w.bytes() + 2 * matrix.m.bytes() + matrix.g.bytes());
+  }
+  const ProfiledOperator timed("muon", flops, bytes);
   parallel_for(static_cast<int64_t>(matrices.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) step(matrices[static_cast<size_t>(i)], options);
   });

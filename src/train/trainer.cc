@@ -17,7 +17,7 @@
 #include "core/time.h"
 #include "model/model_folder.h"
 #include "ops/elementwise.h"
-#include "ops/matmul.h"
+#include "ops/machine_limits.h"
 #include "posts/language.h"
 #include "posts/post_store.h"
 #include "store/control_db.h"
@@ -72,7 +72,7 @@ class Trainer {
 
   TrainResult run(const Config& config) {
     start(config);
-    peak_flops_ = measure_matmul_flops(options_.compute());
+    peak_flops_ = measure_peak_flops(options_.compute());
     loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
                                            state_.cursor);
     log_ = std::make_unique<RunLog>(folder_, state_.step);
