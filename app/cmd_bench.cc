@@ -7,10 +7,12 @@ void add_bench(CLI::App& root, const GlobalOptions& options) {
   command->require_subcommand(1);
   add_bench_machine(*command, options);
   add_bench_prepare(*command, options);
+  add_bench_gemm(*command, options);
   add_bench_train(*command, options);
   add_bench_infer(*command, options);
   command->footer(
-      "Examples:\n  starling bench machine --json\n  starling bench train --layers 6 --width 320 --heads 5\n"
+      "Examples:\n  starling bench machine --json\n  starling bench gemm\n"
+      "  starling bench train --layers 6 --width 320 --heads 5 --profile\n"
       "  starling bench infer --model tinyllama --prompt 512 --generate 64");
 }
 
