@@ -5,7 +5,7 @@ JOBS    ?= $(shell nproc)
 STARLING := $(BUILD)/starling
 SOURCES  = $(shell git ls-files 'app/*.cc' 'app/*.h' 'src/*.cc' 'src/*.h' 'test/*.cc' 'bench/*.cc')
 
-.PHONY: help deps deps-build build page demo serve test sanitize bench format lint clean
+.PHONY: help deps deps-build build page demo serve oracles test sanitize bench format lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,14 @@ demo: build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own d
 serve: build  ## open the page on the demo's workspace
 	$(STARLING) serve --workspace demo
 
-test: deps $(BUILD)/build.ninja page  ## build everything and run every test
+ORACLES := test/oracle/tokenizers/node_modules/.package-lock.json
+
+oracles: $(ORACLES)  ## other tokenizers and their vocabularies (npm, 380 MB), for tests that compare with them
+
+$(ORACLES): test/oracle/tokenizers/package-lock.json | deps
+	cd test/oracle/tokenizers && npm ci --no-audit --no-fund --loglevel=error
+
+test: deps $(BUILD)/build.ninja page oracles  ## build everything and run every test
 	cmake --preset $(PRESET) > /dev/null
 	cmake --build $(BUILD) -j $(JOBS)
 	# once more on failure: a browser on a busy machine now and then misses a frame that a test looks for

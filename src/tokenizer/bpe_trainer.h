@@ -1,29 +1,58 @@
-// Learns a byte-level BPE vocabulary: again and again the most frequent adjacent pair of tokens becomes a token.
-// Source: Sennrich et al. 2016, arXiv:1508.07909. Texts are given one by one and not kept: memory holds the distinct
-// pieces with their counts, so the result does not depend on the order of the texts.
+// Learns a byte-level BPE vocabulary from texts that are given one by one and not kept: memory holds the distinct
+// pieces with their 64-bit counts, so the result does not depend on the order of the texts. Pieces are counted on all
+// compute threads. When the distinct pieces outgrow the memory allowed, sorted runs of them go to files, and the merges
+// are learned from the most frequent pieces that fit; nothing is lost below that.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
+#include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/word_counts.h"
 
 namespace starling {
 
+struct BpeTrainerOptions {
+  SplitPattern pattern = SplitPattern::kCl100k;
+  size_t memory_bytes = size_t{2} << 30;  // of the counts; learning takes about as much again
+  std::filesystem::path spill_folder = std::filesystem::temp_directory_path();
+};
+
 class BpeTrainer {
  public:
+  explicit BpeTrainer(BpeTrainerOptions options = {});
+  ~BpeTrainer();
+  BpeTrainer(const BpeTrainer&) = delete;
+
   void add(std::string_view text);
 
-  // Ties between pairs go to the smaller pair of ids. Ids: the special tokens, the 256 bytes, the merged tokens.
+  // Ties between pairs as in MergeLearner (merge_learner.h). Ids: the special tokens, the 256 bytes, the merged tokens.
   // The vocabulary is smaller than asked when no pair occurs twice. Throws ConfigError when vocab_size < 256 + special
-  // tokens, Error when a stop is requested.
+  // tokens, Error when a stop is requested, IoError when runs cannot be written.
   std::unique_ptr<Tokenizer> train(int64_t vocab_size);
 
+  // After train(): the distinct pieces that were seen and those that took part.
+  uint64_t distinct_pieces() const { return distinct_pieces_; }
+  uint64_t pieces_used() const { return pieces_used_; }
+
  private:
-  std::unordered_map<std::string, int64_t> piece_counts_;
+  void count_batch();
+  void spill();
+  WordCounts take_counts();
+
+  BpeTrainerOptions options_;
+  std::string batch_;
+  std::vector<size_t> batch_ends_;  // of each text in batch_
+  std::mutex mutex_;
+  std::vector<WordCounts> counts_;  // one a thread; disjoint in time, not in words
+  std::vector<std::filesystem::path> runs_;
+  uint64_t distinct_pieces_ = 0, pieces_used_ = 0;
 };
 
 }  // namespace starling

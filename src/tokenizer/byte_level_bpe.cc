@@ -1,31 +1,14 @@
 #include "tokenizer/byte_level_bpe.h"
 
 #include <fmt/format.h>
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
-#include <unicode/stringpiece.h>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "tokenizer/nfc.h"
+#include "tokenizer/piece_lexer.h"
 #include "tokenizer/tokenizer_json.h"
-#include "tokenizer/utf8.h"
 
 namespace starling {
-namespace {
-
-// The NFC form of `text`; text that is not valid UTF-8 stays as it is, so that its bytes survive.
-std::string to_nfc(std::string_view text) {
-  if (!is_valid_utf8(text)) return std::string(text);
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(status);
-  std::string normal;
-  icu::StringByteSink<std::string> sink(&normal);
-  nfc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr, status);
-  if (U_FAILURE(status)) throw DataError(fmt::format("Unicode normalization failed: {}", u_errorName(status)));
-  return normal;
-}
-
-}  // namespace
 
 ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
     : tokens_(std::move(vocabulary.tokens)),
@@ -34,7 +17,8 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
       merges_(std::move(vocabulary.merges)),
       pattern_(vocabulary.pattern),
       normalize_nfc_(vocabulary.normalize_nfc),
-      whole_pieces_first_(vocabulary.whole_pieces_first) {
+      whole_pieces_first_(vocabulary.whole_pieces_first),
+      frame_(std::move(vocabulary.frame)) {
   for (const SpecialToken& token : special_) is_special_[token.id] = true;
   byte_tokens_.fill(-1);
   for (size_t id = 0; id < tokens_.size(); ++id) {
@@ -47,27 +31,30 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
   }
 }
 
-std::vector<TokenId> ByteLevelBpe::encode_piece(std::string_view piece) const {
+size_t ByteLevelBpe::merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const {
   if (whole_pieces_first_) {
-    const auto whole = whole_pieces_.find(std::string(piece));
-    if (whole != whole_pieces_.end()) return {whole->second};
+    const auto whole = whole_pieces_.find(piece);
+    if (whole != whole_pieces_.end()) {
+      *symbols = whole->second;
+      return 1;
+    }
   }
-  std::vector<TokenId> symbols;
-  symbols.reserve(piece.size());
-  for (const char byte : piece) symbols.push_back(byte_tokens_[static_cast<unsigned char>(byte)]);
-  merges_.apply(symbols);
-  return symbols;
+  for (size_t i = 0; i < piece.size(); ++i) symbols[i] = byte_tokens_[static_cast<unsigned char>(piece[i])];
+  return merges_.apply({symbols, piece.size()}, scratch);
 }
 
-std::vector<TokenId> ByteLevelBpe::encode(std::string_view text) const {
+void ByteLevelBpe::append_tokens(std::string_view text, std::vector<TokenId>& ids) const {
   std::string normal;
-  if (normalize_nfc_) text = normal = to_nfc(text);
-  std::vector<TokenId> ids;
-  ids.reserve(text.size() / 3);
-  for (const std::string_view piece : split_text(pattern_, text)) {
-    cache_.append(piece, ids, [this](std::string_view missing) { return encode_piece(missing); });
-  }
-  return ids;
+  if (normalize_nfc_ && !is_surely_nfc(text)) text = normal = to_nfc(text);
+  const WorkspacePool::Loan loan = workspaces_.borrow();
+  EncodeWorkspace& workspace = *loan;
+  workspace.out.clear();
+  const auto merge = [&](std::string_view piece, TokenId* symbols) {
+    return merge_piece(piece, symbols, workspace.merges);
+  };
+  visit_pieces(pattern_, workspace.text.assign(text), [&](std::string_view piece) { workspace.append(piece, merge); });
+  const std::span<const TokenId> tokens = workspace.out.tokens();
+  ids.insert(ids.end(), tokens.begin(), tokens.end());
 }
 
 std::string ByteLevelBpe::token_bytes(TokenId id) const {
@@ -89,7 +76,8 @@ void ByteLevelBpe::save(const std::filesystem::path& tokenizer_json) const {
                                                      .merges = merges_.merges(),
                                                      .pattern = pattern_,
                                                      .normalize_nfc = normalize_nfc_,
-                                                     .whole_pieces_first = whole_pieces_first_}));
+                                                     .whole_pieces_first = whole_pieces_first_,
+                                                     .frame = frame_}));
 }
 
 }  // namespace starling

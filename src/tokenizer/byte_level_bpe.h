@@ -2,12 +2,14 @@
 // Source: Sennrich et al. 2016, arXiv:1508.07909; over bytes: Radford et al. 2019.
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "tokenizer/encode_workspace.h"
 #include "tokenizer/merge_table.h"
-#include "tokenizer/piece_cache.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
@@ -20,6 +22,7 @@ struct ByteLevelVocabulary {
   SplitPattern pattern = SplitPattern::kCl100k;
   bool normalize_nfc = false;       // Unicode NFC before splitting, where the text is valid UTF-8
   bool whole_pieces_first = false;  // a piece that is a token is taken whole ("ignore_merges")
+  TextFrame frame;
 };
 
 class ByteLevelBpe final : public Tokenizer {
@@ -27,15 +30,16 @@ class ByteLevelBpe final : public Tokenizer {
   // Throws DataError when one of the 256 bytes has no token.
   explicit ByteLevelBpe(ByteLevelVocabulary vocabulary);
 
-  std::vector<TokenId> encode(std::string_view text) const override;
+  void append_tokens(std::string_view text, std::vector<TokenId>& ids) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
   const std::vector<SpecialToken>& special_tokens() const override { return special_; }
+  const TextFrame& frame() const override { return frame_; }
   void save(const std::filesystem::path& tokenizer_json) const override;
 
  private:
-  std::vector<TokenId> encode_piece(std::string_view piece) const;
+  size_t merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const;
 
   std::vector<std::string> tokens_;
   std::vector<SpecialToken> special_;
@@ -44,8 +48,9 @@ class ByteLevelBpe final : public Tokenizer {
   SplitPattern pattern_;
   bool normalize_nfc_, whole_pieces_first_;
   std::array<TokenId, 256> byte_tokens_;
-  std::unordered_map<std::string, TokenId> whole_pieces_;  // only when whole_pieces_first
-  mutable PieceCache cache_;
+  std::unordered_map<std::string_view, TokenId> whole_pieces_;  // into tokens_; only when whole_pieces_first
+  TextFrame frame_;
+  mutable WorkspacePool workspaces_;
 };
 
 }  // namespace starling

@@ -1,76 +1,113 @@
 #include "tokenizer/merge_table.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <limits>
-#include <queue>
-#include <tuple>
 
 #include "core/error.h"
 
 namespace starling {
 namespace {
 
-uint64_t pair_key(TokenId left, TokenId right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
-
-struct Candidate {
-  int32_t rank;
-  int32_t position;  // of the left symbol
-  const Merge* merge;
-  bool operator>(const Candidate& other) const {
-    return std::tie(rank, position) > std::tie(other.rank, other.position);
-  }
-};
-
 constexpr int32_t kNone = -1;
 constexpr TokenId kRemoved = -2;  // the symbol was merged into its left neighbour
-
-struct Neighbours {
-  int32_t previous, next;
-};
+constexpr int32_t kNoMerge = std::numeric_limits<int32_t>::max();
 
 }  // namespace
 
 MergeTable::MergeTable(std::vector<Merge> merges) : merges_(std::move(merges)) {
-  by_pair_.reserve(merges_.size());
-  for (uint32_t i = 0; i < merges_.size(); ++i) by_pair_.emplace(pair_key(merges_[i].left, merges_[i].right), i);
-}
-
-const Merge* MergeTable::find(TokenId left, TokenId right) const {
-  const auto found = by_pair_.find(pair_key(left, right));
-  return found == by_pair_.end() ? nullptr : &merges_[found->second];
-}
-
-void MergeTable::apply(std::vector<TokenId>& symbols) const {
-  if (symbols.size() < 2) return;
-  if (symbols.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
-    throw DataError("a text of more than 2^31 symbols without a break cannot be tokenized; split it");
+  slots_.resize(std::bit_ceil(2 * merges_.size() + 2));
+  shift_ = 64 - std::countr_zero(slots_.size());
+  for (const Merge& merge : merges_) {
+    size_t at = home(merge.left, merge.right);
+    while (slots_[at].left >= 0 && (slots_[at].left != merge.left || slots_[at].right != merge.right))
+      at = (at + 1) & (slots_.size() - 1);
+    if (slots_[at].left < 0) slots_[at] = {merge.left, merge.right, merge.merged, merge.rank};
   }
-  const auto count = static_cast<int32_t>(symbols.size());
-  std::vector<Neighbours> list(symbols.size());
-  for (int32_t i = 0; i < count; ++i) list[i] = {i - 1, i + 1 < count ? i + 1 : kNone};
+}
 
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
+size_t MergeTable::home(TokenId left, TokenId right) const {
+  const uint64_t pair = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  return (pair ^ pair >> 29) * 0x9E3779B97F4A7C15ull >> shift_;
+}
+
+const MergeTable::Slot& MergeTable::find(TokenId left, TokenId right, MergeScratch& scratch) const {
+  ++scratch.candidates_;
+  for (size_t at = home(left, right);; at = (at + 1) & (slots_.size() - 1)) {
+    const Slot& slot = slots_[at];
+    if ((slot.left == left && slot.right == right) || slot.left < 0) return slot;
+  }
+}
+
+size_t MergeTable::apply(std::span<TokenId> symbols, MergeScratch& scratch) const {
+  if (symbols.size() < 2) return symbols.size();
+  return symbols.size() <= kFew ? apply_to_few(symbols, scratch) : apply_to_many(symbols, scratch);
+}
+
+size_t MergeTable::apply_to_few(std::span<TokenId> symbols, MergeScratch& scratch) const {
+  std::array<int32_t, kFew> ranks;  // of the pair that starts at a symbol
+  std::array<TokenId, kFew> merged;
+  size_t count = symbols.size();
+  const auto look_up = [&](size_t i) {
+    const Slot& slot = find(symbols[i], symbols[i + 1], scratch);
+    ranks[i] = slot.left < 0 ? kNoMerge : slot.rank;
+    merged[i] = slot.merged;
+  };
+  for (size_t i = 0; i + 1 < count; ++i) look_up(i);
+  while (count > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < count; ++i) best = ranks[i] < ranks[best] ? i : best;
+    if (ranks[best] == kNoMerge) break;
+    symbols[best] = merged[best];
+    --count;
+    for (size_t i = best + 1; i < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      ranks[i] = ranks[i + 1];
+      merged[i] = merged[i + 1];
+    }
+    if (best + 1 < count) look_up(best);
+    if (best > 0) look_up(best - 1);
+  }
+  return count;
+}
+
+size_t MergeTable::apply_to_many(std::span<TokenId> symbols, MergeScratch& scratch) const {
+  if (symbols.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+    throw DataError("a text of more than 2^31 symbols without a break cannot be tokenized; split it");
+  const auto count = static_cast<int32_t>(symbols.size());
+  auto& list = scratch.list_;
+  auto& heap = scratch.heap_;
+  list.resize(symbols.size());
+  for (int32_t i = 0; i < count; ++i) list[i] = {i - 1, i + 1 < count ? i + 1 : kNone};
+  heap.clear();
   const auto consider = [&](int32_t left, int32_t right) {
-    if (left == kNone || right == kNone) return;
-    if (const Merge* merge = find(symbols[left], symbols[right])) candidates.push({merge->rank, left, merge});
+    if (left == kNone || right == kNone) return false;
+    const Slot& slot = find(symbols[left], symbols[right], scratch);
+    if (slot.left >= 0) heap.push_back({slot.rank, left, slot.left, slot.right, slot.merged});
+    return slot.left >= 0;
+  };
+  const auto push = [&](int32_t left, int32_t right) {
+    if (consider(left, right)) std::push_heap(heap.begin(), heap.end(), std::greater<>());
   };
   for (int32_t i = 0; i + 1 < count; ++i) consider(i, i + 1);
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
 
-  while (!candidates.empty()) {
-    const auto [rank, left, merge] = candidates.top();
-    candidates.pop();
-    const int32_t right = list[left].next;
+  while (!heap.empty()) {
+    const MergeScratch::Candidate best = heap.front();
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    heap.pop_back();
+    const int32_t left = best.position, right = list[left].next;
     // The pair may have changed since it was pushed.
-    if (symbols[left] != merge->left || right == kNone || symbols[right] != merge->right) continue;
-    symbols[left] = merge->merged;
+    if (symbols[left] != best.left || right == kNone || symbols[right] != best.right) continue;
+    symbols[left] = best.merged;
     symbols[right] = kRemoved;
     list[left].next = list[right].next;
     if (list[right].next != kNone) list[list[right].next].previous = left;
-    consider(list[left].previous, left);
-    consider(left, list[left].next);
+    push(list[left].previous, left);
+    push(left, list[left].next);
   }
-  std::erase(symbols, kRemoved);
+  return static_cast<size_t>(std::remove(symbols.begin(), symbols.end(), kRemoved) - symbols.begin());
 }
 
 }  // namespace starling

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
+#include <span>
 #include <vector>
 
 #include "tokenizer/tokenizer.h"
@@ -14,6 +14,28 @@ struct Merge {
   int32_t rank = 0;  // smaller is applied first; merges of equal rank go left to right
 };
 
+// Memory that apply() reuses from call to call. One a thread.
+class MergeScratch {
+ public:
+  uint64_t candidates() const { return candidates_; }  // pairs looked up so far: what the time is proportional to
+
+ private:
+  friend class MergeTable;
+  struct Candidate {
+    int32_t rank, position;  // of the left symbol
+    TokenId left, right, merged;
+    bool operator>(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : position > other.position;
+    }
+  };
+  struct Neighbours {
+    int32_t previous, next;
+  };
+  std::vector<Candidate> heap_;
+  std::vector<Neighbours> list_;
+  uint64_t candidates_ = 0;
+};
+
 class MergeTable {
  public:
   MergeTable() = default;
@@ -21,17 +43,26 @@ class MergeTable {
 
   const std::vector<Merge>& merges() const { return merges_; }
 
-  // Applies to `symbols` the adjacent merge of smallest (rank, position) until none is left.
-  // Time O(n log n) for n symbols: a heap of candidates over a doubly linked list.
-  void apply(std::vector<TokenId>& symbols) const;
+  // Applies to `symbols` (ids, none negative) the adjacent merge of smallest (rank, position) until none is left, and
+  // returns how many symbols remain at the front. Looks up at most 3n pairs for n symbols, in O(n log n) time: few
+  // symbols are rescanned after each merge, many go through a heap of candidates over a doubly linked list.
+  size_t apply(std::span<TokenId> symbols, MergeScratch& scratch) const;
 
  private:
-  const Merge* find(TokenId left, TokenId right) const;
-  struct PairHash {
-    size_t operator()(uint64_t pair) const { return (pair ^ pair >> 29) * 0x9E3779B97F4A7C15ull; }
+  struct Slot {
+    TokenId left = -1, right = -1, merged = -1;  // left < 0: empty
+    int32_t rank = 0;
   };
+  static constexpr size_t kFew = 48;
+
+  const Slot& find(TokenId left, TokenId right, MergeScratch& scratch) const;  // an empty slot when there is no merge
+  size_t home(TokenId left, TokenId right) const;
+  size_t apply_to_few(std::span<TokenId> symbols, MergeScratch& scratch) const;
+  size_t apply_to_many(std::span<TokenId> symbols, MergeScratch& scratch) const;
+
   std::vector<Merge> merges_;
-  std::unordered_map<uint64_t, uint32_t, PairHash> by_pair_;  // index in merges_
+  std::vector<Slot> slots_{2};  // open addressing, a power of two, at most half full
+  int shift_ = 63;
 };
 
 }  // namespace starling

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+
 #include "core/random.h"
 
 namespace starling {
@@ -10,7 +12,8 @@ namespace {
 using Symbols = std::vector<TokenId>;
 
 Symbols applied(const MergeTable& table, Symbols symbols) {
-  table.apply(symbols);
+  MergeScratch scratch;
+  symbols.resize(table.apply(symbols, scratch));
   return symbols;
 }
 
@@ -65,8 +68,21 @@ TEST(MergeTable, EqualsTheDefinitionOnRandomSequences) {
       if (!known) merges.push_back(merge);
     }
     Symbols symbols;
-    for (uint64_t i = 0; i < 40; ++i) symbols.push_back(static_cast<TokenId>(random_u64(12, round, i) % 4));
+    const uint64_t length = round % 2 ? 40 : 120;  // few and many symbols are merged in different ways
+    for (uint64_t i = 0; i < length; ++i) symbols.push_back(static_cast<TokenId>(random_u64(12, round, i) % 4));
     EXPECT_EQ(applied(MergeTable(merges), symbols), merged_by_definition(merges, symbols)) << "round " << round;
+  }
+}
+
+TEST(MergeTable, LooksUpAtMostThreePairsASymbol) {
+  std::vector<Merge> merges;
+  for (TokenId id = 0; id < 20; ++id) merges.push_back({.left = id, .right = id, .merged = id + 1, .rank = id});
+  const MergeTable table(merges);
+  for (const size_t size : {size_t{7}, size_t{48}, size_t{49}, size_t{1} << 20}) {
+    MergeScratch scratch;
+    Symbols symbols(size, 0);
+    EXPECT_EQ(table.apply(symbols, scratch), static_cast<size_t>(std::popcount(size)));
+    EXPECT_LE(scratch.candidates(), 3 * size);
   }
 }
 

@@ -1,55 +1,85 @@
-// Remembers the tokens of pieces seen before: text repeats its words. Thread-safe; bounded: what comes after the bound
-// is not remembered. Pieces longer than kLongestPiece are not worth the memory.
+// Remembers the tokens of short pieces seen before: text repeats its words. A fixed number of entries, each one cache
+// line with the piece's bytes and its tokens; a new piece takes the place of an old one. Not thread-safe: one a thread.
 #pragma once
 
-#include <array>
-#include <mutex>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <vector>
+#include <immintrin.h>
 
-#include "core/hash.h"
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
 
 class PieceCache {
  public:
-  static constexpr size_t kLongestPiece = 64;
-  static constexpr size_t kPiecesPerShard = 1 << 13;
+  static constexpr size_t kLongestPiece = 31;  // bytes
+  static constexpr size_t kMostTokens = 7;
 
-  // Appends the piece's tokens to `out`, from memory or by calling encode(piece).
-  template <typename Encode>
-  void append(std::string_view piece, std::vector<TokenId>& out, const Encode& encode) {
-    if (piece.size() > kLongestPiece) return append_all(out, encode(piece));
-    Shard& shard = shards_[hash64(piece) % shards_.size()];
-    {
-      const std::lock_guard lock(shard.mutex);
-      const auto found = shard.tokens.find(piece);
-      if (found != shard.tokens.end()) return append_all(out, found->second);
+  // A piece's bytes with its length, made once for find() and insert().
+  class Key {
+   public:
+    // 1 <= size <= kLongestPiece; 32 bytes are readable at `piece`.
+    Key(const char* piece, size_t size) {
+      const __m256i index = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+                                             21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+      const __m256i inside = _mm256_cmpgt_epi8(_mm256_set1_epi8(static_cast<char>(size)), index);
+      const __m256i last = _mm256_setr_epi64x(0, 0, 0, static_cast<int64_t>(size << 56));
+      bytes_ =
+          _mm256_or_si256(_mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(piece)), inside), last);
+      alignas(32) std::array<uint64_t, 4> words;
+      _mm256_store_si256(reinterpret_cast<__m256i*>(words.data()), bytes_);
+      hash_ = fold(words[0] ^ 0x2D358DCCAA6C78A5ull, words[1] ^ 0x8BB84B93962EACC9ull) ^
+              fold(words[2] ^ 0x4B33A62ED433D4A3ull, words[3] ^ 0x4D5A2DA51DE1AA47ull);
     }
-    std::vector<TokenId> tokens = encode(piece);
-    append_all(out, tokens);
-    const std::lock_guard lock(shard.mutex);
-    if (shard.tokens.size() < kPiecesPerShard) shard.tokens.emplace(piece, std::move(tokens));
+
+   private:
+    friend class PieceCache;
+    static uint64_t fold(uint64_t a, uint64_t b) {
+      unsigned long long high = 0;
+      const unsigned long long low = _mulx_u64(a, b, &high);
+      return low ^ high;
+    }
+    __m256i bytes_;  // the last one is the length
+    uint64_t hash_;
+  };
+
+  // Writes the piece's tokens to `out`, which has room for kMostTokens + 1, and returns how many; 0 when not known.
+  size_t find(const Key& key, TokenId* out) const {
+    const Entry* entry = &entries_[key.hash_ & (kEntries - 1)];
+    if (!is_of(*entry, key)) {
+      entry = &entries_[(key.hash_ & (kEntries - 1)) ^ 1];
+      if (!is_of(*entry, key)) return 0;
+    }
+    std::memcpy(out, entry->tokens.data(), sizeof(entry->tokens));
+    return entry->count;
+  }
+
+  // The older of the two pieces that can stand here goes.
+  void insert(const Key& key, const TokenId* tokens, size_t count) {
+    if (count > kMostTokens) return;
+    Entry& first = entries_[key.hash_ & (kEntries - 1)];
+    entries_[(key.hash_ & (kEntries - 1)) ^ 1] = first;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(first.bytes.data()), key.bytes_);
+    first.count = static_cast<uint32_t>(count);
+    std::memcpy(first.tokens.data(), tokens, count * sizeof(TokenId));
   }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view piece) const { return hash64(piece, 1); }
+  static constexpr size_t kEntries = 1 << 15;  // 2 MB
+  struct alignas(64) Entry {
+    std::array<char, 32> bytes{};  // no piece has length 0
+    std::array<TokenId, kMostTokens> tokens{};
+    uint32_t count = 0;
   };
-  struct Shard {
-    std::mutex mutex;
-    std::unordered_map<std::string, std::vector<TokenId>, Hash, std::equal_to<>> tokens;
-  };
-
-  static void append_all(std::vector<TokenId>& out, const std::vector<TokenId>& tokens) {
-    out.insert(out.end(), tokens.begin(), tokens.end());
+  static bool is_of(const Entry& entry, const Key& key) {
+    const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(entry.bytes.data()));
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, key.bytes_)) == -1;
   }
 
-  std::array<Shard, 16> shards_;
+  std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(kEntries);
 };
 
 }  // namespace starling

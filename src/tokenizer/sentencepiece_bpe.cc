@@ -33,6 +33,19 @@ bool has_inner_space(std::string_view piece) {
   return piece.find(kSpaceMark) != std::string_view::npos;
 }
 
+// `text` with every space written as kSpaceMark, and one more in front.
+PaddedText mark_spaces(bool space_first, std::string_view text, PaddedBuffer& buffer) {
+  char* const begin = buffer.reserve(kSpaceMark.size() * (text.size() + 1));
+  char* out = begin;
+  const auto mark = [&] { out = std::copy(kSpaceMark.begin(), kSpaceMark.end(), out); };
+  if (space_first) mark();
+  for (const char c : text) {
+    if (c == ' ') mark();
+    else *out++ = c;
+  }
+  return buffer.finish(static_cast<size_t>(out - begin));
+}
+
 // The first word with the space marks before it.
 size_t word_end(std::string_view text) {
   size_t end = 0;
@@ -112,41 +125,44 @@ SentencePieceBpe::SentencePieceBpe(SentencePieceVocabulary vocabulary)
   }
 }
 
-std::vector<TokenId> SentencePieceBpe::encode_piece(std::string_view piece) const {
-  std::vector<TokenId> symbols;
-  symbols.reserve(piece.size());
+size_t SentencePieceBpe::merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const {
+  size_t count = 0;
   while (!piece.empty()) {
     const size_t length = std::max<size_t>(1, utf8_length(piece));
-    const auto character = characters_.find(std::string(piece.substr(0, length)));
+    const auto character = characters_.find(piece.substr(0, length));
     if (character != characters_.end()) {
-      symbols.push_back(character->second);
+      symbols[count++] = character->second;
     } else {
-      for (const char byte : piece.substr(0, length)) symbols.push_back(byte_tokens_[static_cast<unsigned char>(byte)]);
+      for (const char byte : piece.substr(0, length)) symbols[count++] = byte_tokens_[static_cast<unsigned char>(byte)];
     }
     piece.remove_prefix(length);
   }
-  merges_.apply(symbols);
-  return symbols;
+  return merges_.apply({symbols, count}, scratch);
 }
 
-std::vector<TokenId> SentencePieceBpe::encode_marked(std::string_view text) const {
-  if (!words_are_apart_) return encode_piece(text);
-  std::vector<TokenId> ids;
-  while (!text.empty()) {
-    const std::string_view word = text.substr(0, word_end(text));
-    cache_.append(word, ids, [this](std::string_view missing) { return encode_piece(missing); });
-    text.remove_prefix(word.size());
+void SentencePieceBpe::append_marked(bool space_first, std::string_view text, std::vector<TokenId>& ids) const {
+  const WorkspacePool::Loan loan = workspaces_.borrow();
+  EncodeWorkspace& workspace = *loan;
+  workspace.out.clear();
+  const auto merge = [&](std::string_view piece, TokenId* symbols) {
+    return merge_piece(piece, symbols, workspace.merges);
+  };
+  const PaddedText marked = mark_spaces(space_first, text, workspace.text);
+  for (std::string_view rest(marked.data, marked.size); !rest.empty();) {
+    const std::string_view word = words_are_apart_ ? rest.substr(0, word_end(rest)) : rest;
+    workspace.append(word, merge);
+    rest.remove_prefix(word.size());
   }
-  return ids;
+  const std::span<const TokenId> tokens = workspace.out.tokens();
+  ids.insert(ids.end(), tokens.begin(), tokens.end());
 }
 
-std::vector<TokenId> SentencePieceBpe::encode(std::string_view text) const {
-  if (text.empty()) return {};
-  return encode_marked(std::string(kSpaceMark) + replace_all(text, " ", kSpaceMark));
+void SentencePieceBpe::append_tokens(std::string_view text, std::vector<TokenId>& ids) const {
+  if (!text.empty()) append_marked(true, text, ids);
 }
 
-std::vector<TokenId> SentencePieceBpe::encode_continuation(std::string_view text) const {
-  return encode_marked(replace_all(text, " ", kSpaceMark));
+void SentencePieceBpe::append_continuation(std::string_view text, std::vector<TokenId>& ids) const {
+  append_marked(false, text, ids);
 }
 
 std::string SentencePieceBpe::token_bytes(TokenId id) const {
@@ -167,7 +183,8 @@ void SentencePieceBpe::save(const std::filesystem::path& tokenizer_json) const {
   write_file_atomic(tokenizer_json, sentencepiece_json({.pieces = vocabulary_.pieces,
                                                         .special = vocabulary_.special,
                                                         .merges = merges_.merges(),
-                                                        .unknown_piece = vocabulary_.unknown_piece}));
+                                                        .unknown_piece = vocabulary_.unknown_piece,
+                                                        .frame = vocabulary_.frame}));
 }
 
 std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,

@@ -6,11 +6,12 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "tokenizer/encode_workspace.h"
 #include "tokenizer/merge_table.h"
-#include "tokenizer/piece_cache.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -20,6 +21,7 @@ struct SentencePieceVocabulary {
   std::vector<SpecialToken> special;  // control and unknown pieces: never produced from text
   std::vector<Merge> merges;
   std::string unknown_piece = "<unk>";
+  TextFrame frame;
 };
 
 class SentencePieceBpe final : public Tokenizer {
@@ -27,25 +29,26 @@ class SentencePieceBpe final : public Tokenizer {
   // Throws DataError when one of the 256 byte tokens is missing.
   explicit SentencePieceBpe(SentencePieceVocabulary vocabulary);
 
-  std::vector<TokenId> encode(std::string_view text) const override;
-  std::vector<TokenId> encode_continuation(std::string_view text) const override;
+  void append_tokens(std::string_view text, std::vector<TokenId>& ids) const override;
+  void append_continuation(std::string_view text, std::vector<TokenId>& ids) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.pieces.size()); }
   const std::vector<SpecialToken>& special_tokens() const override { return vocabulary_.special; }
+  const TextFrame& frame() const override { return vocabulary_.frame; }
   void save(const std::filesystem::path& tokenizer_json) const override;
 
  private:
-  std::vector<TokenId> encode_marked(std::string_view text) const;  // spaces already written as "▁"
-  std::vector<TokenId> encode_piece(std::string_view piece) const;
+  void append_marked(bool space_first, std::string_view text, std::vector<TokenId>& ids) const;
+  size_t merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const;
 
   SentencePieceVocabulary vocabulary_;
   MergeTable merges_;
   std::vector<std::string> bytes_;  // id -> what it decodes to
   std::array<TokenId, 256> byte_tokens_;
-  std::unordered_map<std::string, TokenId> characters_;  // pieces of one character
+  std::unordered_map<std::string_view, TokenId> characters_;  // pieces of one character
   bool words_are_apart_ = true;  // no piece has "▁" after another character, so words can be encoded one by one
-  mutable PieceCache cache_;
+  mutable WorkspacePool workspaces_;
 };
 
 // The byte of a token "<0x41>", -1 for any other text.

@@ -1,7 +1,8 @@
 // Byte-pair encodings, loaded from and saved as Hugging Face `tokenizer.json`:
-//  - byte level (GPT-2 byte alphabet; trained here), any bytes round-trip;
+//  - byte level (GPT-2 byte alphabet; trained here, or read from tiktoken's ranks), any bytes round-trip;
 //  - SentencePiece style with byte fallback (Llama 2, TinyLlama; imported).
-// encode() never produces a special token from text: "<|system|>" typed by a user becomes ordinary pieces.
+// encode() never produces a special token from text: "<|system|>" typed by a user becomes ordinary pieces. Only
+// encode_with_special() does, and only those tokens that its caller names.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +26,40 @@ struct SpecialToken {
   std::string text;  // "<|endofpost|>"
 };
 
+// Tokens that a model expects around a text, as tokenizer.json's post_processor says. encode() does not add them.
+struct TextFrame {
+  std::vector<TokenId> before, after;
+};
+
+// The tokens of several texts: those of text i are ids[offsets[i]] ... ids[offsets[i + 1] - 1].
+struct EncodedTexts {
+  std::vector<TokenId> ids;
+  std::vector<size_t> offsets;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Thread-safe. The time grows as n log n with the text, with or without spaces.
-  virtual std::vector<TokenId> encode(std::string_view text) const = 0;
+  // All of encoding is thread-safe. The time grows as n log n with the text, with or without spaces.
+  std::vector<TokenId> encode(std::string_view text) const;
   // The same for text that follows other text in one prompt: SentencePiece puts no space before it.
-  virtual std::vector<TokenId> encode_continuation(std::string_view text) const { return encode(text); }
+  std::vector<TokenId> encode_continuation(std::string_view text) const;
+  // Appends the tokens of `text`: without allocation when `ids` has room and the thread's earlier texts were as long.
+  virtual void append_tokens(std::string_view text, std::vector<TokenId>& ids) const = 0;
+  virtual void append_continuation(std::string_view text, std::vector<TokenId>& ids) const { append_tokens(text, ids); }
+  // Many texts on all compute threads (core/threads.h).
+  EncodedTexts encode_all(std::span<const std::string_view> texts) const;
+  // As encode(), but where one of the special tokens `allowed` is spelled out it is taken as that token (the longest at
+  // a place), and the texts between are encoded one by one. For prompts the program writes, never for a user's text.
+  // Throws DataError when `allowed` has an id that is not a special token.
+  std::vector<TokenId> encode_with_special(std::string_view text, std::span<const TokenId> allowed) const;
   // Special tokens decode to nothing. Both throw DataError for an id outside the vocabulary.
   virtual std::string decode(std::span<const TokenId> ids) const = 0;
   virtual std::string token_bytes(TokenId id) const = 0;  // for streaming; "" for special tokens
   virtual int64_t vocab_size() const = 0;
   virtual const std::vector<SpecialToken>& special_tokens() const = 0;
+  virtual const TextFrame& frame() const = 0;
   virtual void save(const std::filesystem::path& tokenizer_json) const = 0;
 
   std::optional<TokenId> special_id(std::string_view text) const;  // exact text of a special token

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/error.h"
 #include "tokenizer/byte_alphabet.h"
@@ -47,8 +48,29 @@ std::string merges_json(const std::vector<Merge>& merges, const std::vector<std:
   return json;
 }
 
+// One text between its frame's tokens, as a TemplateProcessing step.
+std::string frame_json(const TextFrame& frame, const std::vector<std::string>& texts) {
+  if (frame.before.empty() && frame.after.empty()) return "null";
+  std::string single, tokens;
+  std::set<TokenId> declared;
+  const auto add_special = [&](TokenId id) {
+    const std::string text = json_text(texts[id]);
+    single += fmt::format(R"({}{{"SpecialToken": {{"id": {}, "type_id": 0}}}})", single.empty() ? "" : ", ", text);
+    if (!declared.insert(id).second) return;
+    tokens += fmt::format(R"({}{}: {{"id": {}, "ids": [{}], "tokens": [{}]}})", tokens.empty() ? "" : ", ", text, text,
+                          id, text);
+  };
+  for (const TokenId id : frame.before) add_special(id);
+  single += fmt::format(R"({}{{"Sequence": {{"id": "A", "type_id": 0}}}})", single.empty() ? "" : ", ");
+  for (const TokenId id : frame.after) add_special(id);
+  return fmt::format(
+      R"({{"type": "TemplateProcessing", "single": [{}], "pair": [{}, {{"Sequence": {{"id": "B", "type_id": 1}}}}], "special_tokens": {{{}}}}})",
+      single, single, tokens);
+}
+
 struct JsonParts {
   std::string_view normalizer, pre_tokenizer, decoder, model_options;
+  const TextFrame& frame;
   const std::vector<SpecialToken>& special;
   const std::vector<std::string>& texts;
   const std::vector<Merge>& merges;
@@ -57,11 +79,11 @@ struct JsonParts {
 std::string tokenizer_json(const JsonParts& parts) {
   return fmt::format(
       "{{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [{}\n  ],\n"
-      "  \"normalizer\": {},\n  \"pre_tokenizer\": {},\n  \"post_processor\": null,\n  \"decoder\": {},\n"
+      "  \"normalizer\": {},\n  \"pre_tokenizer\": {},\n  \"post_processor\": {},\n  \"decoder\": {},\n"
       "  \"model\": {{\n    \"type\": \"BPE\",\n    {},\n    \"vocab\": {{{}\n    }},\n    \"merges\": [{}\n    ]\n  "
       "}}\n}}\n",
-      added_tokens_json(parts.special), parts.normalizer, parts.pre_tokenizer, parts.decoder, parts.model_options,
-      vocabulary_json(parts.texts), merges_json(parts.merges, parts.texts));
+      added_tokens_json(parts.special), parts.normalizer, parts.pre_tokenizer, frame_json(parts.frame, parts.texts),
+      parts.decoder, parts.model_options, vocabulary_json(parts.texts), merges_json(parts.merges, parts.texts));
 }
 
 // ---- reading
@@ -206,13 +228,21 @@ void check_model(const Reader& reader, const Json& model) {
 
 SplitPattern read_split(const Reader& reader) {
   std::optional<SplitPattern> pattern;
+  bool single_digits = false;
   const std::string_view place = "pre_tokenizer";
   for (const Json& step : Reader::steps(Reader::find(reader.root(), "pre_tokenizer"), "pretokenizers")) {
     const std::string type = Reader::text_or(step, "type", "");
-    if (type == "ByteLevel") {
+    if (type == "Digits" && Reader::true_or(step, "individual_digits", false) && !pattern) {
+      single_digits = true;
+    } else if (type == "ByteLevel") {
       if (Reader::true_or(step, "add_prefix_space", false)) reader.fail(place, "add_prefix_space is not supported");
-      if (Reader::true_or(step, "use_regex", true)) pattern = SplitPattern::kGpt2;
+      if (!Reader::true_or(step, "use_regex", true)) continue;
+      if (pattern) reader.fail(place, "two split patterns, one after the other, are not supported");
+      pattern = SplitPattern::kGpt2;
     } else if (type == "Split") {
+      if (pattern) reader.fail(place, "two split patterns, one after the other, are not supported");
+      if (Reader::text_or(step, "behavior", "") != "Isolated" || Reader::true_or(step, "invert", false))
+        reader.fail(place, "a Split is supported with behavior \"Isolated\", not inverted");
       const Json* expression = Reader::find(step, "pattern");
       const std::string regex = expression ? Reader::text_or(*expression, "Regex", "") : "";
       pattern = split_pattern_of(regex);
@@ -222,7 +252,34 @@ SplitPattern read_split(const Reader& reader) {
     }
   }
   if (!pattern) reader.fail(place, "is missing; a byte-level vocabulary needs ByteLevel, or Split and ByteLevel");
-  return *pattern;
+  if (single_digits && *pattern != SplitPattern::kGpt2)
+    reader.fail(place, "Digits is supported only before GPT-2's pattern");
+  return single_digits ? SplitPattern::kGpt2Digits : *pattern;
+}
+
+// The tokens that a TemplateProcessing step puts around one text; the other steps of this kind only move offsets.
+TextFrame read_frame(const Reader& reader, const BpeParts& parts) {
+  TextFrame frame;
+  for (const Json& step : Reader::steps(Reader::find(reader.root(), "post_processor"), "processors")) {
+    const std::string type = Reader::text_or(step, "type", "");
+    if (type == "ByteLevel") continue;
+    const Json* single = Reader::find(step, "single");
+    if (type != "TemplateProcessing" || !single || !single->is_array())
+      reader.fail("post_processor", fmt::format("{} is not supported", json_text(type)));
+    bool after = false;
+    for (const Json& entry : *single) {
+      const Json* token = Reader::find(entry, "SpecialToken");
+      if (!token) {
+        after = true;
+        continue;
+      }
+      const auto id = parts.ids.find(Reader::text_or(*token, "id", ""));
+      if (id == parts.ids.end() || !parts.is_added[id->second])
+        reader.fail("post_processor", fmt::format("{} is not an added token", token->dump()));
+      (after ? frame.after : frame.before).push_back(id->second);
+    }
+  }
+  return frame;
 }
 
 bool read_nfc(const Reader& reader) {
@@ -236,7 +293,8 @@ bool read_nfc(const Reader& reader) {
 }
 
 std::unique_ptr<Tokenizer> read_byte_level(const Reader& reader, const Json& model, BpeParts parts) {
-  ByteLevelVocabulary vocabulary{.special = std::move(parts.special), .merges = std::move(parts.merges)};
+  ByteLevelVocabulary vocabulary{
+      .special = std::move(parts.special), .merges = std::move(parts.merges), .frame = read_frame(reader, parts)};
   vocabulary.pattern = read_split(reader);
   vocabulary.normalize_nfc = read_nfc(reader);
   vocabulary.whole_pieces_first = Reader::true_or(model, "ignore_merges", false);
@@ -279,11 +337,13 @@ std::unique_ptr<Tokenizer> read_sentencepiece(const Reader& reader, const Json& 
     Merge& merge = parts.merges[i];
     if (merge.merged == parts.merges[i - 1].merged) merge.rank = parts.merges[i - 1].rank;
   }
+  TextFrame frame = read_frame(reader, parts);
   return std::make_unique<SentencePieceBpe>(
       SentencePieceVocabulary{.pieces = std::move(parts.texts),
                               .special = std::move(parts.special),
                               .merges = std::move(parts.merges),
-                              .unknown_piece = Reader::text_or(model, "unk_token", "<unk>")});
+                              .unknown_piece = Reader::text_or(model, "unk_token", "<unk>"),
+                              .frame = std::move(frame)});
 }
 
 }  // namespace
@@ -295,7 +355,11 @@ std::string byte_level_json(const ByteLevelVocabulary& vocabulary) {
   const std::string byte_level =
       R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": )";
   std::string pre_tokenizer = byte_level + "true}";
-  if (vocabulary.pattern != SplitPattern::kGpt2) {
+  if (vocabulary.pattern == SplitPattern::kGpt2Digits) {
+    pre_tokenizer =
+        fmt::format(R"({{"type": "Sequence", "pretokenizers": [{{"type": "Digits", "individual_digits": true}}, {}]}})",
+                    pre_tokenizer);
+  } else if (vocabulary.pattern != SplitPattern::kGpt2) {
     pre_tokenizer = fmt::format(
         R"({{"type": "Sequence", "pretokenizers": [{{"type": "Split", "pattern": {{"Regex": {}}}, "behavior": "Isolated", "invert": false}}, {}false}}]}})",
         json_text(split_regex(vocabulary.pattern)), byte_level);
@@ -307,6 +371,7 @@ std::string byte_level_json(const ByteLevelVocabulary& vocabulary) {
                          .pre_tokenizer = pre_tokenizer,
                          .decoder = byte_level + "true}",
                          .model_options = options,
+                         .frame = vocabulary.frame,
                          .special = vocabulary.special,
                          .texts = texts,
                          .merges = vocabulary.merges});
@@ -324,6 +389,7 @@ std::string sentencepiece_json(const SentencePieceVocabulary& vocabulary) {
            R"({"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, )"
            R"({"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})",
        .model_options = options,
+       .frame = vocabulary.frame,
        .special = vocabulary.special,
        .texts = vocabulary.pieces,
        .merges = vocabulary.merges});

@@ -1,0 +1,99 @@
+// The memory of one encode() at a time: a call borrows a workspace, so that threads share a tokenizer but nothing that
+// is written, and what one text taught (the cache) serves the next.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+
+#include "tokenizer/merge_table.h"
+#include "tokenizer/padded_text.h"
+#include "tokenizer/piece_cache.h"
+
+namespace starling {
+
+// Tokens on their way out. Unlike in a vector, room is asked for once a piece and nothing is filled with zeros.
+class TokenBuffer {
+ public:
+  void clear() { size_ = 0; }
+  TokenId* room(size_t count) {
+    if (size_ + count > capacity_) grow(count);
+    return tokens_.get() + size_;
+  }
+  void took(size_t count) { size_ += count; }
+  std::span<const TokenId> tokens() const { return {tokens_.get(), size_}; }
+
+ private:
+  void grow(size_t count) {
+    capacity_ = 2 * capacity_ + count + 1024;
+    auto larger = std::make_unique_for_overwrite<TokenId[]>(capacity_);
+    std::copy_n(tokens_.get(), size_, larger.get());
+    tokens_ = std::move(larger);
+  }
+  std::unique_ptr<TokenId[]> tokens_;
+  size_t size_ = 0, capacity_ = 0;
+};
+
+struct EncodeWorkspace {
+  PaddedBuffer text;
+  TokenBuffer out;
+  PieceCache cache;
+  MergeScratch merges;
+  std::unique_ptr<EncodeWorkspace> next;  // in the pool
+
+  // Appends the tokens of `piece`, which lies in a padded text, to `out`: from the cache, or by merge(piece, symbols),
+  // which writes at most one symbol a byte and returns how many.
+  template <typename MergePiece>
+  void append(std::string_view piece, const MergePiece& merge) {
+    TokenId* room = out.room(std::max(piece.size(), PieceCache::kMostTokens) + 1);
+    if (piece.size() > PieceCache::kLongestPiece) return out.took(merge(piece, room));
+    const PieceCache::Key key(piece.data(), piece.size());
+    size_t count = cache.find(key, room);
+    if (count == 0) {
+      count = merge(piece, room);
+      cache.insert(key, room, count);
+    }
+    out.took(count);
+  }
+};
+
+class WorkspacePool {
+ public:
+  class Loan {
+   public:
+    Loan(WorkspacePool& pool, std::unique_ptr<EncodeWorkspace> workspace)
+        : pool_(pool), workspace_(std::move(workspace)) {}
+    Loan(const Loan&) = delete;
+    ~Loan() { pool_.give_back(std::move(workspace_)); }
+    EncodeWorkspace& operator*() const { return *workspace_; }
+
+   private:
+    WorkspacePool& pool_;
+    std::unique_ptr<EncodeWorkspace> workspace_;
+  };
+
+  Loan borrow() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (idle_) {
+        auto workspace = std::move(idle_);
+        idle_ = std::move(workspace->next);
+        return {*this, std::move(workspace)};
+      }
+    }
+    return {*this, std::make_unique<EncodeWorkspace>()};
+  }
+
+ private:
+  void give_back(std::unique_ptr<EncodeWorkspace> workspace) {
+    const std::lock_guard lock(mutex_);
+    workspace->next = std::move(idle_);
+    idle_ = std::move(workspace);
+  }
+  std::mutex mutex_;
+  std::unique_ptr<EncodeWorkspace> idle_;  // a list of as many as there were threads at once
+};
+
+}  // namespace starling

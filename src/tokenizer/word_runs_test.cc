@@ -1,0 +1,74 @@
+#include "tokenizer/word_runs.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+class WordRuns : public testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void write(const std::map<std::string, uint64_t>& words) {
+    WordCounts counts;
+    for (const auto& [word, count] : words) counts.add(word, count);
+    runs_.push_back(folder_ / std::to_string(runs_.size()));
+    write_word_run(runs_.back(), counts);
+  }
+
+  std::map<std::string, uint64_t> read(size_t memory_bytes) {
+    std::map<std::string, uint64_t> words;
+    distinct_ = visit_most_frequent_words(runs_, memory_bytes, [&](std::string_view word, uint64_t count) {
+      EXPECT_TRUE(words.emplace(word, count).second) << word;
+    });
+    return words;
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / ("starling-word-runs-" + std::to_string(::getpid()));
+  std::vector<fs::path> runs_;
+  uint64_t distinct_ = 0;
+};
+
+TEST_F(WordRuns, AddUpTheCountsOfAWord) {
+  write({{"a", 1}, {"b", uint64_t{1} << 40}, {std::string("\0z", 2), 3}});
+  write({{"b", 5}, {"c", 2}});
+  write({});
+  const std::map<std::string, uint64_t> expected = {
+      {"a", 1}, {"b", (uint64_t{1} << 40) + 5}, {"c", 2}, {std::string("\0z", 2), 3}};
+  EXPECT_EQ(read(1 << 20), expected);
+  EXPECT_EQ(distinct_, 4u);
+}
+
+TEST_F(WordRuns, TheRarestWordsGoFirstWhenMemoryIsShort) {
+  std::map<std::string, uint64_t> words;
+  for (int i = 0; i < 100; ++i) words["rare" + std::to_string(1000 + i)] = 2;
+  words["often"] = 300;
+  words["more often"] = 9000;
+  write(words);
+  EXPECT_EQ(read(1 << 10), (std::map<std::string, uint64_t>{{"often", 300}, {"more often", 9000}}));
+  EXPECT_EQ(distinct_, 102u);
+}
+
+TEST_F(WordRuns, ATruncatedRunIsADataError) {
+  write({{"word", 3}, {"words", 4}});
+  const std::string whole{MappedFile{runs_[0]}.text()};
+  constexpr size_t kFirstRecord = 8 + 4 + 4;  // count, length, "word"
+  for (size_t size = 1; size < whole.size(); ++size) {
+    std::ofstream(runs_[0], std::ios::binary) << whole.substr(0, size);
+    if (size == kFirstRecord) EXPECT_EQ(read(1 << 20).size(), 1u);
+    else EXPECT_THROW(read(1 << 20), DataError) << size;
+  }
+}
+
+}  // namespace
+}  // namespace starling
