@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "app/command.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "posts/ingest.h"
+#include "store/bury.h"
 #include "store/control_db.h"
 
 namespace starling {
@@ -34,6 +36,8 @@ void print_json(const IngestReport& report) {
                                {"known", report.known},
                                {"deleted", report.deleted},
                                {"bad", report.bad},
+                               {"other", report.other},
+                               {"deletions", report.deletions},
                                {"without_time", report.without_time},
                                {"problems", report.problems},
                                {"failed_files", report.failed_files},
@@ -48,6 +52,8 @@ void print_summary(const IngestReport& report, const std::filesystem::path& quar
   fmt::print("{:>10} rows of {} files\n{:>10} new posts\n{:>10} known already\n", report.rows, report.files,
              report.added, report.known);
   if (report.deleted > 0) fmt::print("{:>10} left out: deleted on the platform\n", report.deleted);
+  if (report.other > 0) fmt::print("{:>10} are not posts: likes, boosts, messages to a few\n", report.other);
+  if (report.deletions > 0) fmt::print("{:>10} deletions of the source, obeyed\n", report.deletions);
   if (report.bad > 0) fmt::print("{:>10} bad rows, kept in {}\n", report.bad, quarantine.string());
   if (report.without_time > 0) fmt::print("{:>10} have no time: they sort before all others\n", report.without_time);
 }
@@ -61,6 +67,26 @@ void check(const IngestReport& report) {
   if (report.bad > 0 && report.bad == report.rows)
     throw DataError(fmt::format("none of the {} rows could be read; check --format and --map", report.rows));
 }
+
+// Deletions that the source reports: each is a tombstone at once; the posts that are stored go when all is read.
+class SourceDeletions {
+ public:
+  SourceDeletions(ControlDb& control, PostStore& store) : control_(control), store_(store) {}
+  void add(const std::string& kind, const std::string& id) {
+    if (id.empty() || !ids_.insert(kind + ":" + id).second) return;
+    bury(control_, kind, id, "deleted at the source");
+  }
+  void purge() {
+    if (ids_.empty()) return;
+    store_.purge(
+        [&](const Post& post) { return ids_.contains("post:" + post.id) || ids_.contains("author:" + post.author); });
+  }
+
+ private:
+  ControlDb& control_;
+  PostStore& store_;
+  std::unordered_set<std::string> ids_;
+};
 
 void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) {
   const Workspace workspace = options.open_workspace();
@@ -79,7 +105,10 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
   ingest_options.progress = [&](uint64_t consumed, uint64_t rows, uint64_t bad) {
     progress.update(bytes > 0 ? consumed / 1024 : rows, fmt::format("{} posts, {} bad", rows - bad, bad));
   };
+  SourceDeletions deletions(control, store);
+  ingest_options.on_deletion = [&](const std::string& kind, const std::string& id) { deletions.add(kind, id); };
   const IngestReport report = ingest(store, workspace.posts(), files, ingest_options);
+  deletions.purge();
   if (options.json) print_json(report);
   else print_summary(report, workspace.posts() / "quarantine.jsonl");
   check(report);
@@ -88,10 +117,12 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
 }  // namespace
 
 void add_ingest(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("ingest", "Read posts from JSON lines, CSV or mail; plain, gzip or zstd");
+  CLI::App* command =
+      root.add_subcommand("ingest", "Read posts from files of many platforms or from Kafka; plain, gzip or zstd");
   auto arguments = std::make_shared<IngestArguments>();
-  command->add_option("sources", arguments->sources, "Files, folders, or - for standard input")->required();
-  command->add_option("--format", arguments->format, "auto, jsonl, csv or mail")->capture_default_str();
+  command->add_option("sources", arguments->sources, "Files, folders, - for standard input, or kafka://host:port/topic")
+      ->required();
+  command->add_option("--format", arguments->format, row_format_names())->capture_default_str();
   command->add_option("--map", arguments->mappings, "field=source, field=first+second or field==constant (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--include", arguments->include, "Only files of folders whose name matches, for example '*.txt'")
@@ -103,6 +134,9 @@ void add_ingest(CLI::App& root, const GlobalOptions& options) {
       "  starling ingest --map text=title+text --map community=sub --map time=t --map likes=score reddit.jsonl.zst\n"
       "  starling ingest --map author=user.name --map time=created_at --map hashtags=entities.hashtags.text "
       "tweets.json.gz\n"
+      "  starling ingest ~/x-archive/data/tweets.js --map author==12345\n"
+      "  starling ingest outbox.json RC_2012-01.zst jetstream.jsonl\n"
+      "  starling ingest 'kafka://localhost:9092/posts?group=starling'\n"
       "  starling ingest --format mail --include '*.txt' archive/\n"
       "  zcat export.csv.gz | starling ingest --format csv --map text=body -");
   command->callback([arguments, &options] { run_ingest(*arguments, options); });

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "app/command.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -54,18 +56,41 @@ void print_table(const PrepareReport& report) {
   fmt::print("tokenizer: {} tokens{}\n", report.vocab_size, report.tokenizer_trained ? ", trained now" : "");
 }
 
-void run_prepare(const GlobalOptions& options) {
+// "3/16"
+Part parse_part(const std::string& text) {
+  Part part;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, part.index);
+  const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  const auto count = slash ? std::from_chars(index.ptr + 1, end, part.count) : index;
+  if (!slash || count.ec != std::errc() || count.ptr != end)
+    throw ConfigError(fmt::format("--shard {}: write i/n, for example 3/16", text));
+  return part;
+}
+
+void print_part(const Part& part, const PrepareReport& report) {
+  uint64_t dropped = 0;
+  for (const uint64_t count : report.dropped) dropped += count;
+  fmt::print("part {} of {}: {} posts read, {} dropped; when all parts are there: starling prepare --merge {}\n",
+             part.index, part.count, report.posts, dropped, part.count);
+}
+
+void run_prepare(const GlobalOptions& options, const std::string& shard, uint32_t merge) {
   const Workspace workspace = options.open_workspace();
   const Config config = options.config();
   const ControlDb control(workspace.control_db());
   PrepareReport report;
   {
     StageProgress progress;
-    report = prepare(workspace, config, control, [&](const std::string& stage, uint64_t done, uint64_t total) {
+    const PrepareProgress show = [&](const std::string& stage, uint64_t done, uint64_t total) {
       progress.update(stage, done, total);
-    });
+    };
+    if (!shard.empty()) report = prepare_part(workspace, config, control, parse_part(shard), show);
+    else if (merge > 0) report = merge_parts(workspace, config, control, merge, show);
+    else report = prepare(workspace, config, control, show);
   }
   if (options.json) fmt::print("{}\n", to_json(report));
+  else if (!shard.empty()) print_part(parse_part(shard), report);
   else print_table(report);
 }
 
@@ -79,8 +104,17 @@ void add_prepare(CLI::App& root, const GlobalOptions& options) {
       "workspace has none. The old shards stay in place until the new ones are complete.\n\n"
       "Examples:\n"
       "  starling prepare\n"
-      "  starling prepare --set prepare.languages=en --set prepare.max_posts_per_author=1000 --json");
-  command->callback([&options] { run_prepare(options); });
+      "  starling prepare --set prepare.languages=en --set prepare.max_posts_per_author=1000 --json\n"
+      "  starling prepare --shard $SLURM_ARRAY_TASK_ID/16    # on 16 machines that share the workspace, then once:\n"
+      "  starling prepare --merge 16");
+  auto shard = std::make_shared<std::string>();
+  auto merge = std::make_shared<uint32_t>(0);
+  CLI::Option* part =
+      command->add_option("--shard", *shard, "i/n: only read and examine the i-th of n shares of the posts");
+  command->add_option("--merge", *merge, "n: make the shards from the n shares")
+      ->check(CLI::Range(1, 99999))
+      ->excludes(part);
+  command->callback([&options, shard, merge] { run_prepare(options, *shard, *merge); });
 }
 
 }  // namespace starling

@@ -1,6 +1,9 @@
 #include "posts/clean_posts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <unordered_set>
@@ -13,6 +16,7 @@
 #include "posts/dedup.h"
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
+#include "posts/part_files.h"
 #include "posts/segment_file.h"
 #include "posts/spam.h"
 #include "posts/text_clean.h"
@@ -39,7 +43,7 @@ struct Candidate {
   MinHashSignature signature{};
 };
 
-// What later stages need of a post: 88 bytes.
+// What later stages need of a post.
 struct Record {
   CleanedPost post;
   uint64_t exact_hash, template_hash, author_hash;
@@ -47,6 +51,7 @@ struct Record {
   std::array<uint16_t, kPersonalDataKinds> personal_data;
   uint32_t signature;  // index in the file of signatures, kNoSignature for none
 };
+static_assert(sizeof(Record) == 80);  // the files of parts hold them
 
 struct Rules {
   explicit Rules(const Config& config)
@@ -60,6 +65,11 @@ struct Rules {
         max_posts_per_author(static_cast<uint64_t>(config.integer("prepare.max_posts_per_author"))),
         memory_bytes(static_cast<uint64_t>(config.integer("prepare.memory_mb")) << 20) {
     std::erase(languages, ' ');
+  }
+  // All that examine() depends on.
+  std::string examination() const {
+    return fmt::format("1 {} {} {} {} {} {}", min_chars, languages, spam_threshold, similarity < 1, strip_quotes,
+                       personal_data);
   }
   bool keeps_language(const std::string& language) const {
     return languages == ",," || languages.find("," + language + ",") != std::string::npos;
@@ -118,9 +128,9 @@ class Exclusions {
       (tombstone.kind == "author" ? deleted_authors_ : deleted_posts_).insert(tombstone.id);
     for (std::string& author : control.opted_out_authors("training")) opted_out_.insert(std::move(author));
   }
-  std::optional<DropReason> reason(const Post& post) const {
-    if (deleted_posts_.contains(post.id) || deleted_authors_.contains(post.author)) return DropReason::kDeleted;
-    if (opted_out_.contains(post.author)) return DropReason::kOptedOut;
+  std::optional<DropReason> reason(const std::string& id, const std::string& author) const {
+    if (deleted_posts_.contains(id) || deleted_authors_.contains(author)) return DropReason::kDeleted;
+    if (opted_out_.contains(author)) return DropReason::kOptedOut;
     return {};
   }
 
@@ -131,23 +141,27 @@ class Exclusions {
 class Cleaner {
  public:
   Cleaner(const Workspace& workspace, const Config& config, const ControlDb& control,
-          const std::filesystem::path& text_file, const PrepareProgress& progress, PrepareReport& report)
-      : files_(PostStore(workspace.posts()).files()),
+          const std::filesystem::path& text_file, const std::filesystem::path& signature_file,
+          const PrepareProgress& progress, PrepareReport& report)
+      : workspace_(workspace),
+        files_(PostStore(workspace.posts()).files()),
         rules_(config),
         tombstone_version_(control.tombstone_version()),
         exclusions_(control),
         text_file_(text_file),
-        signature_file_(text_file.string() + ".signatures"),
+        signature_file_(signature_file),
         progress_(progress),
         report_(report),
         texts_(text_file_),
         signatures_(signature_file_) {}
 
-  CleanedPosts run() {
+  CleanedPosts run(uint32_t parts) {
     report_.tombstone_version = tombstone_version_;
-    read_posts();
+    if (parts == 0) read_posts();
+    else read_parts(parts);
     CleanedPosts cleaned;
     cleaned.file = MappedFile(text_file_);
+    if (parts > 0) drop_excluded(cleaned.file.text());
     sort_by_time(cleaned.file.text());
     drop_templates();
     drop_exact_duplicates();
@@ -162,7 +176,77 @@ class Cleaner {
     return cleaned;
   }
 
+  void run_part(const Part& part) {
+    PartManifest manifest;
+    manifest.inputs = inputs();
+    std::vector<std::filesystem::path> mine;
+    for (size_t i = part.index - 1; i < files_.size(); i += part.count) mine.push_back(files_[i]);
+    files_ = std::move(mine);
+    read_posts();
+    texts_.finish();
+    signatures_.finish();
+    BufferedFile records(part_file(workspace_, part, "records"));
+    records.append(records_.data(), records_.size() * sizeof(Record));
+    records.finish();
+    manifest.posts = report_.posts;
+    manifest.dropped = report_.dropped;
+    manifest.languages = languages_;
+    write_part_manifest(workspace_, part, manifest);
+  }
+
  private:
+  // Segments keep their names when deleted posts are purged from them.
+  std::string inputs() const {
+    std::string text = rules_.examination();
+    for (const std::filesystem::path& file : files_) text += "\n" + file.filename().string();
+    return sha256_hex(text);
+  }
+
+  void read_parts(uint32_t count) {
+    std::string inputs;
+    for (Part part{1, count}; part.index <= count; ++part.index) {
+      const PartManifest manifest = read_part_manifest(workspace_, part);
+      if (part.index == 1) inputs = manifest.inputs;
+      if (manifest.inputs != inputs)
+        throw DataError(fmt::format("{}: made from other posts or with other settings than part 1; run all parts again",
+                                    part_file(workspace_, part, "json").string()));
+      add_part(part, manifest);
+      progress_("parts", part.index, count);
+    }
+    texts_.flush();
+    signatures_.flush();
+  }
+
+  void add_part(const Part& part, const PartManifest& manifest) {
+    report_.posts += manifest.posts;
+    for (size_t reason = 0; reason < kDropReasons; ++reason) report_.dropped[reason] += manifest.dropped[reason];
+    const MappedFile texts(part_file(workspace_, part, "texts")), signatures(part_file(workspace_, part, "signatures")),
+        records(part_file(workspace_, part, "records"));
+    for (size_t i = 0; i < records.bytes().size() / sizeof(Record); ++i) {
+      Record record;
+      std::memcpy(&record, records.bytes().data() + i * sizeof(Record), sizeof record);
+      record.post.offset += offset_;
+      record.language = language_index(manifest.languages.at(record.language));
+      if (record.signature != kNoSignature) record.signature += signature_count_;
+      records_.push_back(record);
+    }
+    texts_.append(texts.bytes().data(), texts.bytes().size());
+    signatures_.append(signatures.bytes().data(), signatures.bytes().size());
+    offset_ += texts.bytes().size();
+    signature_count_ += static_cast<uint32_t>(signatures.bytes().size() / sizeof(MinHashSignature));
+  }
+
+  // Deletions and opt-outs since the parts were made.
+  void drop_excluded(std::string_view texts) {
+    std::erase_if(records_, [&](const Record& record) {
+      const std::string id(texts.substr(record.post.offset, record.post.id_bytes)),
+          author(texts.substr(record.post.offset + record.post.id_bytes, record.post.author_bytes));
+      const std::optional<DropReason> reason = exclusions_.reason(id, author);
+      if (reason) ++report_.dropped[static_cast<size_t>(*reason)];
+      return reason.has_value();
+    });
+  }
+
   void read_posts() {
     OrderedPipeline<Batch>({[this](Batch& batch) { return next_lines(batch); },
                             [this](Batch& batch) { examine_batch(batch); },
@@ -186,7 +270,7 @@ class Cleaner {
     for (size_t i = 0; i < batch.candidates.size(); ++i) {
       Candidate& candidate = batch.candidates[i];
       candidate.post = batch.lines.post(i);
-      candidate.dropped = exclusions_.reason(candidate.post);
+      candidate.dropped = exclusions_.reason(candidate.post.id, candidate.post.author);
       examine(rules_, candidate);
     }
   }
@@ -293,6 +377,7 @@ class Cleaner {
               [](const Record& record) { return record.author_hash; });
   }
 
+  const Workspace& workspace_;
   std::vector<std::filesystem::path> files_;
   std::unique_ptr<SegmentReader> reader_;
   size_t next_file_ = 0;
@@ -312,9 +397,18 @@ class Cleaner {
 }  // namespace
 
 CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,
-                         const std::filesystem::path& text_file, const PrepareProgress& progress,
+                         const std::filesystem::path& text_file, uint32_t parts, const PrepareProgress& progress,
                          PrepareReport& report) {
-  return Cleaner(workspace, config, control, text_file, progress, report).run();
+  return Cleaner(workspace, config, control, text_file, text_file.string() + ".signatures", progress, report)
+      .run(parts);
+}
+
+void clean_part(const Workspace& workspace, const Config& config, const ControlDb& control, const Part& part,
+                const PrepareProgress& progress, PrepareReport& report) {
+  std::filesystem::remove(part_file(workspace, part, "json"));
+  Cleaner(workspace, config, control, part_file(workspace, part, "texts"), part_file(workspace, part, "signatures"),
+          progress, report)
+      .run_part(part);
 }
 
 }  // namespace starling

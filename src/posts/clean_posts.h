@@ -31,9 +31,14 @@ struct CleanedPosts {
   }
 };
 
-// Writes the cleaned texts to `text_file` and counts in `report` what was read and dropped.
+// Writes the cleaned texts to `text_file` and counts in `report` what was read and dropped. With `parts`, takes what
+// that many clean_part() left instead of reading the posts.
 CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,
-                         const std::filesystem::path& text_file, const PrepareProgress& progress,
+                         const std::filesystem::path& text_file, uint32_t parts, const PrepareProgress& progress,
                          PrepareReport& report);
+
+// What looks at one post alone, for the posts of a part's segments. Writes the part's files.
+void clean_part(const Workspace& workspace, const Config& config, const ControlDb& control, const Part& part,
+                const PrepareProgress& progress, PrepareReport& report);
 
 }  // namespace starling

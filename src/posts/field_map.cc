@@ -64,7 +64,7 @@ std::optional<int64_t> parse_post_time(std::string_view text) {
   return parse_mail_date(text);
 }
 
-FieldMap::FieldMap(const std::vector<std::string>& mappings) {
+FieldMap::FieldMap(const std::vector<std::string>& mappings) : is_default_(mappings.empty()) {
   for (const std::string& field : kFields) sources_[field] = {field};
   for (const std::string& mapping : mappings) {
     const size_t equals = mapping.find('=');

@@ -22,6 +22,7 @@ class FieldMap {
  public:
   // Throws ConfigError for an unknown field (naming the nearest), a missing '=' or an empty source.
   explicit FieldMap(const std::vector<std::string>& mappings = {});
+  bool is_default() const { return is_default_; }  // no mappings were given
 
   // Gives the values of one source of the row: none when missing, several for a list.
   using Lookup = std::function<std::vector<std::string>(const std::string& source)>;
@@ -33,6 +34,7 @@ class FieldMap {
   std::string text(const Lookup& lookup, const std::string& field) const;
   std::map<std::string, std::vector<std::string>> sources_;
   std::map<std::string, std::string> constants_;
+  bool is_default_;
 };
 
 // The times that platforms write: those of parse_time(), seconds with a fraction, milliseconds (from 10^11 on), RFC

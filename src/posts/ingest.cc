@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/stop.h"
+#include "posts/kafka_rows.h"
 #include "posts/quarantine.h"
 
 namespace starling {
@@ -37,6 +38,7 @@ class Ingestion {
     uint64_t consumed = 0;
     try {
       const auto reader = RowReader::open(file, options_.rows);
+      reader_ = reader.get();
       for (Row row; !report_.interrupted && reader->next(row);) {
         take(file.string(), row);
         consumed = reader->consumed_bytes();
@@ -44,12 +46,14 @@ class Ingestion {
           options_.progress(consumed_ + consumed, report_.rows, report_.bad);
         report_.interrupted = stop_requested();
       }
+      if (reader->is_queue()) commit();
     } catch (const DataError& error) {  // a damaged file must not keep the others out
       fail(file, error.what());
     } catch (const IoError& error) {
       if (storing_) throw;
       fail(file, error.what());
     }
+    reader_ = nullptr;
     consumed_ += consumed;
   }
 
@@ -62,6 +66,15 @@ class Ingestion {
       storing_ = true;
       quarantine_.add(file, row);
       storing_ = false;
+      return;
+    }
+    if (row.kind.kind == RecordKind::kOther) {
+      ++report_.other;
+      return;
+    }
+    if (row.kind.kind == RecordKind::kDeletion) {
+      ++report_.deletions;
+      if (options_.on_deletion) options_.on_deletion(row.kind.deleted_kind, row.kind.deleted_id);
       return;
     }
     if (row.post.time_s == 0) ++report_.without_time;
@@ -85,6 +98,7 @@ class Ingestion {
     report_.known += batch_.size() - added;  // twice in one batch
     batch_.clear();
     batch_bytes_ = 0;
+    if (reader_ != nullptr) reader_->acknowledge();
   }
 
   void fail(const fs::path& file, const std::string& reason) {
@@ -96,6 +110,7 @@ class Ingestion {
   const IngestOptions& options_;
   Quarantine quarantine_;
   IngestReport report_;
+  RowReader* reader_ = nullptr;  // of the file being read
   std::vector<Post> batch_;
   size_t batch_bytes_ = 0;
   uint64_t consumed_ = 0;  // bytes of the files before
@@ -107,7 +122,7 @@ class Ingestion {
 std::vector<fs::path> list_sources(const std::vector<std::string>& sources, const std::string& include) {
   std::vector<fs::path> files;
   for (const std::string& source : sources) {
-    if (source == "-" || fs::is_regular_file(source) || fs::is_fifo(source)) {
+    if (source == "-" || is_kafka_url(source) || fs::is_regular_file(source) || fs::is_fifo(source)) {
       files.emplace_back(source);
       continue;
     }

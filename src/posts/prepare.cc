@@ -15,6 +15,7 @@
 #include "core/threads.h"
 #include "posts/clean_posts.h"
 #include "posts/ordered_pipeline.h"
+#include "posts/part_files.h"
 #include "posts/shards.h"
 #include "tokenizer/tokenizer.h"
 
@@ -62,11 +63,13 @@ class Preparation {
         progress_(progress),
         folder_(workspace.shards().string() + ".tmp") {}
 
-  PrepareReport run() {
+  // From the post store, or, when there are any, from parts.
+  PrepareReport run(uint32_t parts) {
     const FileLock lock(workspace_.root / "prepare.lock", "prepare");
     fs::remove_all(folder_);
     fs::create_directories(folder_);
-    const CleanedPosts cleaned = clean_posts(workspace_, config_, control_, folder_ / "texts", progress_, report_);
+    const CleanedPosts cleaned =
+        clean_posts(workspace_, config_, control_, folder_ / "texts", parts, progress_, report_);
     if (cleaned.posts.empty())
       throw DataError(fmt::format("{}: none of {} posts is left to train on; ingest posts or relax `prepare.*`",
                                   workspace_.posts().string(), report_.posts));
@@ -184,7 +187,24 @@ nlohmann::ordered_json to_json(const SplitCounts& split) {
 
 PrepareReport prepare(const Workspace& workspace, const Config& config, const ControlDb& control,
                       const PrepareProgress& progress) {
-  return Preparation(workspace, config, control, progress).run();
+  return Preparation(workspace, config, control, progress).run(0);
+}
+
+PrepareReport prepare_part(const Workspace& workspace, const Config& config, const ControlDb& control, const Part& part,
+                           const PrepareProgress& progress) {
+  if (part.count == 0 || part.index == 0 || part.index > part.count)
+    throw ConfigError(fmt::format("part {}/{}: the first of n is 1/n, the last n/n", part.index, part.count));
+  fs::create_directories(part_file(workspace, part, "json").parent_path());
+  const FileLock lock(part_file(workspace, part, "lock"), "prepare --shard");
+  PrepareReport report;
+  clean_part(workspace, config, control, part, progress, report);
+  return report;
+}
+
+PrepareReport merge_parts(const Workspace& workspace, const Config& config, const ControlDb& control, uint32_t count,
+                          const PrepareProgress& progress) {
+  if (count == 0) throw ConfigError("nothing to merge: 0 parts");
+  return Preparation(workspace, config, control, progress).run(count);
 }
 
 std::string to_json(const PrepareReport& report) {

@@ -1,7 +1,7 @@
 // From raw posts to token shards: deletions and opt-outs, cleaning, language, spam, duplicates, personal data, split by
 // time, tokenizer, tokens. The result replaces the old shards at once; a stopped or killed run leaves them in place.
 // The same posts, settings and control database give the same bytes.
-// Memory: 88 bytes a post (up to three times that while the list grows), prepare.memory_mb, and the texts of three
+// Memory: 80 bytes a post (up to three times that while the list grows), prepare.memory_mb, and the texts of three
 // batches a thread; cleaned texts and MinHash signatures wait in files beside the shards.
 #pragma once
 
@@ -61,6 +61,19 @@ struct PrepareReport {
 using PrepareProgress = std::function<void(const std::string& stage, uint64_t done, uint64_t total)>;
 PrepareReport prepare(const Workspace& workspace, const Config& config, const ControlDb& control,
                       const PrepareProgress& progress);
+
+// The same work shared by many machines. prepare_part() reads, cleans and examines every count-th segment of the posts
+// and leaves the result in shards.parts/; its report counts what it read and dropped. merge_parts() does the rest from
+// the files of all parts: the same bytes as prepare(). What is deleted or opted out meanwhile is dropped by the merge.
+// merge_parts() throws IoError or DataError, naming the part, when one is missing, damaged, or made with other
+// settings or posts than the others.
+struct Part {
+  uint32_t index = 1, count = 1;  // from 1
+};
+PrepareReport prepare_part(const Workspace& workspace, const Config& config, const ControlDb& control, const Part& part,
+                           const PrepareProgress& progress);
+PrepareReport merge_parts(const Workspace& workspace, const Config& config, const ControlDb& control, uint32_t count,
+                          const PrepareProgress& progress);
 
 std::string to_json(const PrepareReport& report);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <numeric>
 
 #include "core/error.h"
@@ -96,6 +97,84 @@ class Prepare : public ::testing::Test {
 };
 
 uint64_t dropped(const PrepareReport& report, DropReason reason) { return report.dropped[static_cast<size_t>(reason)]; }
+
+// Posts in five segments, with duplicates across them, prepared by three machines.
+class PrepareInParts : public Prepare {
+ protected:
+  void SetUp() override {
+    Prepare::SetUp();
+    add_fillers(100);
+    for (int i = 0; i < 20; ++i) {
+      add("exact-" + std::to_string(i), "The " + sentence(static_cast<uint64_t>(i) + 17).substr(4) + "!!!");
+      add("near-" + std::to_string(i), sentence(static_cast<uint64_t>(i) + 47) + " x");
+      add("other-" + std::to_string(i), sentence(static_cast<uint64_t>(i) + 5000)).language = i % 2 == 0 ? "de" : "fr";
+    }
+    add("mail", "Write to someone@example.org about " + sentence(7000), "gone");
+    PostStore store(workspace_.posts());
+    for (size_t i = 0; i < posts_.size(); i += 33)
+      store.append_segment({posts_.begin() + static_cast<ptrdiff_t>(i),
+                            posts_.begin() + static_cast<ptrdiff_t>(std::min(i + 33, posts_.size()))});
+  }
+  void run_part(uint32_t index, const std::vector<std::string>& assignments = {}) {
+    const ControlDb control(workspace_.control_db());
+    prepare_part(workspace_, config(assignments), control, {index, 3}, [](const std::string&, uint64_t, uint64_t) {});
+  }
+  PrepareReport merge() {
+    const ControlDb control(workspace_.control_db());
+    return merge_parts(workspace_, config(), control, 3, [](const std::string&, uint64_t, uint64_t) {});
+  }
+  std::map<std::string, std::string> shard_files() const {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::directory_iterator(workspace_.shards()))
+      files[entry.path().filename()] = read_file(entry.path());
+    return files;
+  }
+};
+
+TEST_F(PrepareInParts, AMergeGivesTheBytesOfOneRun) {
+  const PrepareReport whole = run();
+  EXPECT_EQ(dropped(whole, DropReason::kExactDuplicate), 20u);
+  EXPECT_GT(dropped(whole, DropReason::kNearDuplicate), 0u);
+  const auto files = shard_files();
+  fs::remove_all(workspace_.shards());
+  fs::remove(workspace_.tokenizer());
+  for (const uint32_t index : {3, 1, 2}) run_part(index);
+  merge();
+  EXPECT_EQ(shard_files(), files);
+}
+
+TEST_F(PrepareInParts, AMergeObeysDeletionsSinceThePartsWereMade) {
+  for (const uint32_t index : {1, 2, 3}) run_part(index);
+  ControlDb(workspace_.control_db()).add_tombstone({"author", "gone", 1, "test"});
+  EXPECT_EQ(dropped(merge(), DropReason::kDeleted), 1u);
+  EXPECT_FALSE(kept("mail"));
+}
+
+TEST_F(PrepareInParts, AMissingOrDamagedOrForeignPartIsNamed) {
+  run_part(1);
+  run_part(2);
+  EXPECT_THROW(merge(), IoError);
+  run_part(3, {"prepare.min_chars=4"});
+  EXPECT_THROW(merge(), DataError);
+  run_part(3);
+  for (const char* extension : {"texts", "signatures", "records", "json"}) {
+    const fs::path path = workspace_.root / "shards.parts" / (std::string("00002-of-00003.") + extension);
+    const std::string whole = read_file(path);
+    write_file_atomic(path, whole.substr(0, whole.size() / 2));
+    try {
+      merge();
+      ADD_FAILURE() << extension;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find("--shard 2/3"), std::string::npos) << error.what();
+    }
+    write_file_atomic(path, whole);
+  }
+  EXPECT_FALSE(fs::exists(workspace_.shards() / "manifest.json"));
+  EXPECT_GT(merge().train.posts, 100u);
+  const ControlDb control(workspace_.control_db());
+  for (const Part part : {Part{0, 3}, Part{4, 3}, Part{1, 0}})
+    EXPECT_THROW(prepare_part(workspace_, config(), control, part, {}), ConfigError);
+}
 
 TEST_F(Prepare, EveryReasonDropsItsPostAndThePartsAddUp) {
   add_fillers(100);

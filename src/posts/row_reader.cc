@@ -4,11 +4,15 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/error.h"
 #include "posts/csv.h"
+#include "posts/json_items.h"
+#include "posts/kafka_rows.h"
 #include "posts/mail.h"
+#include "posts/platform_posts.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -17,6 +21,15 @@ namespace {
 using simdjson::dom::element;
 
 constexpr size_t kSniffBytes = 4096;
+
+constexpr std::array<std::pair<RowFormat, const char*>, 8> kFormatNames = {{{RowFormat::kAuto, "auto"},
+                                                                            {RowFormat::kJsonLines, "jsonl"},
+                                                                            {RowFormat::kCsv, "csv"},
+                                                                            {RowFormat::kMail, "mail"},
+                                                                            {RowFormat::kXArchive, "x-archive"},
+                                                                            {RowFormat::kMastodon, "mastodon"},
+                                                                            {RowFormat::kBluesky, "bluesky"},
+                                                                            {RowFormat::kReddit, "reddit"}}};
 
 // A stream that gives its first bytes twice: once to look at, once to read.
 class PeekedStream : public ByteStream {
@@ -50,6 +63,37 @@ RowFormat format_of_name(fs::path name) {
   return RowFormat::kAuto;
 }
 
+RowFormat format_of(Platform platform) {
+  switch (platform) {
+    case Platform::kXArchive:
+      return RowFormat::kXArchive;
+    case Platform::kMastodon:
+      return RowFormat::kMastodon;
+    case Platform::kBluesky:
+      return RowFormat::kBluesky;
+    case Platform::kReddit:
+      return RowFormat::kReddit;
+    case Platform::kNone:
+      break;
+  }
+  return RowFormat::kAuto;
+}
+
+Platform platform_of(RowFormat format) {
+  switch (format) {
+    case RowFormat::kXArchive:
+      return Platform::kXArchive;
+    case RowFormat::kMastodon:
+      return Platform::kMastodon;
+    case RowFormat::kBluesky:
+      return Platform::kBluesky;
+    case RowFormat::kReddit:
+      return Platform::kReddit;
+    default:
+      return Platform::kNone;
+  }
+}
+
 RowFormat format_of_content(std::string_view first) {
   first.remove_prefix(std::min(first.find_first_not_of(" \t\r\n"), first.size()));
   if (first.starts_with('{') || first.empty()) return RowFormat::kJsonLines;
@@ -59,33 +103,6 @@ RowFormat format_of_content(std::string_view first) {
   const bool header = colon != std::string_view::npos && colon > 0 &&
                       line.substr(0, colon).find_first_of(" ,;\t\"") == std::string_view::npos;
   return header ? RowFormat::kMail : RowFormat::kCsv;
-}
-
-void add_values(element value, std::vector<std::string>& values) {
-  simdjson::dom::array list;
-  std::string_view text;
-  if (value.is_null()) return;
-  if (value.get(text) == simdjson::SUCCESS) values.emplace_back(text);
-  else if (value.get(list) == simdjson::SUCCESS)
-    for (const element item : list) add_values(item, values);
-  else if (!value.is_object()) values.push_back(simdjson::to_string(value));
-}
-
-// Follows "user.name"; a list on the way is followed for each of its elements.
-void find_values(element value, std::string_view path, std::vector<std::string>& values) {
-  simdjson::dom::array list;
-  simdjson::dom::object object;
-  element child;
-  if (path.empty()) return add_values(value, values);
-  if (value.get(list) == simdjson::SUCCESS) {
-    for (const element item : list) find_values(item, path, values);
-    return;
-  }
-  if (value.get(object) != simdjson::SUCCESS) return;
-  if (object[path].get(child) == simdjson::SUCCESS) return add_values(child, values);
-  const size_t dot = path.find('.');
-  if (dot != std::string_view::npos && object[path.substr(0, dot)].get(child) == simdjson::SUCCESS)
-    find_values(child, path.substr(dot + 1), values);
 }
 
 // Fills row.post or row.problem.
@@ -102,40 +119,56 @@ std::string too_long(size_t max_bytes) { return fmt::format("longer than {} byte
 
 class JsonRows : public RowReader {
  public:
-  JsonRows(std::unique_ptr<ByteStream> stream, const RowOptions& options)
-      : stream_(std::move(stream)), lines_(*stream_, options.max_row_bytes), options_(options) {}
+  JsonRows(std::unique_ptr<ByteStream> stream, const RowOptions& options, RowFormat format)
+      : stream_(std::move(stream)),
+        lines_(*stream_, options.max_row_bytes),
+        max_bytes_(options.max_row_bytes),
+        records_(options, format) {}
 
   bool next(Row& row) override {
     LineReader::Line line;
     do {
       if (!lines_.next(line)) return false;
     } while (line.text.find_first_not_of(" \t") == std::string_view::npos);
-    row = {line.number, std::string(line.text), line.too_long, {}, {}};
+    row = {.line = line.number, .raw = std::string(line.text), .cut = line.too_long};
     if (line.number == 1 && row.raw.starts_with("\xef\xbb\xbf")) row.raw.erase(0, 3);
-    if (line.too_long) row.problem = too_long(options_.max_row_bytes);
-    else read_post(row, [&] { return parse(row.raw); });
+    if (line.too_long) row.problem = too_long(max_bytes_);
+    else records_.read(row);
     return true;
   }
   uint64_t consumed_bytes() const override { return stream_->consumed_bytes(); }
 
  private:
-  Post parse(const std::string& line) {
-    element root;
-    if (const auto code = parser_.parse(line).get(root); code != simdjson::SUCCESS)
-      throw DataError(fmt::format("not JSON: {}", simdjson::error_message(code)));
-    if (!root.is_object()) throw DataError("not a JSON object");
-    const auto lookup = [&](const std::string& path) {
-      std::vector<std::string> values;
-      find_values(root, path, values);
-      return values;
-    };
-    return options_.map.read(lookup, options_.derive_ids);
-  }
-
   std::unique_ptr<ByteStream> stream_;
   LineReader lines_;
-  RowOptions options_;
-  simdjson::dom::parser parser_;
+  size_t max_bytes_;
+  JsonRecords records_;
+};
+
+// The records of one JSON list.
+class ListRows : public RowReader {
+ public:
+  ListRows(std::unique_ptr<ByteStream> stream, const RowOptions& options, RowFormat format)
+      : stream_(std::move(stream)),
+        items_(*stream_, list_opening(platform_of(format)), options.max_row_bytes),
+        max_bytes_(options.max_row_bytes),
+        records_(options, format) {}
+
+  bool next(Row& row) override {
+    JsonItems::Item item;
+    if (!items_.next(item)) return false;
+    row = {.line = item.line, .raw = std::move(item.text), .cut = item.too_long};
+    if (item.too_long) row.problem = too_long(max_bytes_);
+    else records_.read(row);
+    return true;
+  }
+  uint64_t consumed_bytes() const override { return stream_->consumed_bytes(); }
+
+ private:
+  std::unique_ptr<ByteStream> stream_;
+  JsonItems items_;
+  size_t max_bytes_;
+  JsonRecords records_;
 };
 
 class CsvRows : public RowReader {
@@ -146,7 +179,10 @@ class CsvRows : public RowReader {
   bool next(Row& row) override {
     CsvReader::Record record;
     if (!records_.next(record)) return false;
-    row = {record.line, std::move(record.raw), record.too_long, std::move(record.problem), {}};
+    row = {.line = record.line,
+           .raw = std::move(record.raw),
+           .cut = record.too_long,
+           .problem = std::move(record.problem)};
     const auto lookup = [&](const std::string& column) -> std::vector<std::string> {
       const auto found = std::find(records_.header().begin(), records_.header().end(), column);
       if (found == records_.header().end()) return {};
@@ -171,7 +207,7 @@ class MailRows : public RowReader {
   bool next(Row& row) override {
     MailReader::Message message;
     if (!messages_.next(message)) return false;
-    row = {message.line, std::move(message.raw), message.too_long, {}, {}};
+    row = {.line = message.line, .raw = std::move(message.raw), .cut = message.too_long};
     if (message.too_long) row.problem = too_long(options_.max_row_bytes);
     else read_post(row, [&] { return post_from_mail(row.raw, options_.author_key); });
     return true;
@@ -186,22 +222,59 @@ class MailRows : public RowReader {
 
 }  // namespace
 
+struct JsonRecords::State {
+  RowOptions options;
+  Platform platform;
+  simdjson::dom::parser parser;
+};
+
+JsonRecords::JsonRecords(const RowOptions& options, RowFormat format)
+    : state_(new State{options, platform_of(format), {}}) {}
+JsonRecords::~JsonRecords() = default;
+
+void JsonRecords::read(Row& row) {
+  element root;
+  if (const auto code = state_->parser.parse(row.raw).get(root); code != simdjson::SUCCESS) {
+    row.problem = fmt::format("not JSON: {}", simdjson::error_message(code));
+    return;
+  }
+  if (!root.is_object()) {
+    row.problem = "not a JSON object";
+    return;
+  }
+  row.kind = record_kind(state_->platform, root);
+  if (row.kind.kind != RecordKind::kPost) return;
+  const auto lookup = [&](const std::string& source) { return platform_values(state_->platform, root, source); };
+  read_post(row, [&] { return state_->options.map.read(lookup, state_->options.derive_ids); });
+}
+
 RowFormat parse_row_format(const std::string& name) {
-  if (name == "auto") return RowFormat::kAuto;
-  if (name == "jsonl") return RowFormat::kJsonLines;
-  if (name == "csv") return RowFormat::kCsv;
-  if (name == "mail") return RowFormat::kMail;
-  throw ConfigError(fmt::format("format \"{}\" is not one of auto, jsonl, csv, mail", name));
+  const auto found =
+      std::find_if(kFormatNames.begin(), kFormatNames.end(), [&](const auto& known) { return known.second == name; });
+  if (found != kFormatNames.end()) return found->first;
+  throw ConfigError(fmt::format("format \"{}\" is not one of {}", name, row_format_names()));
+}
+
+std::string row_format_names() {
+  std::string names;
+  for (const auto& [format, name] : kFormatNames) names += (names.empty() ? "" : ", ") + std::string(name);
+  return names;
 }
 
 std::unique_ptr<RowReader> RowReader::open(const fs::path& path, const RowOptions& options) {
+  if (is_kafka_url(path.string())) return open_kafka(path.string(), options);
   auto stream = std::make_unique<PeekedStream>(ByteStream::open(path));
   RowFormat format = options.format;
+  // With a mapping the caller says where the fields of each line are.
+  const Platform platform = platform_of(stream->first());
+  if (format == RowFormat::kAuto && (options.map.is_default() || !list_opening(platform).empty()))
+    format = format_of(platform);
   if (format == RowFormat::kAuto) format = format_of_name(path);
   if (format == RowFormat::kAuto) format = format_of_content(stream->first());
   if (format == RowFormat::kCsv) return std::make_unique<CsvRows>(std::move(stream), options);
   if (format == RowFormat::kMail) return std::make_unique<MailRows>(std::move(stream), options);
-  return std::make_unique<JsonRows>(std::move(stream), options);
+  if (!list_opening(platform_of(format)).empty()) return std::make_unique<ListRows>(std::move(stream), options, format);
+  return std::make_unique<JsonRows>(std::move(stream), options, format);
 }
 
 }  // namespace starling

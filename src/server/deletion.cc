@@ -1,14 +1,13 @@
 #include "server/deletion.h"
 
 #include <fmt/format.h>
-#include <soci/soci.h>
 
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "posts/post_store.h"
 #include "search/search_service.h"
-#include "store/audit_log.h"
+#include "store/bury.h"
 #include "store/control_db.h"
 #include "train/lineage.h"
 
@@ -16,17 +15,6 @@ namespace starling {
 namespace {
 
 using Json = nlohmann::json;
-
-// The tombstone and its audit record together; a repeated deletion adds neither.
-void bury(ControlDb& control, const std::string& kind, const std::string& id, const std::string& reason) {
-  const bool known = kind == "post" ? control.is_deleted(id, "") : control.is_deleted("", id);
-  if (known) return;
-  const AuditLog audit(control);
-  control.transaction([&](soci::session& sql) {
-    control.add_tombstone({kind, id, 0, reason});
-    AuditLog::append_in(sql, kind + ".deleted", Json{{"id", id}, {"reason", reason}}.dump());
-  });
-}
 
 }  // namespace
 

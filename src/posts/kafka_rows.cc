@@ -1,0 +1,192 @@
+#include "posts/kafka_rows.h"
+
+#include <fmt/format.h>
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "core/stop.h"
+#include "core/time.h"
+
+namespace starling {
+namespace {
+
+constexpr std::string_view kScheme = "kafka://";
+constexpr double kPatience_s = 30;
+constexpr int kPoll_ms = 100;
+
+struct Source {
+  std::string brokers, topic;
+  RowFormat format = RowFormat::kJsonLines;
+  std::map<std::string, std::string> settings = {{"group.id", "starling"},
+                                                 {"enable.auto.commit", "false"},
+                                                 {"enable.partition.eof", "true"},
+                                                 {"auto.offset.reset", "earliest"}};
+};
+
+void add_setting(Source& source, std::string_view setting) {
+  const size_t equals = setting.find('=');
+  const std::string key(setting.substr(0, equals));
+  const std::string value(equals == std::string_view::npos ? "" : setting.substr(equals + 1));
+  if (key == "format") source.format = parse_row_format(value);
+  else source.settings[key == "group" ? "group.id" : key] = value;
+}
+
+Source parse_url(const std::string& url) {
+  Source source;
+  std::string_view rest = std::string_view(url).substr(kScheme.size());
+  const size_t query = rest.find('?'), slash = rest.substr(0, query).find('/');
+  if (slash != std::string_view::npos) {
+    source.brokers = rest.substr(0, slash);
+    source.topic = rest.substr(slash + 1, query == std::string_view::npos ? query : query - slash - 1);
+  }
+  if (source.brokers.empty() || source.topic.empty())
+    throw ConfigError(fmt::format("{}: write kafka://host:port/topic?group=name", url));
+  source.settings["bootstrap.servers"] = source.brokers;
+  if (query != std::string_view::npos) {
+    for (rest.remove_prefix(query + 1); !rest.empty();) {
+      const size_t end = std::min(rest.find('&'), rest.size());
+      if (end > 0) add_setting(source, rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  return source;
+}
+
+struct Destroy {
+  void operator()(rd_kafka_t* kafka) const {
+    rd_kafka_consumer_close(kafka);
+    rd_kafka_destroy(kafka);
+  }
+  void operator()(rd_kafka_topic_partition_list_t* list) const { rd_kafka_topic_partition_list_destroy(list); }
+  void operator()(rd_kafka_topic_t* topic) const { rd_kafka_topic_destroy(topic); }
+  void operator()(const rd_kafka_metadata_t* metadata) const { rd_kafka_metadata_destroy(metadata); }
+  void operator()(rd_kafka_message_t* message) const { rd_kafka_message_destroy(message); }
+};
+using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy>;
+
+class KafkaRows : public RowReader {
+ public:
+  KafkaRows(const std::string& url, const RowOptions& options)
+      : url_(url), source_(parse_url(url)), max_bytes_(options.max_row_bytes), records_(options, source_.format) {
+    connect();
+    assign_all_partitions();
+  }
+
+  bool next(Row& row) override {
+    for (const double begin = monotonic_s(); !stop_requested();) {
+      const std::unique_ptr<rd_kafka_message_t, Destroy> message(rd_kafka_consumer_poll(kafka_.get(), kPoll_ms));
+      if (!message) {
+        if (monotonic_s() - begin > kPatience_s)
+          throw IoError(fmt::format("{}: no answer for {} s{}", url_, kPatience_s,
+                                    last_error_.empty() ? "" : " (" + last_error_ + ")"));
+      } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        read(*message, row);
+        return true;
+      } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        at_end_[message->partition] = true;
+        if (all_at_end()) return false;
+      } else {
+        last_error_ = rd_kafka_message_errstr(message.get());  // the client goes on trying
+      }
+    }
+    return false;
+  }
+  uint64_t consumed_bytes() const override { return consumed_bytes_; }
+  bool is_queue() const override { return true; }
+
+  void acknowledge() override {
+    const Partitions offsets(rd_kafka_topic_partition_list_new(static_cast<int>(positions_.size())));
+    for (const auto& [partition, next] : positions_)
+      rd_kafka_topic_partition_list_add(offsets.get(), source_.topic.c_str(), partition)->offset = next;
+    if (offsets->cnt > 0) check(rd_kafka_commit(kafka_.get(), offsets.get(), 0), "commit the offsets of");
+  }
+
+ private:
+  void connect() {
+    rd_kafka_conf_t* settings = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(settings, [](const rd_kafka_t*, int, const char*, const char*) {});
+    char why[512] = "";
+    for (const auto& [key, value] : source_.settings)
+      if (rd_kafka_conf_set(settings, key.c_str(), value.c_str(), why, sizeof why) != RD_KAFKA_CONF_OK) {
+        rd_kafka_conf_destroy(settings);
+        throw ConfigError(fmt::format("{}: {}", url_, why));
+      }
+    kafka_.reset(rd_kafka_new(RD_KAFKA_CONSUMER, settings, why, sizeof why));
+    if (!kafka_) {
+      rd_kafka_conf_destroy(settings);
+      throw ConfigError(fmt::format("{}: {}", url_, why));
+    }
+    rd_kafka_poll_set_consumer(kafka_.get());
+  }
+
+  // By the log-compaction convention a message without a value deletes what its key names.
+  void read(const rd_kafka_message_t& message, Row& row) {
+    at_end_[message.partition] = false;
+    positions_[message.partition] = message.offset + 1;
+    consumed_bytes_ += message.len;
+    row = {.line = static_cast<uint64_t>(message.offset) + 1,
+           .raw = std::string(static_cast<const char*>(message.payload), std::min(message.len, max_bytes_)),
+           .cut = message.len > max_bytes_};
+    if (message.payload == nullptr) {
+      row.kind = {RecordKind::kDeletion, "post", {static_cast<const char*>(message.key), message.key_len}};
+      if (message.key_len == 0) row.problem = "neither key nor value";
+    } else if (row.cut) {
+      row.problem = fmt::format("longer than {} bytes (ingest.max_row_bytes)", max_bytes_);
+    } else {
+      records_.read(row);
+    }
+    if (!row.problem.empty()) row.problem += fmt::format(" (partition {})", message.partition);
+  }
+
+  // All partitions are this reader's, from where the group has come to: a workspace has one writer, so there is nobody
+  // to share them with.
+  void assign_all_partitions() {
+    const std::unique_ptr<rd_kafka_topic_t, Destroy> topic(
+        rd_kafka_topic_new(kafka_.get(), source_.topic.c_str(), nullptr));
+    const rd_kafka_metadata_t* answer = nullptr;
+    check(rd_kafka_metadata(kafka_.get(), 0, topic.get(), &answer, static_cast<int>(kPatience_s * 1000)), "ask for");
+    const std::unique_ptr<const rd_kafka_metadata_t, Destroy> metadata(answer);
+    check(metadata->topics[0].err, "ask for");
+    const int count = metadata->topics[0].partition_cnt;
+    const Partitions partitions(rd_kafka_topic_partition_list_new(count));
+    for (int i = 0; i < count; ++i) {
+      const int32_t partition = metadata->topics[0].partitions[i].id;
+      rd_kafka_topic_partition_list_add(partitions.get(), source_.topic.c_str(), partition)->offset =
+          RD_KAFKA_OFFSET_STORED;
+      at_end_[partition] = false;
+    }
+    check(rd_kafka_assign(kafka_.get(), partitions.get()), "assign");
+  }
+
+  bool all_at_end() const {
+    return std::all_of(at_end_.begin(), at_end_.end(), [](const auto& partition) { return partition.second; });
+  }
+
+  void check(rd_kafka_resp_err_t error, const char* what) const {
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+      throw IoError(fmt::format("{}: cannot {} the topic: {}", url_, what, rd_kafka_err2str(error)));
+  }
+
+  std::string url_;
+  Source source_;
+  size_t max_bytes_;
+  JsonRecords records_;
+  std::unique_ptr<rd_kafka_t, Destroy> kafka_;
+  std::map<int32_t, int64_t> positions_;  // the offset after the last message read, by partition
+  std::map<int32_t, bool> at_end_;
+  std::string last_error_;
+  uint64_t consumed_bytes_ = 0;
+};
+
+}  // namespace
+
+bool is_kafka_url(std::string_view source) { return source.starts_with(kScheme); }
+
+std::unique_ptr<RowReader> open_kafka(const std::string& url, const RowOptions& options) {
+  return std::make_unique<KafkaRows>(url, options);
+}
+
+}  // namespace starling

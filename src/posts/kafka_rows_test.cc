@@ -1,0 +1,116 @@
+#include "posts/kafka_rows.h"
+
+#include <gtest/gtest.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "posts/ingest.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+// librdkafka's own cluster of brokers, on the loopback interface, with a producer.
+class Kafka : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    rd_kafka_conf_t* settings = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(settings, [](const rd_kafka_t*, int, const char*, const char*) {});
+    char why[256];
+    rd_kafka_conf_set(settings, "test.mock.num.brokers", "1", why, sizeof why);
+    rd_kafka_conf_set(settings, "bootstrap.servers", "mock", why, sizeof why);
+    producer_ = rd_kafka_new(RD_KAFKA_PRODUCER, settings, why, sizeof why);
+    ASSERT_NE(producer_, nullptr) << why;
+    cluster_ = rd_kafka_handle_mock_cluster(producer_);
+    ASSERT_NE(cluster_, nullptr);
+    rd_kafka_mock_topic_create(cluster_, "posts", 3, 1);
+  }
+  void TearDown() override {
+    rd_kafka_destroy(producer_);
+    fs::remove_all(folder_);
+  }
+
+  void produce(int32_t partition, const std::string& value, const std::string& key = {}) {
+    void* payload = value.empty() ? nullptr : const_cast<char*>(value.data());
+    ASSERT_EQ(rd_kafka_producev(producer_, RD_KAFKA_V_TOPIC("posts"), RD_KAFKA_V_PARTITION(partition),
+                                RD_KAFKA_V_KEY(key.data(), key.size()), RD_KAFKA_V_VALUE(payload, value.size()),
+                                RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+              RD_KAFKA_RESP_ERR_NO_ERROR);
+  }
+  void produce_posts(int first, int count) {
+    for (int i = first; i < first + count; ++i)
+      produce(i % 3, "{\"id\":\"" + std::to_string(i) + "\",\"text\":\"post\"}");
+    flush();
+  }
+  void flush() { ASSERT_EQ(rd_kafka_flush(producer_, 10000), RD_KAFKA_RESP_ERR_NO_ERROR); }
+  std::string url(const std::string& topic_and_query = "posts?group=g") const {
+    return std::string("kafka://") + rd_kafka_mock_cluster_bootstraps(cluster_) + "/" + topic_and_query;
+  }
+  IngestReport run(IngestOptions options = IngestOptions()) {
+    PostStore store(folder_ / "posts");
+    return ingest(store, folder_ / "posts", {url()}, options);
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / ("starling-kafka-" + random_hex(8));
+  rd_kafka_t* producer_ = nullptr;
+  rd_kafka_mock_cluster_t* cluster_ = nullptr;
+};
+
+TEST_F(Kafka, ReadsATopicToItsEndAndTheGroupGoesOnFromThere) {
+  produce_posts(0, 100);
+  EXPECT_EQ(run().added, 100u);
+  produce_posts(100, 20);
+  const IngestReport report = run();
+  EXPECT_EQ(report.rows, 20u);
+  EXPECT_EQ(report.added, 20u);
+  EXPECT_TRUE(report.failed_files.empty());
+}
+
+TEST_F(Kafka, WhatWasReadButNotStoredComesAgain) {
+  produce_posts(0, 30);
+  {
+    const auto reader = RowReader::open(url(), RowOptions());
+    Row row;
+    for (int i = 0; i < 30; ++i) ASSERT_TRUE(reader->next(row));
+  }  // gone without acknowledge(), as after a kill
+  EXPECT_EQ(run().added, 30u);
+}
+
+TEST_F(Kafka, BadMessagesAreKeptAndEmptyOnesDelete) {
+  produce(0, "{\"id\":\"1\",\"text\":\"one\"}");
+  produce(0, "not json");
+  produce(0, "", "7");
+  flush();
+  std::vector<std::string> deleted;
+  IngestOptions options;
+  options.on_deletion = [&](const std::string& kind, const std::string& id) { deleted.push_back(kind + " " + id); };
+  const IngestReport report = run(options);
+  EXPECT_EQ(report.added, 1u);
+  EXPECT_EQ(report.bad, 1u);
+  EXPECT_NE(report.problems.at(0).find(":2: not JSON"), std::string::npos) << report.problems.at(0);
+  EXPECT_NE(report.problems.at(0).find("(partition 0)"), std::string::npos) << report.problems.at(0);
+  EXPECT_EQ(deleted, std::vector<std::string>{"post 7"});
+}
+
+TEST_F(Kafka, AnAbsentTopicIsAnErrorThatNamesIt) {
+  rd_kafka_mock_topic_set_error(cluster_, "nowhere", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  try {
+    RowReader::open(url("nowhere"), RowOptions());
+    FAIL();
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("/nowhere: cannot ask for the topic"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(Kafka, AUrlThatSaysTooLittleOrTooMuchIsRefused) {
+  for (const std::string& bad :
+       {std::string("kafka://"), std::string("kafka://host:9092"), std::string("kafka:///posts"),
+        url("posts?no.such.setting=1"), url("posts?format=nonsense")})
+    EXPECT_THROW(RowReader::open(bad, RowOptions()), ConfigError) << bad;
+}
+
+}  // namespace
+}  // namespace starling

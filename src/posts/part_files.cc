@@ -1,0 +1,62 @@
+#include "posts/part_files.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<const char*, 3> kExtensions = {"texts", "signatures", "records"};
+
+std::string command(const Part& part) {
+  return fmt::format("run `starling prepare --shard {}/{}` again", part.index, part.count);
+}
+
+}  // namespace
+
+fs::path part_file(const Workspace& workspace, const Part& part, const std::string& extension) {
+  return workspace.root / "shards.parts" / fmt::format("{:05}-of-{:05}.{}", part.index, part.count, extension);
+}
+
+void write_part_manifest(const Workspace& workspace, const Part& part, const PartManifest& manifest) {
+  Json files;
+  for (const char* extension : kExtensions) files[extension] = sha256_file_hex(part_file(workspace, part, extension));
+  const Json json = {{"format", "starling-prepare-part"},
+                     {"version", 1},
+                     {"inputs", manifest.inputs},
+                     {"posts", manifest.posts},
+                     {"dropped", manifest.dropped},
+                     {"languages", manifest.languages},
+                     {"files", files}};
+  write_file_atomic(part_file(workspace, part, "json"), json.dump(1) + "\n");
+}
+
+PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {
+  const fs::path path = part_file(workspace, part, "json");
+  if (!fs::exists(path)) throw IoError(fmt::format("{}: this part is missing; {}", path.string(), command(part)));
+  PartManifest manifest;
+  try {
+    const Json json = Json::parse(read_file(path));
+    if (json.at("format") != "starling-prepare-part" || json.at("version") != 1)
+      throw DataError(fmt::format("{}: another format; {}", path.string(), command(part)));
+    manifest = {json.at("inputs"), json.at("posts"), json.at("dropped"), json.at("languages")};
+    for (const char* extension : kExtensions) {
+      const fs::path file = part_file(workspace, part, extension);
+      if (!fs::exists(file) || sha256_file_hex(file) != json.at("files").at(extension))
+        throw DataError(fmt::format("{}: missing or damaged; {}", file.string(), command(part)));
+    }
+  } catch (const Json::exception&) {
+    throw DataError(fmt::format("{}: damaged; {}", path.string(), command(part)));
+  }
+  return manifest;
+}
+
+}  // namespace starling

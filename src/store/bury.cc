@@ -1,0 +1,22 @@
+#include "store/bury.h"
+
+#include <soci/soci.h>
+
+#include <nlohmann/json.hpp>
+
+#include "store/audit_log.h"
+#include "store/control_db.h"
+
+namespace starling {
+
+void bury(ControlDb& control, const std::string& kind, const std::string& id, const std::string& reason) {
+  const bool known = kind == "post" ? control.is_deleted(id, "") : control.is_deleted("", id);
+  if (known) return;
+  const AuditLog audit(control);
+  control.transaction([&](soci::session& sql) {
+    control.add_tombstone({kind, id, 0, reason});
+    AuditLog::append_in(sql, kind + ".deleted", nlohmann::json{{"id", id}, {"reason", reason}}.dump());
+  });
+}
+
+}  // namespace starling
