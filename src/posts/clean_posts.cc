@@ -68,7 +68,7 @@ struct Rules {
   }
   // All that examine() depends on.
   std::string examination() const {
-    return fmt::format("1 {} {} {} {} {} {}", min_chars, languages, spam_threshold, similarity < 1, strip_quotes,
+    return fmt::format("2 {} {} {} {} {} {}", min_chars, languages, spam_threshold, similarity < 1, strip_quotes,
                        personal_data);
   }
   bool keeps_language(const std::string& language) const {

@@ -1,10 +1,13 @@
 #include "posts/language.h"
 
+#include <cstdio>
+// CLD2's header needs FILE declared before it.
 #include <cld2/public/compact_lang_det.h>
 #include <cld2/public/encodings.h>
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 
 #include "posts/entities.h"
 
@@ -24,6 +27,12 @@ bool is_handle_byte(char c) { return std::isalnum(static_cast<unsigned char>(c))
 
 // The first of a text say its language as well as all of it do, and CLD2 takes its time for each.
 constexpr size_t kMaxBytes = 384;
+
+// Evidence that an answer needs: CLD2's score of its first language (per 1024 bytes) times the bytes of text, that is
+// the sum of the log probabilities of the text's letter groups. Chosen on one half of the 75-language set so that at
+// least nine of ten answers are right at every length; the other half agrees. Without it one of seven short answers is
+// wrong.
+constexpr double kLeastEvidence = 12;
 
 // The words alone: the latin letters of an address or a name would outvote a short text.
 std::string words_only(std::string_view text) {
@@ -47,9 +56,17 @@ std::string words_only(std::string_view text) {
 std::string detect_language(std::string_view text) {
   const std::string words = words_only(text);
   if (!simdjson::validate_utf8(words)) return "und";
+  const CLD2::CLDHints no_hints{nullptr, nullptr, CLD2::UNKNOWN_ENCODING, CLD2::UNKNOWN_LANGUAGE};
+  std::array<CLD2::Language, 3> languages;
+  std::array<int, 3> percents;
+  std::array<double, 3> scores;
+  int text_bytes = 0;
   bool reliable = false;
-  const CLD2::Language language = CLD2::DetectLanguage(words.data(), static_cast<int>(words.size()), true, &reliable);
-  return reliable ? modern_code(CLD2::LanguageCode(language)) : "und";
+  const CLD2::Language language =
+      CLD2::ExtDetectLanguageSummary(words.data(), static_cast<int>(words.size()), true, &no_hints, 0, languages.data(),
+                                     percents.data(), scores.data(), nullptr, &text_bytes, &reliable);
+  const bool enough = scores[0] * text_bytes / 1024 >= kLeastEvidence;
+  return reliable && enough ? modern_code(CLD2::LanguageCode(language)) : "und";
 }
 
 std::string language_code(std::string_view name) {

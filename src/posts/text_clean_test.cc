@@ -77,6 +77,10 @@ TEST(Language, KnowsLanguagesAndWhenItDoesNot) {
       {"Сегодня очень хорошая погода, и мы идём на пляж", "ru"},
       {"今日は天気がとても良いので、海に行きます", "ja"},
       {"老师说今天的天气非常好，我们去海边吧", "zh"},
+      {"Angazi ukuthi kungani abantu bengazange basho lutho ngalokho", "zu"},  // in the large tables only
+      {"Ĉu vi scias, kie estas la plej proksima stacidomo?", "eo"},
+      {"haha nice", "und"},
+      {"ok lol", "und"},
       {"12345 !!!", "und"},
       {"", "und"},
       {"@TheRealWeatherChannel https://example.org/the/weather/is/nice/today", "und"},
