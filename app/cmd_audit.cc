@@ -71,9 +71,12 @@ void list(const GlobalOptions& options, int64_t after, int limit, const std::str
 }  // namespace
 
 void add_audit(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* audit = root.add_subcommand("audit", "Read and verify the hash-chained log of decisions and deletions");
+  CLI::App* audit =
+      root.add_subcommand("audit", "The hash-chained log of decisions and deletions; which model saw which post");
   audit->require_subcommand(1);
-  audit->footer("Examples:\n  starling audit verify\n  starling audit list --kind ad. --limit 20");
+  audit->footer(
+      "Examples:\n  starling audit verify\n  starling audit list --kind ad. --limit 20\n"
+      "  starling audit data --post 1234");
 
   CLI::App* verified = audit->add_subcommand("verify", "Check every hash; name the first broken record");
   auto anchor = std::make_shared<std::string>();
@@ -92,6 +95,7 @@ void add_audit(CLI::App& root, const GlobalOptions& options) {
   listed->add_option("--kind", *kind, "Only kinds that start so: ad. or post.deleted");
   listed->footer("Example:\n  starling audit list --kind post.deleted --json");
   listed->callback([&options, after, limit, kind] { list(options, *after, *limit, *kind); });
+  add_audit_data(*audit, options);
 }
 
 }  // namespace starling

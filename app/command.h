@@ -46,6 +46,7 @@ void add_search(CLI::App& root, const GlobalOptions& options);
 void add_ask(CLI::App& root, const GlobalOptions& options);
 void add_ads(CLI::App& root, const GlobalOptions& options);
 void add_audit(CLI::App& root, const GlobalOptions& options);
+void add_audit_data(CLI::App& audit, const GlobalOptions& options);  // nested under `audit`
 void add_delete(CLI::App& root, const GlobalOptions& options);
 void add_serve(CLI::App& root, const GlobalOptions& options);
 void add_keys(CLI::App& root, const GlobalOptions& options);

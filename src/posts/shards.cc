@@ -69,6 +69,7 @@ class OpenShard {
 };
 
 struct MappedShard {
+  std::string name;
   uint64_t first_sample = 0;
   MappedFile tokens, samples, ids;
 
@@ -159,6 +160,7 @@ struct ShardReader::State {
 
   void map(const fs::path& folder, const ShardEntry& entry) {
     MappedShard shard;
+    shard.name = entry.name;
     shard.first_sample = samples;
     shard.tokens = map_checked(shard_path(folder, entry.name, "tokens"), entry.files.at("tokens"));
     shard.samples = map_checked(shard_path(folder, entry.name, "samples"), entry.files.at("samples"));
@@ -168,6 +170,12 @@ struct ShardReader::State {
     tokens += entry.tokens;
     text_bytes += entry.text_bytes;
     shards.push_back(std::move(shard));
+  }
+
+  const MappedShard& shard_of(uint64_t index) const {
+    if (index >= samples) throw DataError(fmt::format("sample {} of {}", index, samples));
+    return *std::prev(std::upper_bound(shards.begin(), shards.end(), index,
+                                       [](uint64_t i, const MappedShard& shard) { return i < shard.first_sample; }));
   }
 };
 
@@ -187,11 +195,10 @@ uint64_t ShardReader::text_bytes() const { return state_->text_bytes; }
 int64_t ShardReader::vocab_size() const { return state_->manifest.vocab_size; }
 std::string ShardReader::tokenizer_sha256() const { return state_->manifest.tokenizer_sha256; }
 
+const std::string& ShardReader::shard_of(uint64_t index) const { return state_->shard_of(index).name; }
+
 Sample ShardReader::sample(uint64_t index) const {
-  if (index >= state_->samples) throw DataError(fmt::format("sample {} of {}", index, state_->samples));
-  const auto after = std::upper_bound(state_->shards.begin(), state_->shards.end(), index,
-                                      [](uint64_t i, const MappedShard& shard) { return i < shard.first_sample; });
-  const MappedShard& shard = *std::prev(after);
+  const MappedShard& shard = state_->shard_of(index);
   const SampleRow row = shard.row(index - shard.first_sample);
   Sample sample;
   sample.text_bytes = row.text_bytes;

@@ -56,7 +56,8 @@ class ShardReader {
   uint64_t sample_count() const;
   uint64_t token_count() const;
   uint64_t text_bytes() const;
-  Sample sample(uint64_t index) const;  // in the order of the posts' time
+  Sample sample(uint64_t index) const;                // in the order of the posts' time
+  const std::string& shard_of(uint64_t index) const;  // "train-00003"
   int64_t vocab_size() const;
   std::string tokenizer_sha256() const;
 

@@ -68,10 +68,18 @@ void SeenIds::save(const std::filesystem::path& path) {
   });
 }
 
+SeenIds SeenIds::load(const std::filesystem::path& path) {
+  SeenIds seen;
+  seen.merge(path);
+  return seen;
+}
+
+bool SeenIds::contains(std::string_view kind, std::string_view id) const {
+  return std::binary_search(hashes_.begin(), hashes_.end(), id_hash(kind, id));
+}
+
 bool SeenIds::contains(const std::filesystem::path& path, std::string_view kind, std::string_view id) {
-  const MappedFile file(path);
-  const std::vector<uint64_t> hashes = parse(file.text(), path);
-  return std::binary_search(hashes.begin(), hashes.end(), id_hash(kind, id));
+  return load(path).contains(kind, id);
 }
 
 std::vector<std::string> checkpoints_that_saw(const Workspace& workspace, const std::string& kind,

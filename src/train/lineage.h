@@ -19,6 +19,9 @@ class SeenIds {
   void merge(const std::filesystem::path& seen_bin);     // throws IoError, DataError
   void save(const std::filesystem::path& seen_bin);      // sorted, without repetitions
   static bool contains(const std::filesystem::path& seen_bin, std::string_view kind, std::string_view id);
+  static SeenIds load(const std::filesystem::path& seen_bin);       // for many questions; throws as merge()
+  bool contains(std::string_view kind, std::string_view id) const;  // of what was loaded
+  size_t size() const { return hashes_.size(); }
 
  private:
   std::vector<uint64_t> hashes_;
