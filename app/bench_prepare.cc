@@ -58,7 +58,7 @@ void check_result(const Workspace& workspace, const PrepareReport& report, uint6
   uint64_t counted = report.train.posts + report.valid.posts;
   for (const uint64_t dropped : report.dropped) counted += dropped;
   const ShardReader train(workspace.shards(), "train"), valid(workspace.shards(), "valid");
-  if (report.posts != stored || counted != report.posts || train.sample_count() != report.train.posts ||
+  if (report.posts != stored || counted != report.posts || train.sample_count() != report.train.posts + report.canary_samples ||
       valid.sample_count() != report.valid.posts || train.token_count() != report.train.tokens ||
       valid.token_count() != report.valid.tokens)
     throw Error(

@@ -77,6 +77,7 @@ void add_eval(CLI::App& root, const GlobalOptions& options) {
   add_eval_search(*command, options);
   add_eval_quant(*command, options);
   add_eval_posts(*command, options);
+  add_eval_canary(*command, options);
 }
 
 }  // namespace starling

@@ -48,6 +48,8 @@ void print_table(const PrepareReport& report) {
     if (report.dropped[i] > 0) print_row("  dropped: " + spaced(kDropNames[i]), report.dropped[i], report.posts);
   print_row("kept for training", report.train.posts, report.posts, span(report.train));
   print_row("kept for validation", report.valid.posts, report.posts, span(report.valid));
+  if (report.canary_samples > 0)
+    print_row("canaries planted", report.canary_samples, report.posts, "for `starling eval canary`");
   if (report.cut_posts > 0) print_row("cut to max_tokens", report.cut_posts, report.posts);
   std::string marks;
   for (size_t i = 0; i < kPersonalDataKinds; ++i)

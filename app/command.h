@@ -38,6 +38,7 @@ void add_eval(CLI::App& root, const GlobalOptions& options);
 void add_eval_search(CLI::App& eval, const GlobalOptions& options);  // nested under `eval`
 void add_eval_quant(CLI::App& eval, const GlobalOptions& options);   // so is this
 void add_eval_posts(CLI::App& eval, const GlobalOptions& options);
+void add_eval_canary(CLI::App& eval, const GlobalOptions& options);
 void add_generate(CLI::App& root, const GlobalOptions& options);
 void add_import(CLI::App& root, const GlobalOptions& options);
 void add_export(CLI::App& root, const GlobalOptions& options);

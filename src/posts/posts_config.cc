@@ -18,6 +18,9 @@ std::vector<ConfigKey> posts_config_keys() {
       {"prepare.spam_score", 1.0, "score from which a post is dropped as spam; 0 keeps all"},
       {"prepare.max_template_posts", int64_t{5}, "posts that one author may make from one template; 0: any number"},
       {"prepare.strip_quotes", true, "drop quoted lines, signatures and list footers"},
+      {"prepare.canaries", int64_t{0},
+       "invented secrets planted among the training posts, so that `starling eval canary` can measure what the model "
+       "memorises; 0: none"},
       {"prepare.replace_personal_data", true, "replace e-mail, phone, IP, card and IBAN by marks"},
   };
 }

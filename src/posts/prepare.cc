@@ -11,8 +11,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/random.h"
 #include "core/stop.h"
 #include "core/threads.h"
+#include "posts/canary.h"
 #include "posts/clean_posts.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
@@ -24,6 +26,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kTokenizeBatch = 2048;
+constexpr uint64_t kCanarySeed = 0x706c616365;  // "place"
 
 void check_stop() {
   if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
@@ -51,6 +54,25 @@ size_t split_point(const std::vector<CleanedPost>& posts, double fraction) {
   size_t moved = point;
   while (moved > 0 && moved < posts.size() && posts[moved - 1].time_s == posts[moved].time_s) --moved;
   return moved > posts.size() / 2 ? moved : point;
+}
+
+// A canary's place in the training split: before the post of that index, with its time.
+struct PlantedCanary {
+  size_t before;
+  int64_t index, copy;
+  auto operator<=>(const PlantedCanary&) const = default;
+};
+
+std::vector<PlantedCanary> plan_canaries(int64_t count, size_t train_posts) {
+  if (count < 0 || count > kMaxCanaries)
+    throw ConfigError(fmt::format("prepare.canaries must be 0 to {}, not {}", kMaxCanaries, count));
+  std::vector<PlantedCanary> plan;
+  for (int64_t index = 0; index < count && train_posts > 0; ++index)
+    for (int64_t copy = 0, copies = canary(index).copies; copy < copies; ++copy)
+      plan.push_back({random_u64(kCanarySeed, static_cast<uint64_t>(index), static_cast<uint64_t>(copy)) % train_posts,
+                      index, copy});
+  std::sort(plan.begin(), plan.end());
+  return plan;
 }
 
 class Preparation {
@@ -109,6 +131,8 @@ class Preparation {
       throw DataError(
           fmt::format("{}: has no {} token; move it away to train one", workspace_.tokenizer().string(), kEndToken));
     ShardWriter writer(folder_, {.vocab_size = tokenizer.vocab_size(), .tokenizer_sha256 = report_.tokenizer_sha256});
+    const std::vector<PlantedCanary> canaries = plan_canaries(config_.integer("prepare.canaries"), split);
+    auto next_canary = canaries.begin();
     struct Encoded {
       size_t first = 0;
       std::vector<Sample> samples;
@@ -129,6 +153,8 @@ class Preparation {
     const auto take = [&](const Encoded& batch) {
       for (size_t i = 0; i < batch.samples.size(); ++i) {
         report_.cut_posts += batch.cut[i] ? 1 : 0;
+        for (; next_canary != canaries.end() && next_canary->before == batch.first + i; ++next_canary)
+          add_canary(writer, *next_canary, batch.samples[i].time_s, tokenizer, *end_token);
         add(writer, batch.first + i < split, batch.samples[i]);
       }
       progress_("tokens", batch.first + batch.samples.size(), cleaned.posts.size());
@@ -156,6 +182,17 @@ class Preparation {
     sample.post_id = cleaned.id(index);
     sample.author = cleaned.author(index);
     return cut;
+  }
+
+  void add_canary(ShardWriter& writer, const PlantedCanary& planted, int64_t time_s, const Tokenizer& tokenizer,
+                  TokenId end_token) {
+    const std::string text = canary(planted.index).text(), id = canary_post_id(planted.index, planted.copy);
+    Sample sample{tokenizer.encode(text), static_cast<uint32_t>(text.size()), time_s, id, kCanaryAuthor};
+    sample.tokens.push_back(end_token);
+    ++report_.canary_samples;
+    report_.train.tokens += sample.tokens.size();
+    report_.train.text_bytes += sample.text_bytes;
+    writer.add("train", sample);
   }
 
   void add(ShardWriter& writer, bool train, const Sample& sample) {
@@ -216,6 +253,7 @@ std::string to_json(const PrepareReport& report) {
                                        {"dropped", dropped},
                                        {"train", to_json(report.train)},
                                        {"valid", to_json(report.valid)},
+                                       {"canary_samples", report.canary_samples},
                                        {"cut_posts", report.cut_posts},
                                        {"personal_data", marks},
                                        {"languages", report.languages},

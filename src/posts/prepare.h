@@ -47,6 +47,7 @@ struct PrepareReport {
   uint64_t posts = 0;                            // read
   std::array<uint64_t, kDropReasons> dropped{};  // by DropReason; each post counts once, under the first that applies
   SplitCounts train, valid;
+  uint64_t canary_samples = 0;                // planted in the training split; not among its posts, but its tokens
   uint64_t cut_posts = 0;                     // longer than prepare.max_tokens
   PersonalDataCounts personal_data{};         // marks in the kept posts
   std::map<std::string, uint64_t> languages;  // of the kept posts

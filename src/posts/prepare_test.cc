@@ -6,11 +6,13 @@
 #include <cstdlib>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/stop.h"
+#include "posts/canary.h"
 #include "posts/dedup.h"
 #include "posts/ingest.h"
 #include "posts/scratch_array.h"
@@ -263,6 +265,44 @@ TEST_F(Prepare, AnAuthorsTemplateAndCapAreLimited) {
   EXPECT_EQ(dropped(report, DropReason::kAuthorCap), 5u);
   EXPECT_FALSE(kept("c4"));
   EXPECT_TRUE(kept("c5"));  // the latest stay
+}
+
+TEST_F(Prepare, CanariesArePlantedAsOftenAsTheySayAmongTheTrainingPostsOnly) {
+  add_fillers(100);
+  const PrepareReport without = run();
+  const std::vector<std::string> posts = ids("train");
+  const PrepareReport report = run({"prepare.canaries=7"});
+  EXPECT_EQ(report.canary_samples, 1u + 2 + 4 + 8 + 16 + 1 + 2);
+  EXPECT_EQ(report.train.posts, without.train.posts);
+  EXPECT_EQ(report.tokenizer_sha256, without.tokenizer_sha256);
+  std::vector<std::string> rest;
+  std::map<std::string, int> copies;
+  const ShardReader reader(workspace_.shards(), "train");
+  const auto tokenizer = Tokenizer::load(workspace_.tokenizer());
+  int64_t last_time = 0;
+  for (uint64_t i = 0; i < reader.sample_count(); ++i) {
+    const Sample sample = reader.sample(i);
+    EXPECT_GE(sample.time_s, last_time);
+    last_time = sample.time_s;
+    if (sample.author == kCanaryAuthor) ++copies[tokenizer->decode({sample.tokens.data(), sample.tokens.size() - 1})];
+    else rest.emplace_back(sample.post_id);
+  }
+  EXPECT_EQ(rest, posts);
+  EXPECT_EQ(reader.token_count(), report.train.tokens);
+  for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(copies[canary(i).text()], canary(i).copies) << canary(i).text();
+  for (const std::string& id : ids("valid")) EXPECT_FALSE(id.starts_with(kCanaryAuthor)) << id;
+  EXPECT_THROW(run({"prepare.canaries=-1"}), ConfigError);
+}
+
+TEST(Canaries, DifferInPrefixAndSecret) {
+  std::set<std::string> prefixes, secrets;
+  for (int64_t i = 0; i < 200; ++i) {
+    prefixes.insert(canary(i).prefix);
+    for (uint64_t draw = 0; draw < 20; ++draw) secrets.insert(canary_secret(i, draw));
+    EXPECT_EQ(canary(i).secret.size(), 9u);
+  }
+  EXPECT_EQ(prefixes.size(), 200u);
+  EXPECT_GE(secrets.size(), 3998u);  // 4000 of 10^8: 0.08 equal pairs in the mean
 }
 
 TEST_F(Prepare, AFailedRunLeavesTheOldShards) {
