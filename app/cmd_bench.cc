@@ -6,6 +6,7 @@ void add_bench(CLI::App& root, const GlobalOptions& options) {
   CLI::App* command = root.add_subcommand("bench", "Measure this machine and how much of it each part uses");
   command->require_subcommand(1);
   add_bench_machine(*command, options);
+  add_bench_tokenizer(*command, options);
   add_bench_prepare(*command, options);
   add_bench_gemm(*command, options);
   add_bench_train(*command, options);
