@@ -4,6 +4,10 @@
 
 #include "app/command.h"
 #include "core/error.h"
+#include "tokenizer/tokenizer.h"
+#include "train/estimate.h"
+#include "train/options.h"
+#include "train/scaling.h"
 #include "train/trainer.h"
 
 namespace starling {
@@ -13,24 +17,29 @@ struct TrainFlags {
   TrainRequest request;
   int64_t steps = 0;
   double minutes = 0;
+  int64_t depth = 0;
+  bool estimate = false;
 };
 
 void print_result(const TrainResult& r, bool json) {
   if (json) {
-    const nlohmann::ordered_json object = {{"name", r.name},
-                                           {"parameters", r.parameters},
-                                           {"steps", r.steps},
-                                           {"tokens", r.tokens},
-                                           {"epochs_begun", r.epochs_begun},
-                                           {"loss", r.loss},
-                                           {"validation_bits_per_byte", r.validation_bits_per_byte},
-                                           {"seconds", r.seconds},
-                                           {"tokens_per_s", r.tokens_per_s},
-                                           {"tflops", r.tflops},
-                                           {"peak_tflops", r.peak_tflops},
-                                           {"fraction_of_peak", r.fraction_of_peak},
-                                           {"precision", r.precision},
-                                           {"stopped", r.stopped}};
+    const nlohmann::ordered_json object = {
+        {"name", r.name},
+        {"parameters", r.parameters},
+        {"steps", r.steps},
+        {"tokens", r.tokens},
+        {"epochs_begun", r.epochs_begun},
+        {"loss", r.loss},
+        {"validation_bits_per_byte", r.validation_bits_per_byte},
+        {"seconds", r.seconds},
+        {"tokens_per_s", r.tokens_per_s},
+        {"tflops", r.tflops},
+        {"peak_tflops", r.peak_tflops},
+        {"fraction_of_peak", r.fraction_of_peak},
+        {"precision", r.precision},
+        {"skipped_steps", r.skipped_steps},
+        {"noise_scale_tokens", r.noise_scale_tokens ? nlohmann::ordered_json(*r.noise_scale_tokens) : nullptr},
+        {"stopped", r.stopped}};
     fmt::print("{}\n", object.dump(2));
     return;
   }
@@ -42,6 +51,60 @@ void print_result(const TrainResult& r, bool json) {
   fmt::print("loss {:.3f} nats a token; {:.4f} bits per byte on later posts\n", r.loss, r.validation_bits_per_byte);
 }
 
+void print_estimate(const TrainEstimate& e, bool json) {
+  const TrainMemory& m = e.memory;
+  const std::pair<const char*, int64_t> parts[] = {
+      {"weights", m.weights_bytes}, {"gradients", m.gradients_bytes},     {"compute_copy", m.compute_copy_bytes},
+      {"moments", m.moments_bytes}, {"activations", m.activations_bytes}, {"logits", m.logits_bytes}};
+  if (json) {
+    nlohmann::ordered_json memory;
+    for (const auto& [name, bytes] : parts) memory[std::string(name) + "_bytes"] = bytes;
+    memory["total_bytes"] = m.total();
+    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", e.parameters},
+                                              {"memory", memory},
+                                              {"steps", e.steps},
+                                              {"tokens", e.tokens},
+                                              {"step_s", e.step_s},
+                                              {"tokens_per_s", e.tokens_per_s},
+                                              {"seconds", e.seconds}}
+                           .dump(2));
+    return;
+  }
+  const auto megabytes = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  fmt::print("{:.1f} M parameters, {:.0f} MB:", static_cast<double>(e.parameters) / 1e6, megabytes(m.total()));
+  for (const auto& [name, bytes] : parts) fmt::print(" {} {:.0f}", name, megabytes(bytes));
+  fmt::print("\n{} steps, {:.2f} M tokens at {:.0f} tokens/s: {:.1f} minutes, evaluation and checkpoints not counted\n",
+             e.steps, static_cast<double>(e.tokens) / 1e6, e.tokens_per_s, e.seconds / 60);
+}
+
+ModelConfig model_of(const GlobalOptions& options, const Config& config) {
+  const auto tokenizer = Tokenizer::load(options.open_workspace().tokenizer());
+  return model_config(config, tokenizer->vocab_size(), 1, 2);
+}
+
+// The settings that a depth stands for. The tokens of the run, on which rate and batch depend, are those of --steps or
+// what the machine trains in --minutes, else compute-optimal.
+void set_depth(Config& config, const GlobalOptions& options, const TrainFlags& flags) {
+  const ModelConfig model =
+      model_of_depth(flags.depth, Tokenizer::load(options.open_workspace().tokenizer())->vocab_size());
+  const int64_t length = config.integer("train.sequence_length");
+  int64_t tokens = compute_optimal_tokens(model);
+  const auto apply = [&] {
+    for (const std::string& setting : scaled_settings(model, scaled_training(model, tokens, length)))
+      config.set(setting);
+    for (const std::string& setting : options.assignments) config.set(setting);  // --set has the last word
+  };
+  apply();
+  const bool bounded = flags.steps > 0 || flags.minutes > 0;
+  for (int round = 0; bounded && round < 3; ++round) {  // the batch depends on the tokens, and they on the batch
+    const TrainOptions train = train_options(config);
+    tokens = flags.steps > 0 ? flags.steps * train.batch_tokens : estimate_training(model, train).tokens;
+    apply();
+    if (flags.minutes > 0) break;
+  }
+  if (!bounded) config.set(fmt::format("train.steps={}", tokens / train_options(config).batch_tokens));
+}
+
 void run(const GlobalOptions& options, const TrainFlags& flags) {
   Config config = options.config();
   if (flags.steps > 0) config.set(fmt::format("train.steps={}", flags.steps));
@@ -49,6 +112,9 @@ void run(const GlobalOptions& options, const TrainFlags& flags) {
     config.set(fmt::format("train.minutes={:f}", flags.minutes));
     config.set("train.steps=0");
   }
+  if (flags.depth > 0) set_depth(config, options, flags);
+  if (flags.estimate)
+    return print_estimate(estimate_training(model_of(options, config), train_options(config)), options.json);
   const TrainResult result = train(options.open_workspace(), config, flags.request);
   if (result.stopped)
     throw Error(
@@ -67,10 +133,14 @@ void add_train(CLI::App& root, const GlobalOptions& options) {
   command->add_option("--minutes", flags->minutes, "Time budget (train.minutes); the schedule is fitted to it")
       ->check(CLI::PositiveNumber)
       ->excludes(steps);
+  command->add_option("--depth", flags->depth,
+                      "Blocks; sets width, heads, learning rate and batch by published scaling laws");
+  command->add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
   command->add_flag("--resume", flags->request.resume,
                     "Go on from the last checkpoint, with the settings saved with the run");
   command->footer(
-      "Examples:\n  starling train --minutes 5\n  starling train --name own --resume\n  starling train --steps 500 "
+      "Examples:\n  starling train --minutes 5\n  starling train --name own --resume\n  starling train --depth 6 "
+      "--minutes 60 --estimate\n  starling train --steps 500 "
       "--set train.learning_rate=0.005\n"
       "Ctrl-C saves a checkpoint and ends.");
   command->callback([flags, &options] { run(options, *flags); });

@@ -3,11 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstring>
-
 #include "core/error.h"
 #include "model/safetensors.h"
-#include "ops/elementwise.h"
 
 namespace starling {
 
@@ -15,8 +12,9 @@ void save_parameters(const Parameters& parameters, const std::filesystem::path& 
   std::vector<TensorToWrite> tensors;
   for (size_t i = 0; i < parameters.list().size(); ++i) {
     const Parameter& parameter = parameters.list()[i];
-    const Tensor value = parameters.value(i);
-    tensors.push_back({parameter.name, "F32", parameter.shape, value.data(), static_cast<size_t>(value.bytes())});
+    const ConstTensor weight = parameters.weight(i);
+    tensors.push_back({parameter.name, weight.dtype() == DType::f32 ? "F32" : "BF16", parameter.shape, weight.data(),
+                       static_cast<size_t>(weight.bytes())});
   }
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
@@ -32,17 +30,12 @@ void load_parameters(Parameters& parameters, const std::filesystem::path& path) 
     if (info.shape != wanted.shape)
       throw DataError(fmt::format("{}: tensor {} has shape [{}], config.json wants [{}]", path.string(), wanted.name,
                                   fmt::join(info.shape, ", "), fmt::join(wanted.shape, ", ")));
-    const Tensor value = parameters.value(i);
-    if (info.dtype == "F32") {
-      std::memcpy(value.data(), info.bytes.data(), info.bytes.size());
-    } else if (info.dtype == "BF16") {
-      convert(value, {info.bytes.data(), DType::bf16, value.shape()});
-    } else {
+    if (info.dtype != "F32" && info.dtype != "BF16")
       throw DataError(fmt::format("{}: tensor {} is {}; only F32 and BF16 can be trained on", path.string(),
                                   wanted.name, info.dtype));
-    }
+    const DType dtype = info.dtype == "F32" ? DType::f32 : DType::bf16;
+    parameters.assign(i, {info.bytes.data(), dtype, parameters.weight(i).shape()});
   }
-  parameters.refresh_compute();
 }
 
 }  // namespace starling

@@ -7,7 +7,7 @@
 
 namespace starling {
 
-// Writes model.safetensors (f32) into an existing folder. Throws IoError.
+// Writes model.safetensors into an existing folder: f32, or bf16 what is kept so alone. Throws IoError.
 void save_parameters(const Parameters& parameters, const std::filesystem::path& model_safetensors);
 // Reads f32 or bf16 tensors of the names and shapes of `parameters`, then refreshes the compute copy. Throws IoError,
 // and DataError naming the tensor that is missing or has another shape.

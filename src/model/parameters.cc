@@ -1,8 +1,11 @@
 #include "model/parameters.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 
+#include "core/error.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "ops/elementwise.h"
@@ -10,16 +13,25 @@
 namespace starling {
 namespace {
 
-std::vector<Parameter> lay_out(const ModelConfig& config) {
+// Without `all` in f32 only what is read so is: the embedding, norms and biases.
+std::vector<Parameter> lay_out(const ModelConfig& config, bool all_f32) {
   std::vector<Parameter> list;
-  int64_t offset = 0;
+  int64_t offset = 0, value_offset = 0;
   for (ParameterShape& shape : parameter_shapes(config)) {
     int64_t elements = 1;
     for (int64_t extent : shape.shape) elements *= extent;
-    list.push_back({std::move(shape.name), std::move(shape.shape), offset, elements});
+    const bool f32 = all_f32 || list.empty() || shape.shape.size() == 1;
+    list.push_back({std::move(shape.name), std::move(shape.shape), offset, elements, f32 ? value_offset : -1});
     offset += elements;
+    value_offset += f32 ? elements : 0;
   }
   return list;
+}
+
+int64_t value_elements(const std::vector<Parameter>& list) {
+  int64_t elements = 0;
+  for (const Parameter& parameter : list) elements += parameter.value_offset < 0 ? 0 : parameter.elements;
+  return elements;
 }
 
 bool ends_with(const std::string& text, const char* ending) {
@@ -36,27 +48,61 @@ float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
 
 }  // namespace
 
-Parameters::Parameters(const ModelConfig& config, DType compute) : config_(config), list_(lay_out(config)) {
+Parameters::Parameters(const ModelConfig& config, DType compute, Trained trained)
+    : config_(config), list_(lay_out(config, trained == Trained::all || compute == DType::f32)) {
   const int64_t total = config.parameter_count();
-  values_ = Buffer(DType::f32, {total});
-  gradients_ = Buffer(DType::f32, {total});
+  values_ = Buffer(DType::f32, {value_elements(list_)});
+  if (trained == Trained::all) gradients_ = Buffer(DType::f32, {total});
   if (compute == DType::bf16) compute_ = Buffer(DType::bf16, {total});
   compute_view_ = compute == DType::bf16 ? compute_.tensor() : values_.tensor();
 }
 
+size_t Parameters::index_of(const std::string& name) const {
+  for (size_t i = 0; i < list_.size(); ++i)
+    if (list_[i].name == name) return i;
+  throw ConfigError(fmt::format("the model has no parameter {}", name));
+}
+
 Tensor Parameters::part(Tensor flat, const Parameter& p) {
+  if (flat.empty()) return {};
   const Tensor slice = flat.rows(p.offset, p.elements);
   if (p.is_matrix()) return {slice.data(), slice.dtype(), {p.shape[0], p.shape[1]}};
   return slice;
 }
 
+Tensor Parameters::value(size_t index) const {
+  const Parameter& p = list_[index];
+  if (p.value_offset < 0) return {};
+  const Tensor slice = values().rows(p.value_offset, p.elements);
+  if (p.is_matrix()) return {slice.data(), DType::f32, {p.shape[0], p.shape[1]}};
+  return slice;
+}
+
+ConstTensor Parameters::weight(size_t index) const {
+  return list_[index].value_offset < 0 ? part(compute_view_, list_[index]) : value(index);
+}
+
+void Parameters::assign(size_t index, ConstTensor rows, int64_t first_row) {
+  const Parameter& p = list_[index];
+  const auto set = [&](Tensor whole) { convert(whole.rows(first_row, rows.extent(0)), rows); };
+  if (p.value_offset >= 0) set(value(index));
+  if (compute_view_.dtype() == DType::bf16) set(part(compute_view_, p));
+}
+
 Tensor Parameters::stacked(Tensor flat, size_t first, size_t count) const {
+  if (flat.empty()) return {};
   int64_t rows = 0;
   for (size_t i = first; i < first + count; ++i) rows += list_[i].shape[0];
   const bool matrices = list_[first].is_matrix();
   const int64_t columns = matrices ? list_[first].shape[1] : 1;
   const Tensor all = flat.rows(list_[first].offset, rows * columns);
   return matrices ? Tensor(all.data(), all.dtype(), {rows, columns}) : all;
+}
+
+Tensor Parameters::vectors(size_t first, size_t count) const {
+  int64_t elements = 0;
+  for (size_t i = first; i < first + count; ++i) elements += list_[i].elements;
+  return values().rows(list_[first].value_offset, elements);
 }
 
 void Parameters::initialize(uint64_t seed) {
@@ -74,10 +120,15 @@ void Parameters::initialize(uint64_t seed) {
 }
 
 void Parameters::refresh_compute() {
-  if (compute_view_.dtype() == DType::bf16) convert(compute_view_, values());
+  if (compute_view_.dtype() != DType::bf16) return;
+  if (values().elements() == compute_view_.elements()) return convert(compute_view_, values());
+  for (size_t i = 0; i < list_.size(); ++i)
+    if (list_[i].value_offset >= 0) convert(part(compute_view_, list_[i]), value(i));
 }
 
-void Parameters::zero_gradients() { std::memset(gradients().data(), 0, static_cast<size_t>(gradients().bytes())); }
+void Parameters::zero_gradients() {
+  if (!gradients().empty()) std::memset(gradients().data(), 0, static_cast<size_t>(gradients().bytes()));
+}
 
 ConstTensor Parameters::embedding() const { return value(0); }
 ConstTensor Parameters::head() const { return part(compute_view_, list_[head_index()]); }
@@ -87,21 +138,23 @@ Tensor Parameters::head_gradient() const { return gradient(head_index()); }
 Tensor Parameters::final_norm_gradient() const { return gradient(norm_index()); }
 
 // The order of parameter_shapes(): input norm, q, k, v, their biases, o, post norm, gate, up, down.
-template <class View>
-BlockViews<View> Parameters::block_views(int64_t layer, Tensor vectors, Tensor matrices) const {
+template <class View, class Vectors, class Matrices>
+BlockViews<View> Parameters::block_views(int64_t layer, Vectors&& vectors, Matrices&& matrices) const {
   const size_t i = block_first(layer), after = i + 4 + bias_count();
-  const Tensor bias = config_.qkv_bias ? stacked(vectors, i + 4, 3) : Tensor();
-  return {part(vectors, list_[i]),        stacked(matrices, i + 1, 3),     bias,
-          stacked(matrices, after, 1),    part(vectors, list_[after + 1]), stacked(matrices, after + 2, 2),
-          stacked(matrices, after + 4, 1)};
+  const View bias = config_.qkv_bias ? vectors(i + 4, 3) : View();
+  return {vectors(i, 1),          matrices(i + 1, 3),    bias, matrices(after, 1), vectors(after + 1, 1),
+          matrices(after + 2, 2), matrices(after + 4, 1)};
 }
 
 BlockViews<ConstTensor> Parameters::block(int64_t layer) const {
-  return block_views<ConstTensor>(layer, values(), compute_view_);
+  return block_views<ConstTensor>(
+      layer, [&](size_t first, size_t count) -> ConstTensor { return vectors(first, count); },
+      [&](size_t first, size_t count) -> ConstTensor { return stacked(compute_view_, first, count); });
 }
 
 BlockViews<Tensor> Parameters::block_gradients(int64_t layer) const {
-  return block_views<Tensor>(layer, gradients(), gradients());
+  const auto gradients_of = [&](size_t first, size_t count) { return stacked(gradients(), first, count); };
+  return block_views<Tensor>(layer, gradients_of, gradients_of);
 }
 
 }  // namespace starling

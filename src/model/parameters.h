@@ -1,6 +1,9 @@
 // The parameters of a model in flat memory: f32 master values, f32 gradients, and the copy that products read (bf16, or
 // the master itself). Names and shapes are those of parameter_shapes(), in that order and without gaps, so that the
 // matrices that are multiplied together (query, key, value; gate, up) are one matrix in memory.
+//
+// Parameters that are not trained have no gradients, and in bf16 their matrices are kept in bf16 alone: a quarter of
+// the memory. Embedding, norms and biases are read in f32 and stay so.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +21,7 @@ struct Parameter {
   std::string name;
   std::vector<int64_t> shape;
   int64_t offset = 0, elements = 0;  // in the flat memory
+  int64_t value_offset = 0;          // in values(); -1: kept in the compute type alone
   bool is_matrix() const { return shape.size() == 2; }
 };
 
@@ -33,15 +37,21 @@ struct BlockViews {
   View down;           // [C, F]
 };
 
+enum class Trained { all, none };
+
 class Parameters {
  public:
-  Parameters(const ModelConfig& config, DType compute);
+  Parameters(const ModelConfig& config, DType compute, Trained trained = Trained::all);
 
   const std::vector<Parameter>& list() const { return list_; }
-  Tensor values() const { return values_.tensor(); }        // [all] f32
-  Tensor gradients() const { return gradients_.tensor(); }  // [all] f32
-  Tensor value(size_t index) const { return part(values_.tensor(), list_[index]); }
+  size_t index_of(const std::string& name) const;           // throws ConfigError for a name that is not there
+  Tensor values() const { return values_.tensor(); }        // [all] f32; what is kept in f32 when nothing is trained
+  Tensor gradients() const { return gradients_.tensor(); }  // [all] f32; empty when nothing is trained
+  Tensor value(size_t index) const;                         // empty when it is kept in the compute type alone
   Tensor gradient(size_t index) const { return part(gradients_.tensor(), list_[index]); }
+  ConstTensor weight(size_t index) const;  // the most exact that is kept: f32 or the compute type
+  // Sets rows of a parameter (elements of a vector) from f32 or bf16, the compute copy too.
+  void assign(size_t index, ConstTensor rows, int64_t first_row = 0);
 
   // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L);
   // embedding with 0.02; norms 1; biases 0. A function of (seed, parameter, index). Source of the scaling: Radford et
@@ -53,6 +63,7 @@ class Parameters {
   ConstTensor embedding() const;   // [V, C] f32
   ConstTensor head() const;        // [V, C] in the compute type
   ConstTensor final_norm() const;  // [C] f32
+  // Gradients are empty when nothing is trained.
   Tensor embedding_gradient() const;
   Tensor head_gradient() const;  // the embedding's when tied
   Tensor final_norm_gradient() const;
@@ -66,8 +77,9 @@ class Parameters {
   size_t norm_index() const { return block_first(config_.num_layers); }
   size_t head_index() const { return config_.tied_head ? 0 : norm_index() + 1; }
   Tensor stacked(Tensor flat, size_t first, size_t count) const;  // matrices with the same columns, as one
-  template <class View>
-  BlockViews<View> block_views(int64_t layer, Tensor vectors, Tensor matrices) const;
+  Tensor vectors(size_t first, size_t count) const;               // of values(), as one
+  template <class View, class Vectors, class Matrices>
+  BlockViews<View> block_views(int64_t layer, Vectors&& vectors, Matrices&& matrices) const;
 
   ModelConfig config_;
   std::vector<Parameter> list_;

@@ -22,24 +22,30 @@ AttentionShape attention_shape(const ModelConfig& c, const Batch& batch) {
   return {batch.sequences, batch.length, c.num_heads, c.num_kv_heads, c.head_size()};
 }
 
+void weight_gradient(Tensor dw, ConstTensor dy, ConstTensor x) {
+  if (!dw.empty()) linear_backward_weight(dw, dy, x);
+}
+
 void copy(Tensor y, ConstTensor x) { std::memcpy(y.data(), x.data(), static_cast<size_t>(x.bytes())); }
 
 }  // namespace
 
-Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens, Recompute recompute)
+Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens,
+                         const TransformerOptions& options)
     : config_((config.check(), config)),
       compute_(compute),
       max_tokens_(max_tokens),
-      recompute_(recompute),
-      parameters_(config, compute),
+      recompute_(options.recompute),
+      parameters_(config, compute, options.lora ? Trained::none : Trained::all),
       logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
+  if (options.lora) lora_.emplace(config, *options.lora, compute, max_tokens);
   const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size;
   const int64_t Q = config.query_size(), S = config.qkv_size();
   const auto full = [&](int64_t columns) { return arena_.allocate(DType::f32, {N, columns}); };
   const auto low = [&](int64_t columns) { return arena_.allocate(compute, {N, columns}); };
   const auto column = [&] { return arena_.allocate(DType::f32, {N}); };
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const bool shared = recompute == Recompute::blocks && layer > 0;
+    const bool shared = recompute_ == Recompute::blocks && layer > 0;
     if (shared) blocks_.push_back(blocks_.front()), blocks_.back().x = full(C);
     else
       blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column(),
@@ -49,6 +55,7 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
   last_x_ = full(C), last_rstd_ = column(), hidden_ = low(C), nats_ = column();
   dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dgate_up_ = low(2 * F);
   dswiglu_ = low(F), dhidden_ = low(C);
+  unread_norm_ = arena_.allocate(DType::f32, {C});
   rope_table_ = arena_.allocate(DType::f32, {config.max_positions, config.head_size()});
   rope_fill_table(rope_table_, config.rope_frequencies(), config.rope_magnitude());
 }
@@ -99,6 +106,7 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   rmsnorm_forward(a.norm1, a.rstd1, a.x, w.input_norm, config_.rms_norm_eps);
   // 2. queries, keys, values, and their positions
   linear_forward(a.qkv, a.norm1, w.qkv);
+  if (lora_) lora_->forward(layer, LoraSite::qkv, a.qkv, a.norm1);
   if (config_.qkv_bias) bias_forward(a.qkv, w.qkv_bias);
   rope_forward(a.qkv, rope_table_, sized(positions_, batch.size()), rotated);
   // 3. attention
@@ -106,14 +114,17 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   // 4. h = x + Wo attention
   copy(a.h, a.x);
   linear_forward(a.h, a.attention, w.attention_out, Accumulate::yes);
+  if (lora_) lora_->forward(layer, LoraSite::attention_out, a.h, a.attention);
   // 5. the feed-forward's input
   rmsnorm_forward(a.norm2, a.rstd2, a.h, w.post_norm, config_.rms_norm_eps);
   // 6. gate and up, SwiGLU
   linear_forward(a.gate_up, a.norm2, w.gate_up);
+  if (lora_) lora_->forward(layer, LoraSite::gate_up, a.gate_up, a.norm2);
   swiglu_forward(a.swiglu, a.gate_up);
   // 7. y = h + Wdown swiglu
   copy(y, a.h);
   linear_forward(y, a.swiglu, w.down, Accumulate::yes);
+  if (lora_) lora_->forward(layer, LoraSite::down, y, a.swiglu);
 }
 
 std::vector<float> Transformer::score(const Batch& batch) {
@@ -134,19 +145,35 @@ double Transformer::train(const Batch& batch, const CrossEntropyLoss& loss) {
   return total;
 }
 
+void Transformer::train_sequences(const Batch& batch, const Weigh& weigh) {
+  const int64_t T = batch.length;
+  const ConstTensor hidden = forward(batch);
+  linear_cross_entropy_forward(sized(nats_, batch.size()), hidden, parameters_.head(), sized(targets_, batch.size()),
+                               logits_);
+  std::vector<double> sums(static_cast<size_t>(batch.sequences), 0.0);
+  for (int64_t i = 0; i < batch.size(); ++i)
+    sums[static_cast<size_t>(i / T)] += static_cast<double>(nats_.as<float>()[i]);
+  const std::vector<float> weights = weigh(sums);
+  for (int64_t s = 0; s < batch.sequences; ++s)
+    linear_cross_entropy_train(nats_.rows(s * T, T), dhidden_.rows(s * T, T), parameters_.head_gradient(),
+                               hidden.rows(s * T, T), parameters_.head(), targets_.rows(s * T, T),
+                               {.scale = weights[static_cast<size_t>(s)]}, logits_);
+  backward(batch, sized(dhidden_, batch.size()));
+}
+
 void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
   const int64_t n = batch.size();
   const Tensor dx = sized(dx_, n);
   std::memset(dx.data(), 0, static_cast<size_t>(dx.bytes()));
-  rmsnorm_backward(dx, parameters_.final_norm_gradient(), dhidden, sized(last_x_, n), parameters_.final_norm(),
-                   sized(last_rstd_, n));
+  rmsnorm_backward(dx, norm_gradient(parameters_.final_norm_gradient()), dhidden, sized(last_x_, n),
+                   parameters_.final_norm(), sized(last_rstd_, n));
   for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) {
     // The last block's activations are still there; its output is not needed again.
     const bool gone = recompute_ == Recompute::blocks && layer + 1 < config_.num_layers;
     if (gone) forward_block(layer, batch, sized(last_x_, n));
     backward_block(layer, batch, dx);
   }
-  embedding_backward(parameters_.embedding_gradient(), sized(tokens_, n), dx);
+  if (const Tensor g = parameters_.embedding_gradient(); !g.empty()) embedding_backward(g, sized(tokens_, n), dx);
 }
 
 // dx holds the gradient of the block's output and becomes that of its input: the residual stream passes it on
@@ -162,27 +189,31 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   // 7. y = h + Wdown swiglu
   convert(dbranch, dx);
   linear_backward_input(dswiglu, dbranch, w.down);
-  linear_backward_weight(g.down, dbranch, a.swiglu);
+  weight_gradient(g.down, dbranch, a.swiglu);
+  if (lora_) lora_->backward(layer, LoraSite::down, dswiglu, dbranch, a.swiglu);
   // 6. gate and up, SwiGLU
   swiglu_backward(dgate_up, dswiglu, a.gate_up);
   linear_backward_input(dnorm, dgate_up, w.gate_up);
-  linear_backward_weight(g.gate_up, dgate_up, a.norm2);
+  weight_gradient(g.gate_up, dgate_up, a.norm2);
+  if (lora_) lora_->backward(layer, LoraSite::gate_up, dnorm, dgate_up, a.norm2);
   // 5. the feed-forward's input
-  rmsnorm_backward(dx, g.post_norm, dnorm, a.h, w.post_norm, a.rstd2);
+  rmsnorm_backward(dx, norm_gradient(g.post_norm), dnorm, a.h, w.post_norm, a.rstd2);
   // 4. h = x + Wo attention
   convert(dbranch, dx);
   linear_backward_input(dattention, dbranch, w.attention_out);
-  linear_backward_weight(g.attention_out, dbranch, a.attention);
+  weight_gradient(g.attention_out, dbranch, a.attention);
+  if (lora_) lora_->backward(layer, LoraSite::attention_out, dattention, dbranch, a.attention);
   // 3. attention
   attention_backward(dqkv, dattention, a.qkv, a.attention, a.lse, sized(document_starts_, n),
                      attention_shape(config_, batch));
   // 2. queries, keys, values, and their positions
   rope_backward(dqkv, rope_table_, sized(positions_, n), rotated);
-  if (config_.qkv_bias) bias_backward(g.qkv_bias, dqkv);
+  if (!g.qkv_bias.empty()) bias_backward(g.qkv_bias, dqkv);
   linear_backward_input(dnorm, dqkv, w.qkv);
-  linear_backward_weight(g.qkv, dqkv, a.norm1);
+  weight_gradient(g.qkv, dqkv, a.norm1);
+  if (lora_) lora_->backward(layer, LoraSite::qkv, dnorm, dqkv, a.norm1);
   // 1. attention's input
-  rmsnorm_backward(dx, g.input_norm, dnorm, a.x, w.input_norm, a.rstd1);
+  rmsnorm_backward(dx, norm_gradient(g.input_norm), dnorm, a.x, w.input_norm, a.rstd1);
 }
 
 }  // namespace starling

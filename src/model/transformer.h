@@ -5,10 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "model/batch.h"
 #include "model/config.h"
+#include "model/lora.h"
 #include "model/parameters.h"
 #include "ops/linear_cross_entropy.h"
 #include "tensor/buffer.h"
@@ -17,14 +21,21 @@ namespace starling {
 
 enum class Recompute { none, blocks };
 
+struct TransformerOptions {
+  Recompute recompute = Recompute::none;
+  std::optional<LoraOptions> lora;  // train adapters and keep the parameters as they are
+};
+
 class Transformer {
  public:
   // Memory for activations of up to `max_tokens` = B*T places. With Recompute::blocks only the input of each block is
   // kept and backward makes the rest again: about a third more arithmetic, the same bits. Throws ConfigError.
-  Transformer(const ModelConfig& config, DType compute, int64_t max_tokens, Recompute recompute = Recompute::none);
+  Transformer(const ModelConfig& config, DType compute, int64_t max_tokens, const TransformerOptions& options = {});
 
   const ModelConfig& config() const { return config_; }
   Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+  Lora* lora() { return lora_ ? &*lora_ : nullptr; }
 
   // Hidden states after the final norm [B*T, C], in the compute type, valid until the next call.
   // Throws ShapeError when the batch is too large, DataError for a token outside the vocabulary.
@@ -33,6 +44,9 @@ class Transformer {
   std::vector<float> score(const Batch& batch);
   // forward and backward of the loss of linear_cross_entropy.h; returns the sum of nats, neither scaled nor with z.
   double train(const Batch& batch, const CrossEntropyLoss& loss);
+  // The same for a loss whose derivative by the nats of each sequence (sums over its places) `weigh` returns.
+  using Weigh = std::function<std::vector<float>(std::span<const double> sequence_nats)>;
+  void train_sequences(const Batch& batch, const Weigh& weigh);
   // After forward(batch): gradients of the parameters from those of the hidden states [B*T, C] in the compute type.
   void backward(const Batch& batch, ConstTensor dhidden);
 
@@ -45,6 +59,7 @@ class Transformer {
   };
   Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
   BlockActivations block_activations(int64_t layer, const Batch& batch) const;
+  Tensor norm_gradient(Tensor wanted) const { return wanted.empty() ? unread_norm_ : wanted; }
   void load_batch(const Batch& batch);
   void forward_block(int64_t layer, const Batch& batch, Tensor y);
   void backward_block(int64_t layer, const Batch& batch, Tensor dx);
@@ -54,11 +69,13 @@ class Transformer {
   int64_t max_tokens_;
   Recompute recompute_;
   Parameters parameters_;
+  std::optional<Lora> lora_;
   Arena arena_;
   std::vector<BlockActivations> blocks_;  // at max_tokens; under recomputation all but x are shared
   Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
   Tensor last_x_, last_rstd_, hidden_, nats_;
   Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dgate_up_, dswiglu_, dhidden_;
+  Tensor unread_norm_;  // [C] where the gradient of a norm goes that is not trained
   LogitChunk logits_;
 };
 

@@ -106,7 +106,8 @@ INSTANTIATE_TEST_SUITE_P(EveryArchitecture, Gradients, testing::ValuesIn(kVarian
 TEST_P(Gradients, AreTheSameBitsWithActivationsMadeAgain) {
   const ModelConfig config = variant(GetParam());
   const Batch batch = two_sequences(config, 20, 7);
-  Transformer kept(config, DType::bf16, batch.size()), again(config, DType::bf16, batch.size(), Recompute::blocks);
+  Transformer kept(config, DType::bf16, batch.size()),
+      again(config, DType::bf16, batch.size(), {.recompute = Recompute::blocks});
   for (Transformer* model : {&kept, &again}) {
     randomize(model->parameters(), 3);
     model->train(batch, {.scale = 0.1f});

@@ -51,6 +51,12 @@ void save_state(const TrainState& state, const fs::path& folder) {
       {"tokens", state.tokens},
       {"seconds", state.seconds},
       {"cursor", {{"epoch", state.cursor.epoch}, {"position", state.cursor.position}, {"token", state.cursor.token}}},
+      {"spikes",
+       {{"losses", state.spikes.losses},
+        {"norms", state.spikes.norms},
+        {"skipped", state.spikes.skipped},
+        {"skipped_in_row", state.spikes.skipped_in_row}}},
+      {"noise", {{"signal", state.noise.signal}, {"noise", state.noise.noise}, {"steps", state.noise.steps}}},
       {"shards_sha256", state.shards_sha256},
       {"files", files},
   };
@@ -73,12 +79,18 @@ TrainState read_state(const fs::path& folder) {
         throw DataError(fmt::format("{}: its content is not what was saved (SHA-256 differs); {}",
                                     (folder / name).string(), advice));
     const auto& cursor = json.at("cursor");
-    return {json.at("step"),
-            json.at("total_steps"),
-            json.at("tokens"),
-            json.at("seconds"),
-            {cursor.at("epoch"), cursor.at("position"), cursor.at("token")},
-            json.at("shards_sha256")};
+    TrainState state{.step = json.at("step"),
+                     .total_steps = json.at("total_steps"),
+                     .tokens = json.at("tokens"),
+                     .seconds = json.at("seconds"),
+                     .cursor = {cursor.at("epoch"), cursor.at("position"), cursor.at("token")},
+                     .shards_sha256 = json.at("shards_sha256")};
+    if (json.contains("spikes")) {  // checkpoints of 0.1.0 have neither
+      const auto &spikes = json.at("spikes"), &noise = json.at("noise");
+      state.spikes = {spikes.at("losses"), spikes.at("norms"), spikes.at("skipped"), spikes.at("skipped_in_row")};
+      state.noise = {noise.at("signal"), noise.at("noise"), noise.at("steps")};
+    }
+    return state;
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: damaged: {}; {}", path.string(), error.what(), advice));
   }

@@ -13,6 +13,7 @@
 #include "train/data_loader.h"
 #include "train/lineage.h"
 #include "train/optimizer.h"
+#include "train/stability.h"
 
 namespace starling {
 
@@ -22,6 +23,8 @@ struct TrainState {
   int64_t tokens = 0;       // trained on
   double seconds = 0;       // spent training
   DataCursor cursor;
+  SpikeGuard::State spikes;
+  NoiseScale::State noise;
   std::string shards_sha256;  // of shards/manifest.json: a cursor means nothing in other shards
 };
 

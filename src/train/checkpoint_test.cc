@@ -46,7 +46,15 @@ class Checkpoint : public testing::Test {
     SeenIds seen;
     seen.add("post", "7");
     save_checkpoint(folder_ / "checkpoints", config_, parameters_, optimizer_,
-                    {step, 100, step * 8, 1.5, {1, 2, 3}, "abc"}, seen, folder_ / "tokenizer.json", keep);
+                    {.step = step,
+                     .total_steps = 100,
+                     .tokens = step * 8,
+                     .seconds = 1.5,
+                     .cursor = {1, 2, 3},
+                     .spikes = {{2.5, 2.25}, {1.0, 0.5}, 3, 1},
+                     .noise = {0.125, 7.5, 12},
+                     .shards_sha256 = "abc"},
+                    seen, folder_ / "tokenizer.json", keep);
   }
   fs::path latest() const { return *latest_checkpoint(folder_ / "checkpoints"); }
 
@@ -64,6 +72,10 @@ TEST_F(Checkpoint, LoadsTheBitsThatWereSaved) {
   EXPECT_EQ(state.step, 5);
   EXPECT_EQ(state.total_steps, 100);
   EXPECT_EQ(state.cursor, (DataCursor{1, 2, 3}));
+  EXPECT_EQ(state.spikes.losses, (std::vector<double>{2.5, 2.25}));
+  EXPECT_EQ(state.spikes.norms, (std::vector<double>{1.0, 0.5}));
+  EXPECT_EQ(state.spikes.skipped, 3);
+  EXPECT_EQ(state.noise.noise, 7.5);
   for (const auto& [a, b] : {std::pair(parameters.values(), parameters_.values()),
                              std::pair(optimizer.first_moment(), optimizer_.first_moment()),
                              std::pair(optimizer.second_moment(), optimizer_.second_moment())})

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "core/error.h"
-#include "train/schedule.h"
 
 namespace starling {
 namespace {
@@ -80,14 +79,6 @@ TEST(DataLoader, NothingToTrainOnIsAnError) {
   SampleSource source = numbered(5);
   source.is_masked = [](const Sample&) { return true; };
   EXPECT_THROW(DataLoader(source, 1, 1).next(1, 8), DataError);
-}
-
-TEST(Schedule, RisesStaysAndFallsToTheEnd) {
-  EXPECT_DOUBLE_EQ(learning_rate_factor(0, 100, 10, 0.5), 0.1);
-  EXPECT_DOUBLE_EQ(learning_rate_factor(9, 100, 10, 0.5), 1.0);
-  EXPECT_DOUBLE_EQ(learning_rate_factor(50, 100, 10, 0.5), 1.0);
-  EXPECT_DOUBLE_EQ(learning_rate_factor(75, 100, 10, 0.5), 0.5);
-  EXPECT_DOUBLE_EQ(learning_rate_factor(99, 100, 10, 0.5), 0.02);
 }
 
 }  // namespace

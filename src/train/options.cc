@@ -36,10 +36,16 @@ std::vector<ConfigKey> train_config_keys() {
       {"train.learning_rate", as_written(t.learning_rate), "Peak learning rate of the blocks' matrices"},
       {"train.embedding_learning_rate", as_written(t.embedding_learning_rate),
        "Peak learning rate of embedding, head and norms"},
+      {"train.schedule", t.schedule, "linear, wsd (falls as one minus a root) or cosine"},
       {"train.warmup_steps", t.warmup_steps, "Steps in which the rate rises in a line"},
-      {"train.decay_fraction", t.decay_fraction, "Last part of the steps, in which the rate falls in a line to 0"},
+      {"train.decay_fraction", t.decay_fraction, "Last part of the steps, in which the rate falls (linear, wsd)"},
+      {"train.final_factor", t.final_factor, "Of the peak rate, at the end of the schedule"},
       {"train.weight_decay", as_written(t.weight_decay), "Decay of matrices, times the learning rate"},
       {"train.clip_norm", as_written(t.clip_norm), "Largest norm of the gradient; 0: not clipped"},
+      {"train.z_loss", as_written(t.z_loss), "Weight of the squared log-normaliser of the logits, such as 0.0001"},
+      {"train.spike_deviations", t.spike_deviations,
+       "Skip an update whose loss or gradient lies so many deviations above the mean; 0: only what is not finite"},
+      {"train.recompute", t.recompute, "Less memory for about a third more time: activations are made again"},
       {"train.precision", t.precision, "auto, bf16 or f32: operands of products; weights and sums are f32"},
       {"train.log_interval", t.log_interval, "Steps between lines of log.jsonl"},
       {"train.evaluation_interval", t.evaluation_interval, "Steps between evaluations; 0: at the end only"},
@@ -71,16 +77,22 @@ TrainOptions train_options(const Config& config) {
   t.optimizer = config.text("train.optimizer");
   t.learning_rate = static_cast<float>(not_negative("train.learning_rate"));
   t.embedding_learning_rate = static_cast<float>(not_negative("train.embedding_learning_rate"));
+  t.schedule = config.text("train.schedule");
   t.warmup_steps = at_least("train.warmup_steps", 1);
   t.decay_fraction = std::min(1.0, not_negative("train.decay_fraction"));
   t.weight_decay = static_cast<float>(not_negative("train.weight_decay"));
   t.clip_norm = static_cast<float>(not_negative("train.clip_norm"));
+  t.final_factor = std::min(1.0, not_negative("train.final_factor"));
+  t.z_loss = static_cast<float>(not_negative("train.z_loss"));
+  t.spike_deviations = not_negative("train.spike_deviations");
+  t.recompute = config.boolean("train.recompute");
   t.precision = config.text("train.precision");
   t.log_interval = at_least("train.log_interval", 1);
   t.evaluation_interval = at_least("train.evaluation_interval", 0);
   t.evaluation_samples = at_least("train.evaluation_samples", 1);
   t.checkpoint_interval = at_least("train.checkpoint_interval", 1);
   t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
+  t.learning_rate_schedule();  // throws for a name that is not known
   if (t.optimizer != "muon" && t.optimizer != "adamw") throw ConfigError("train.optimizer must be muon or adamw");
   if (t.precision != "auto" && t.precision != "bf16" && t.precision != "f32")
     throw ConfigError("train.precision must be auto, bf16 or f32");
@@ -89,6 +101,14 @@ TrainOptions train_options(const Config& config) {
         fmt::format("train.sequence_length {} must divide train.micro_batch_tokens {}, and that train.batch_tokens {}",
                     t.sequence_length, t.micro_batch_tokens, t.batch_tokens));
   return t;
+}
+
+Schedule TrainOptions::learning_rate_schedule() const {
+  Schedule s{ScheduleKind::linear, warmup_steps, decay_fraction, final_factor};
+  if (schedule == "wsd") s.kind = ScheduleKind::wsd;
+  else if (schedule == "cosine") s.kind = ScheduleKind::cosine;
+  else if (schedule != "linear") throw ConfigError("train.schedule must be linear, wsd or cosine");
+  return s;
 }
 
 DType TrainOptions::compute() const {

@@ -8,6 +8,7 @@
 #include "core/config.h"
 #include "model/config.h"
 #include "tensor/tensor.h"
+#include "train/schedule.h"
 
 namespace starling {
 
@@ -22,10 +23,15 @@ struct TrainOptions {
   std::string optimizer = "muon";     // "muon" or "adamw"
   float learning_rate = 0.004f;       // of matrices
   float embedding_learning_rate = 0.006f;
+  std::string schedule = "linear";  // "linear", "wsd" or "cosine", see schedule.h
   int64_t warmup_steps = 20;
-  double decay_fraction = 0.6;  // last part of the steps, in which the rate falls in a line to 0
+  double decay_fraction = 0.6;  // last part of the steps, in which the rate falls
+  double final_factor = 0;      // of the peak rate, at the end
   float weight_decay = 0.1f;
   float clip_norm = 1.0f;
+  float z_loss = 0.0f;                // weight of the squared log-normaliser
+  double spike_deviations = 6;        // an update so far above the mean is skipped; 0: only what is not finite
+  bool recompute = false;             // keep only the blocks' inputs and make the rest again for backward
   std::string precision = "auto";     // "auto", "bf16", "f32"
   int64_t log_interval = 10;          // steps
   int64_t evaluation_interval = 200;  // steps; 0: at the end only
@@ -34,6 +40,7 @@ struct TrainOptions {
   int64_t keep_checkpoints = 2;
 
   DType compute() const;  // what `precision` means on this machine
+  Schedule learning_rate_schedule() const;
   int64_t accumulation() const { return batch_tokens / micro_batch_tokens; }
 };
 

@@ -16,7 +16,11 @@ std::string to_line(const LogPoint& p) {
                {"fraction_of_peak", p.fraction_of_peak},
                {"learning_rate", p.learning_rate},
                {"grad_norm", p.grad_norm},
-               {"time_s", p.time_s}});
+               {"time_s", p.time_s},
+               {"skipped_steps", p.skipped_steps}});
+  if (p.noise_scale_tokens) json["noise_scale_tokens"] = *p.noise_scale_tokens;
+  json["gradient_norms"] = p.gradient_norms;
+  json["weight_norms"] = p.weight_norms;
   return json.dump() + "\n";
 }
 
@@ -26,6 +30,10 @@ LogPoint from_json(const nlohmann::json& json) {
              json.at("time_s")};
   if (json.contains("validation_bits_per_byte"))
     p.validation_bits_per_byte = json.at("validation_bits_per_byte").get<double>();
+  if (json.contains("noise_scale_tokens")) p.noise_scale_tokens = json.at("noise_scale_tokens").get<double>();
+  p.skipped_steps = json.value("skipped_steps", int64_t{0});
+  p.gradient_norms = json.value("gradient_norms", std::vector<double>{});
+  p.weight_norms = json.value("weight_norms", std::vector<double>{});
   return p;
 }
 

@@ -13,6 +13,10 @@ struct LogPoint {
   double loss = 0;                                 // nats a token, mean since the point before
   std::optional<double> validation_bits_per_byte;  // when it was measured at this step
   double tokens_per_s = 0, fraction_of_peak = 0, learning_rate = 0, grad_norm = 0, time_s = 0;
+  int64_t skipped_steps = 0;                 // since the start: updates that spike_deviations held back
+  std::optional<double> noise_scale_tokens;  // stability.h; only with several micro batches a step
+  // Norms of the last gradient (before clipping) and of the weights: embedding, each block, final norm with the head.
+  std::vector<double> gradient_norms, weight_norms;
 };
 
 class RunLog {

@@ -25,11 +25,11 @@
 #include "train/evaluate.h"
 #include "train/model_card.h"
 #include "train/run_log.h"
-#include "train/schedule.h"
 
 namespace starling {
 namespace {
 
+constexpr int64_t kMostSkippedInRow = 10;
 constexpr int64_t kMeasuredFrom = 3,
                   kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
 
@@ -63,7 +63,8 @@ class Trainer {
         train_(newest_of(source_of(train_shards_, mask_of(db_)), static_cast<uint64_t>(options_.newest_samples))),
         valid_(source_of(valid_shards_, mask_of(db_))),
         model_config_(read_model_config(config)),
-        model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions)),
+        model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions),
+               {.recompute = options_.recompute ? Recompute::blocks : Recompute::none}),
         optimizer_(model_.parameters(), options_.optimizer == "muon") {
     if (options_.sequence_length > model_config_.max_positions)
       throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}",
@@ -76,6 +77,8 @@ class Trainer {
     loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
                                            state_.cursor);
     log_ = std::make_unique<RunLog>(folder_, state_.step);
+    guard_ = SpikeGuard(options_.spike_deviations, state_.spikes);
+    noise_ = NoiseScale(state_.noise);
     loop();
     return stop_requested() ? result() : finish();
   }
@@ -153,23 +156,40 @@ class Trainer {
   }
 
   void step() {
+    accumulate_gradients();
+    if (!guard_.admit(loss_, gradient_norm_)) skip();
+    else update();
+    state_.step += 1;
+    state_.tokens += options_.batch_tokens;
+    state_.cursor = loader_->cursor();
+    state_.spikes = guard_.state();
+    state_.noise = noise_.state();
+  }
+
+  void accumulate_gradients() {
     Parameters& parameters = model_.parameters();
     parameters.zero_gradients();
-    double nats = 0;
-    const float scale = 1.0f / static_cast<float>(options_.batch_tokens);
-    for (int64_t micro = 0; micro < options_.accumulation(); ++micro)
-      nats +=
-          model_.train(loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length),
-                       {.scale = scale});
+    double nats = 0, first_square = 0;
+    const CrossEntropyLoss loss{1.0f / static_cast<float>(options_.batch_tokens), options_.z_loss};
+    for (int64_t micro = 0; micro < options_.accumulation(); ++micro) {
+      nats += model_.train(
+          loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), loss);
+      if (micro == 0 && options_.accumulation() > 1) first_square = sum_of_squares(parameters.gradients());
+    }
     communicator_->all_reduce_sum(parameters.gradients());
-    gradient_norm_ = std::sqrt(sum_of_squares(parameters.gradients()));
+    const double square = sum_of_squares(parameters.gradients());
+    gradient_norm_ = std::sqrt(square);
     loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens);
-    if (!std::isfinite(loss_) || !std::isfinite(gradient_norm_))
-      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume",
-                              state_.step + 1, loss_));
+    if (options_.accumulation() > 1 && std::isfinite(square)) {
+      const auto parts = static_cast<double>(options_.accumulation());  // the first part has the scale of the whole
+      noise_.add(static_cast<double>(options_.micro_batch_tokens), first_square * parts * parts,
+                 static_cast<double>(options_.batch_tokens), square);
+    }
+  }
+
+  void update() {
     const bool clip = options_.clip_norm > 0 && gradient_norm_ > static_cast<double>(options_.clip_norm);
-    const auto factor = static_cast<float>(
-        learning_rate_factor(state_.step, schedule_steps(), options_.warmup_steps, options_.decay_fraction));
+    const auto factor = static_cast<float>(options_.learning_rate_schedule().factor(state_.step, schedule_steps()));
     learning_rate_ = options_.learning_rate * factor;
     optimizer_.step(
         {.step = state_.step + 1,
@@ -177,9 +197,27 @@ class Trainer {
          .embedding_learning_rate = options_.embedding_learning_rate * factor,
          .weight_decay = options_.weight_decay,
          .gradient_scale = clip ? static_cast<float>(static_cast<double>(options_.clip_norm) / gradient_norm_) : 1.0f});
-    state_.step += 1;
-    state_.tokens += options_.batch_tokens;
-    state_.cursor = loader_->cursor();
+  }
+
+  void skip() {
+    if (guard_.state().skipped_in_row >= kMostSkippedInRow && !std::isfinite(loss_ + gradient_norm_))
+      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume",
+                              state_.step + 1, loss_));
+    spdlog::warn("step {}: loss {:.3f}, gradient norm {:.3f} stand out; the update is skipped", state_.step + 1, loss_,
+                 gradient_norm_);
+  }
+
+  // Norms of consecutive parts of the flat memory: embedding, each block, what follows the blocks.
+  std::vector<double> norms_by_part(Tensor flat) const {
+    std::vector<double> squares(static_cast<size_t>(model_config_.num_layers) + 2, 0.0);
+    for (const Parameter& p : model_.parameters().list()) {
+      size_t part = p.offset == 0 ? 0 : squares.size() - 1;
+      if (constexpr std::string_view kBlocks = "model.layers."; p.name.starts_with(kBlocks))
+        part = 1 + static_cast<size_t>(std::stoll(p.name.substr(kBlocks.size())));
+      squares[part] += sum_of_squares(flat.rows(p.offset, p.elements));
+    }
+    for (double& square : squares) square = std::sqrt(square);
+    return squares;
   }
 
   // Before a budget is settled the decay is far away.
@@ -206,7 +244,11 @@ class Trainer {
                    flops_per_s() / peak_flops_,
                    static_cast<double>(learning_rate_),
                    gradient_norm_,
-                   state_.seconds};
+                   state_.seconds,
+                   state_.spikes.skipped,
+                   noise_.tokens(),
+                   norms_by_part(model_.parameters().gradients()),
+                   norms_by_part(model_.parameters().values())};
     if (evaluate && valid_.count > 0)
       point.validation_bits_per_byte =
           score_split(model_, valid_, {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens})
@@ -323,6 +365,8 @@ class Trainer {
     r.peak_tflops = peak_flops_ / 1e12;
     r.fraction_of_peak = flops_per_s() / peak_flops_;
     r.precision = name_of(options_.compute());
+    r.skipped_steps = state_.spikes.skipped;
+    r.noise_scale_tokens = noise_.tokens();
     r.stopped = stop_requested();
     return r;
   }
@@ -341,6 +385,8 @@ class Trainer {
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<RunLog> log_;
   TrainState state_;
+  SpikeGuard guard_;
+  NoiseScale noise_;
   double peak_flops_ = 1, loss_ = 0, losses_ = 0, gradient_norm_ = 0;
   int64_t losses_count_ = 0;
   float learning_rate_ = 0;

@@ -22,7 +22,9 @@ struct TrainResult {
   double validation_bits_per_byte = 0;  // whole validation split; 0 when there is none
   double seconds = 0, tokens_per_s = 0, tflops = 0, peak_tflops = 0, fraction_of_peak = 0;
   std::string precision;
-  bool stopped = false;  // by request, with a checkpoint; the model folder is not written then
+  int64_t skipped_steps = 0;                 // updates that stood out (train.spike_deviations)
+  std::optional<double> noise_scale_tokens;  // stability.h
+  bool stopped = false;                      // by request, with a checkpoint; the model folder is not written then
 };
 
 // The settings of a resumed run are those saved with it. Deletions and opt-outs of control.db are obeyed sample by

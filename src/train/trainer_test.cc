@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
@@ -166,6 +168,23 @@ TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
             (std::vector<std::string>{"models/own", "runs/own/checkpoints/step-00000060"}));
   EXPECT_NE(read_file(workspace_.run("own") / "card.md").find("19 samples already in the shards were passed over"),
             std::string::npos);
+}
+
+TEST_F(TrainerTest, TheLogHoldsNoiseScaleAndNormsOfEveryPart) {
+  train(workspace_,
+        small_config(
+            {"train.checkpoint_interval=1000", "train.schedule=wsd", "train.z_loss=0.0001", "train.recompute=true"}),
+        {});
+  const std::string log = read_file(workspace_.run("own") / "log.jsonl");
+  const std::string last_line = log.substr(log.rfind("{\"step\":"));
+  const nlohmann::json last = nlohmann::json::parse(last_line);
+  EXPECT_EQ(last["skipped_steps"], 0);
+  EXPECT_GT(last["noise_scale_tokens"].get<double>(), 0);
+  ASSERT_EQ(last["gradient_norms"].size(), 4);  // embedding, two blocks, the rest
+  double square = 0;
+  for (double norm : last["gradient_norms"]) square += norm * norm;
+  EXPECT_NEAR(std::sqrt(square), last["grad_norm"].get<double>(), 1e-6);
+  EXPECT_LT(last["loss"].get<double>(), 4.5);
 }
 
 TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsOnceAndWritesThemDown) {

@@ -1,0 +1,92 @@
+#include "train/estimate.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "core/time.h"
+#include "model/transformer.h"
+#include "train/optimizer.h"
+
+namespace starling {
+namespace {
+
+int64_t machine_memory_bytes() { return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE); }
+
+int64_t block_matrix_elements(const ModelConfig& model) {
+  return model.matrix_parameter_count() - model.vocab_size * model.hidden_size;
+}
+
+int64_t activation_bytes(const ModelConfig& m, const TrainOptions& options, int64_t tokens) {
+  const int64_t low = size_of(options.compute()), f32 = 4, C = m.hidden_size, F = m.intermediate_size;
+  const int64_t Q = m.query_size(), S = m.qkv_size();
+  const int64_t x = f32 * C;                                                         // a block's input
+  const int64_t rest = f32 * (C + m.num_heads + 2) + low * (2 * C + Q + S + 3 * F);  // of a block
+  const int64_t kept = options.recompute ? m.num_layers * x + rest : m.num_layers * (x + rest);
+  const int64_t shared = f32 * (4 + 2 * C + 2) + low * (4 * C + Q + S + 3 * F);
+  return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + C);
+}
+
+}  // namespace
+
+TrainMemory train_memory(const ModelConfig& model, const TrainOptions& options) {
+  const int64_t all = model.parameter_count(), f32 = 4, low = size_of(options.compute());
+  const int64_t tokens = std::max(options.micro_batch_tokens, model.max_positions);
+  TrainMemory memory;
+  memory.weights_bytes = memory.gradients_bytes = all * f32;
+  memory.compute_copy_bytes = options.compute() == DType::bf16 ? all * low : 0;
+  memory.moments_bytes = (2 * all - (options.optimizer == "muon" ? block_matrix_elements(model) : 0)) * f32;
+  memory.activations_bytes = activation_bytes(model, options, tokens);
+  memory.logits_bytes = std::min<int64_t>(512, tokens) * model.vocab_size * (f32 + low);
+  return memory;
+}
+
+double measure_step_seconds(const ModelConfig& model_config, const TrainOptions& options) {
+  Transformer model(model_config, options.compute(), std::max(options.micro_batch_tokens, model_config.max_positions),
+                    {.recompute = options.recompute ? Recompute::blocks : Recompute::none});
+  model.parameters().initialize(1);
+  Optimizer optimizer(model.parameters(), options.optimizer == "muon");
+  Batch batch{options.micro_batch_tokens / options.sequence_length, options.sequence_length, {}, {}, {}, {}};
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const auto token = static_cast<int32_t>(random_u64(1, 1, static_cast<uint64_t>(i)) %
+                                            static_cast<uint64_t>(model_config.vocab_size));
+    batch.tokens.push_back(token);
+    batch.targets.push_back(token);
+    batch.positions.push_back(static_cast<int32_t>(i % batch.length));
+    batch.document_starts.push_back(0);
+  }
+  std::vector<double> seconds;
+  for (int64_t step = 1; step <= 4; ++step) {
+    const double start = monotonic_s();
+    model.parameters().zero_gradients();
+    for (int64_t micro = 0; micro < options.accumulation(); ++micro)
+      model.train(batch, {.scale = 1.0f / static_cast<float>(options.batch_tokens)});
+    optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
+    if (step > 1) seconds.push_back(monotonic_s() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[1];
+}
+
+TrainEstimate estimate_training(const ModelConfig& model, const TrainOptions& options) {
+  TrainEstimate e{.memory = train_memory(model, options), .parameters = model.parameter_count()};
+  if (e.memory.total() > machine_memory_bytes())
+    throw ConfigError(fmt::format(
+        "this run needs {:.1f} GB, of which {:.1f} for activations; the machine has {:.1f}: take a smaller model or "
+        "train.micro_batch_tokens, or train.recompute=true",
+        static_cast<double>(e.memory.total()) / 1e9, static_cast<double>(e.memory.activations_bytes) / 1e9,
+        static_cast<double>(machine_memory_bytes()) / 1e9));
+  e.step_s = measure_step_seconds(model, options);
+  e.tokens_per_s = static_cast<double>(options.batch_tokens) / e.step_s;
+  e.steps = options.steps > 0 ? options.steps
+                              : std::max<int64_t>(1, static_cast<int64_t>(options.minutes * 60 * 0.9 / e.step_s));
+  e.tokens = e.steps * options.batch_tokens;
+  e.seconds = static_cast<double>(e.steps) * e.step_s;
+  return e;
+}
+
+}  // namespace starling
