@@ -34,6 +34,7 @@ void add_ingest(CLI::App& root, const GlobalOptions& options);
 void add_prepare(CLI::App& root, const GlobalOptions& options);
 void add_tokenizer(CLI::App& root, const GlobalOptions& options);
 void add_train(CLI::App& root, const GlobalOptions& options);
+void add_finetune(CLI::App& root, const GlobalOptions& options);
 void add_eval(CLI::App& root, const GlobalOptions& options);
 void add_eval_search(CLI::App& eval, const GlobalOptions& options);  // nested under `eval`
 void add_eval_quant(CLI::App& eval, const GlobalOptions& options);   // so is this

@@ -1,0 +1,177 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "app/command.h"
+#include "core/error.h"
+#include "core/threads.h"
+#include "infer/chat_template.h"
+#include "infer/weights.h"
+#include "ops/matmul.h"
+#include "tokenizer/tokenizer.h"
+#include "train/chat_records.h"
+#include "train/finetuned_model.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string data, base = "own", name, adapter, objective = "supervised";
+  bool full = false, replace = false;
+  LoraOptions lora;
+  FineTuneOptions options;
+};
+
+// From any format that can be imported, a few rows at a time: a base in bf16 never lies in memory as f32.
+void load_base(Parameters& parameters, const fs::path& folder, const ModelConfig& config) {
+  constexpr int64_t kRows = 512;
+  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
+  for (size_t i = 0; i < parameters.list().size(); ++i) {
+    const Parameter& parameter = parameters.list()[i];
+    const std::unique_ptr<TensorReader> reader = source->open(parameter.name);
+    if (reader->shape() != parameter.shape)
+      throw DataError(
+          fmt::format("{}: tensor {} has another shape than config.json wants", folder.string(), parameter.name));
+    const int64_t columns = parameter.shape.back(), rows = parameter.elements / columns;
+    std::vector<float> values(static_cast<size_t>(std::min(rows, kRows) * columns));
+    for (int64_t first = 0; first < rows; first += kRows) {
+      const int64_t count = std::min(kRows, rows - first);
+      parallel_for(count, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row)
+          reader->read_row(first + row,
+                           std::span(values).subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns)));
+      });
+      if (parameter.is_matrix()) parameters.assign(i, {values.data(), DType::f32, {count, columns}}, first);
+      else parameters.assign(i, {values.data(), DType::f32, {columns}});
+    }
+  }
+}
+
+ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
+  const std::shared_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  const std::optional<ChatTemplate> chat_template = load_chat_template(folder);
+  const auto begin = static_cast<TokenId>(config.bos_token), end = static_cast<TokenId>(config.eos_token);
+  return {[=](const std::vector<ChatTurn>& turns) {
+            std::vector<ChatMessage> messages;
+            for (const ChatTurn& turn : turns) messages.push_back({turn.role, turn.content});
+            return encode_chat(*tokenizer, chat_template, messages, begin);
+          },
+          [=](const std::string& answer) {
+            // Without a template a prompt ends with "assistant:".
+            const std::string text = (chat_template ? "" : " ") + without_role_marks(answer);
+            std::vector<TokenId> tokens = tokenizer->encode_continuation(text);
+            tokens.push_back(end);
+            return tokens;
+          }};
+}
+
+FineTuneResult tune(Transformer& model, const Arguments& a, const ChatEncoder& encoder) {
+  if (a.objective == "preference")
+    return finetune(model, preference_pairs(read_chat_records(a.data, RecordKind::preference), encoder), a.options);
+  return finetune(model, supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder), a.options);
+}
+
+void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, bool json) {
+  if (json) {
+    const nlohmann::ordered_json object = {{"name", a.name},
+                                           {"folder", folder.string()},
+                                           {"base", a.base},
+                                           {"objective", a.data.empty() ? "merge" : a.objective},
+                                           {"trained_parameters", r.trained_parameters},
+                                           {"steps", r.steps},
+                                           {"examples", r.examples},
+                                           {"held_out", r.held_out},
+                                           {"passed_over", r.passed_over},
+                                           {"loss_before", r.loss_before},
+                                           {"loss_after", r.loss_after},
+                                           {"accuracy_after", r.accuracy_after},
+                                           {"seconds", r.seconds}};
+    fmt::print("{}\n", object.dump(2));
+    return;
+  }
+  if (a.data.empty()) {
+    fmt::print("{}: {} with its adapter merged\n", folder.string(), a.base);
+    return;
+  }
+  fmt::print("{}: {} steps on {} examples in {:.0f} s, {:.2f} M parameters trained, {} examples passed over\n",
+             folder.string(), r.steps, r.examples, r.seconds, static_cast<double>(r.trained_parameters) / 1e6,
+             r.passed_over);
+  fmt::print("loss on {}: {:.4f} before, {:.4f} after\n",
+             r.held_out > 0 ? fmt::format("{} examples held out", r.held_out) : std::string("the examples themselves"),
+             r.loss_before, r.loss_after);
+  if (a.objective == "preference")
+    fmt::print("the chosen answer gained more than the rejected one on {:.1f} % of them\n", r.accuracy_after * 100);
+}
+
+void run(const GlobalOptions& options, Arguments a) {
+  const Workspace workspace = options.open_workspace();
+  const fs::path base = workspace.model(a.base), target = workspace.model(a.name);
+  if (a.name.empty() || a.name.find('/') != std::string::npos || a.name.starts_with("."))
+    throw ConfigError(fmt::format("--name \"{}\" must be a plain folder name", a.name));
+  if (!fs::exists(base / "config.json"))
+    throw IoError(fmt::format("{}: no such model; `starling import` or `starling train` makes one", base.string()));
+  if (fs::exists(target) && !a.replace)
+    throw ConfigError(fmt::format("{} exists: take another --name, or say --replace", target.string()));
+  if (a.data.empty() && a.adapter.empty())
+    throw ConfigError("give a file of records to train on, or --adapter FOLDER to merge");
+  if (a.full && !a.adapter.empty()) throw ConfigError("--full and --adapter exclude each other");
+  const ModelConfig config = ModelConfig::load(base / "config.json");
+  a.options.max_length = std::min(a.options.max_length, config.max_positions);
+  TransformerOptions model_options{.recompute = Recompute::blocks};
+  if (!a.full) model_options.lora = a.adapter.empty() ? a.lora : Lora::read_options(a.adapter);
+  Transformer model(config, bf16_products_are_fast() ? DType::bf16 : DType::f32, places_of(a.options), model_options);
+  load_base(model.parameters(), base, config);
+  if (model.lora()) model.lora()->initialize(a.options.seed);
+  if (!a.adapter.empty()) model.lora()->load(a.adapter);
+  FineTuneResult result;
+  if (!a.data.empty()) result = tune(model, a, encoder_of(base, config));
+  save_finetuned(model, base, target, {a.base, a.data, a.data.empty() ? "merge" : a.objective, result});
+  print(a, target, result, options.json);
+}
+
+}  // namespace
+
+void add_finetune(CLI::App& root, const GlobalOptions& options) {
+  CLI::App* command =
+      root.add_subcommand("finetune", "Teach a model answers or preferences; LoRA adapters, or all of it");
+  auto a = std::make_shared<Arguments>();
+  command->add_option("data", a->data, "Records, one JSON object a line (docs/formats/finetuning.md)");
+  command->add_option("--base", a->base, "Model folder under models/ to begin from")->capture_default_str();
+  command->add_option("--name", a->name, "Name of the model that is made")->required();
+  command->add_option("--objective", a->objective, "supervised (loss on answers only) or preference (DPO)")
+      ->check(CLI::IsMember({"supervised", "preference"}))
+      ->capture_default_str();
+  command->add_flag("--full", a->full, "Train all parameters instead of adapters");
+  command->add_option("--rank", a->lora.rank, "Rank of the adapters")->capture_default_str();
+  command->add_option("--alpha", a->lora.alpha, "Adapters count alpha / rank")->capture_default_str();
+  command->add_option("--targets", a->lora.targets, "Matrices with an adapter")->delimiter(',')->capture_default_str();
+  command->add_option("--adapter", a->adapter, "Begin from this PEFT adapter; without records it is only merged");
+  command->add_option("--epochs", a->options.epochs, "Passes over the records")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate")->capture_default_str();
+  command->add_option("--max-length", a->options.max_length, "Longest example in tokens; longer ones are passed over")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--batch-tokens", a->options.batch_tokens, "Places of a step")
+      ->check(CLI::Range(2, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--beta", a->options.beta, "Preference: strength of the pull to the base")->capture_default_str();
+  command->add_option("--held-out", a->options.held_out, "Part of the records scored before and after, not trained on")
+      ->check(CLI::Range(0.0, 0.9))
+      ->capture_default_str();
+  command->add_option("--seed", a->options.seed, "Order of the examples and first adapters")->capture_default_str();
+  command->add_flag("--replace", a->replace, "Replace a model of this name");
+  command->footer(
+      "Examples:\n"
+      "  starling finetune answers.jsonl --base tinyllama --name support\n"
+      "  starling finetune pairs.jsonl --objective preference --base support --name polite --learning-rate 5e-5\n"
+      "  starling finetune answers.jsonl --full --learning-rate 1e-4 --base own --name own-chat\n"
+      "  starling finetune --adapter downloads/adapter --base tinyllama --name merged");
+  command->callback([a, &options] { run(options, *a); });
+}
+
+}  // namespace starling

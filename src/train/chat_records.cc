@@ -1,0 +1,94 @@
+#include "train/chat_records.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace starling {
+namespace {
+
+void check(const ChatRecord& record, RecordKind kind) {
+  if (record.messages.empty()) throw DataError("it has no messages");
+  bool answered = false;
+  for (const ChatTurn& turn : record.messages) {
+    if (turn.role != "system" && turn.role != "user" && turn.role != "assistant")
+      throw DataError(fmt::format("role \"{}\" is not system, user or assistant", turn.role));
+    answered |= turn.role == "assistant";
+  }
+  if (record.messages.front().role == "assistant") throw DataError("it begins with the assistant's message");
+  if (kind == RecordKind::supervised && !answered) throw DataError("the assistant says nothing in it");
+  if (kind == RecordKind::preference && record.messages.back().role == "assistant")
+    throw DataError("its messages must end before the answer, which is chosen and rejected");
+}
+
+ChatRecord parse(const std::string& line, RecordKind kind) {
+  const nlohmann::json json = nlohmann::json::parse(line);
+  ChatRecord record;
+  if (json.contains("prompt")) record.messages.push_back({"user", json.at("prompt")});
+  else
+    for (const nlohmann::json& message : json.at("messages"))
+      record.messages.push_back({message.at("role"), message.at("content")});
+  if (kind == RecordKind::preference) {
+    record.chosen = json.at("chosen");
+    record.rejected = json.at("rejected");
+  } else if (json.contains("completion")) {
+    record.messages.push_back({"assistant", json.at("completion")});
+  }
+  check(record, kind);
+  return record;
+}
+
+FineTuneExample example_of(std::vector<TokenId> prompt, const std::vector<TokenId>& answer) {
+  FineTuneExample example{std::move(prompt), static_cast<int64_t>(answer.size())};
+  example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
+  return example;
+}
+
+}  // namespace
+
+std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, RecordKind kind) {
+  std::ifstream file(path);
+  if (!file) throw IoError(fmt::format("{}: cannot be read", path.string()));
+  std::vector<ChatRecord> records;
+  int64_t number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    try {
+      records.push_back(parse(line, kind));
+    } catch (const nlohmann::json::exception& error) {
+      throw DataError(fmt::format("{} line {}: not a record for fine-tuning: {}", path.string(), number, error.what()));
+    } catch (const DataError& error) {
+      throw DataError(fmt::format("{} line {}: {}", path.string(), number, error.what()));
+    }
+  }
+  if (file.bad()) throw IoError(fmt::format("{}: reading failed at line {}", path.string(), number));
+  if (records.empty()) throw DataError(fmt::format("{}: holds no records", path.string()));
+  return records;
+}
+
+std::vector<FineTuneExample> supervised_examples(const std::vector<ChatRecord>& records, const ChatEncoder& encoder) {
+  std::vector<FineTuneExample> examples;
+  for (const ChatRecord& record : records)
+    for (size_t i = 0; i < record.messages.size(); ++i) {
+      if (record.messages[i].role != "assistant") continue;
+      const std::vector<ChatTurn> before(record.messages.begin(), record.messages.begin() + static_cast<long>(i));
+      examples.push_back(example_of(encoder.prompt(before), encoder.answer(record.messages[i].content)));
+    }
+  return examples;
+}
+
+std::vector<PreferencePair> preference_pairs(const std::vector<ChatRecord>& records, const ChatEncoder& encoder) {
+  std::vector<PreferencePair> pairs;
+  for (const ChatRecord& record : records) {
+    const std::vector<TokenId> prompt = encoder.prompt(record.messages);
+    pairs.push_back(
+        {example_of(prompt, encoder.answer(record.chosen)), example_of(prompt, encoder.answer(record.rejected))});
+  }
+  return pairs;
+}
+
+}  // namespace starling

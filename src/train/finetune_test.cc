@@ -1,0 +1,242 @@
+#include "train/finetune.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "train/chat_records.h"
+
+namespace starling {
+namespace {
+
+constexpr TokenId kBegin = 1, kEnd = 2;
+
+ModelConfig tiny_config() {
+  ModelConfig c;
+  c.vocab_size = 32, c.hidden_size = 32, c.intermediate_size = 48, c.num_layers = 2;
+  c.num_heads = c.num_kv_heads = 2, c.max_positions = 32;
+  return c;
+}
+
+uint64_t draw(uint64_t stream, uint64_t i, uint64_t below) { return random_u64(11, stream, i) % below; }
+
+// begin, four random letters, a mark; the answer repeats one of them and ends. The letters cannot be foretold.
+std::vector<FineTuneExample> copy_task(uint64_t count, size_t repeated = 2) {
+  std::vector<FineTuneExample> examples;
+  for (uint64_t i = 0; i < count; ++i) {
+    FineTuneExample e{{kBegin}, 2};
+    for (uint64_t letter = 0; letter < 4; ++letter) e.tokens.push_back(static_cast<TokenId>(8 + draw(letter, i, 16)));
+    e.tokens.insert(e.tokens.end(), {3, e.tokens[repeated], kEnd});
+    examples.push_back(e);
+  }
+  return examples;
+}
+
+// The same prompts with either answer: chosen says 5, rejected 6.
+std::vector<PreferencePair> preference_task(uint64_t count) {
+  std::vector<PreferencePair> pairs;
+  for (FineTuneExample chosen : copy_task(count)) {
+    chosen.tokens[6] = 5;
+    FineTuneExample rejected = chosen;
+    rejected.tokens[6] = 6;
+    pairs.push_back({chosen, rejected});
+  }
+  return pairs;
+}
+
+FineTuneOptions tiny_options(double rate, int64_t epochs) {
+  return {.epochs = epochs, .max_length = 16, .batch_tokens = 128, .learning_rate = rate, .held_out = 0.2};
+}
+
+Transformer make_model() {
+  Transformer model(tiny_config(), DType::f32, 128);
+  model.parameters().initialize(4);
+  return model;
+}
+
+Transformer with_adapters(const Transformer& base, DType compute) {
+  Transformer model(tiny_config(), compute, 128, {.lora = LoraOptions{.rank = 8, .alpha = 16}});
+  for (size_t i = 0; i < base.parameters().list().size(); ++i)
+    model.parameters().assign(i, base.parameters().weight(i));
+  model.lora()->initialize(5);
+  return model;
+}
+
+TEST(PackExamples, OnlyAnswersAreTargetsAndExamplesDoNotSeeEachOther) {
+  const FineTuneExample a{{1, 7, 8, 9, 2}, 2}, b{{1, 5, 2}, 1}, c{{1, 4, 4, 4, 2}, 1};
+  const FineTuneExample* const all[] = {&a, &b, &c};
+  const Batch batch = pack_examples(all, 6);
+  EXPECT_EQ(batch.sequences, 2);
+  EXPECT_EQ(batch.tokens, (std::vector<int32_t>{1, 7, 8, 9, 1, 5, 1, 4, 4, 4, 0, 0}));
+  EXPECT_EQ(batch.targets, (std::vector<int32_t>{-1, -1, 9, 2, -1, 2, -1, -1, -1, 2, -1, -1}));
+  EXPECT_EQ(batch.positions, (std::vector<int32_t>{0, 1, 2, 3, 0, 1, 0, 1, 2, 3, 0, 0}));
+  EXPECT_EQ(batch.document_starts, (std::vector<int32_t>{0, 0, 0, 0, 4, 4, 0, 0, 0, 0, 4, 5}));
+  EXPECT_THROW(pack_examples(all, 3), ShapeError);
+}
+
+// The prompts are noise of ln 16 = 2.77 nats a letter: a loss far below is that of the answers alone.
+// The prompts are noise of ln 16 = 2.77 nats a letter: a loss far below is that of the answers alone. Adapters then
+// teach another letter to the model that has learned one, and leave its own weights as they are.
+TEST(FineTune, AWholeModelLearnsToAnswerAndAdaptersToAnswerOtherwise) {
+  Transformer whole = make_model();
+  const FineTuneResult first = finetune(whole, copy_task(400), tiny_options(3e-3, 12));
+  EXPECT_GT(first.loss_before, 2.5);
+  EXPECT_LT(first.loss_after, 0.5);
+  EXPECT_EQ(first.held_out, 80);
+  EXPECT_EQ(first.trained_parameters, tiny_config().parameter_count());
+
+  Transformer adapted = with_adapters(whole, DType::bf16);
+  const ConstTensor weight =
+      adapted.parameters().weight(adapted.parameters().index_of("model.layers.0.self_attn.q_proj.weight"));
+  const std::vector<bf16> before(weight.as<bf16>(), weight.as<bf16>() + weight.elements());
+  const FineTuneResult second = finetune(adapted, copy_task(400, 3), tiny_options(1e-2, 12));
+  EXPECT_GT(second.loss_before, 2.0);
+  EXPECT_LT(second.loss_after, 0.5);
+  EXPECT_LT(second.trained_parameters, first.trained_parameters);
+  for (size_t i = 0; i < before.size(); ++i) ASSERT_EQ(to_float(weight.as<bf16>()[i]), to_float(before[i]));
+}
+
+// Before tuning every margin is 0, so that the loss is ln 2; afterwards the chosen answer is likelier on pairs that
+// were not trained on.
+TEST(FineTune, PreferencesRaiseTheChosenAnswerOverTheRejected) {
+  Transformer whole = make_model(), adapted = with_adapters(whole, DType::f32);
+  for (Transformer* model : {&whole, &adapted}) {
+    FineTuneOptions options = tiny_options(model->lora() ? 1e-2 : 3e-3, 4);
+    options.beta = 0.5;
+    const FineTuneResult result = finetune(*model, preference_task(120), options);
+    EXPECT_NEAR(result.loss_before, std::log(2.0), 1e-6);
+    EXPECT_LT(result.loss_after, 0.4);
+    EXPECT_GT(result.accuracy_after, 0.95);
+  }
+}
+
+// The loss of one pair as a function of one weight, by differences of what score() says, against the gradient that
+// training accumulates: h = 2e-3, nats of about 14 rounded to 1e-6, beta 0.5.
+TEST(FineTune, TheGradientOfAWeightedSequenceLossMatchesFiniteDifferences) {
+  Transformer model = make_model();
+  const PreferencePair pair = preference_task(1)[0];
+  const FineTuneExample* const both[] = {&pair.chosen, &pair.rejected};
+  const Batch batch = pack_examples(both, 7);
+  ASSERT_EQ(batch.sequences, 2);
+  const double beta = 0.5;
+  std::vector<double> start;
+  const auto loss = [&](std::span<const double> nats) {
+    return std::log1p(std::exp(-beta * ((start[0] - nats[0]) - (start[1] - nats[1]))));
+  };
+  const auto sums = [&] {
+    std::vector<double> total(2, 0.0);
+    const std::vector<float> nats = model.score(batch);
+    for (size_t i = 0; i < nats.size(); ++i) total[i / 7] += static_cast<double>(nats[i]);
+    return total;
+  };
+  start = sums();
+  start[0] += 0.3;  // a margin that is not 0
+  model.parameters().zero_gradients();
+  model.train_sequences(batch, [&](std::span<const double> nats) {
+    const double slope = beta * (1 - std::exp(-loss(nats)));
+    return std::vector<float>{static_cast<float>(slope), static_cast<float>(-slope)};
+  });
+  for (const char* name : {"model.layers.0.mlp.down_proj.weight", "lm_head.weight", "model.norm.weight"}) {
+    const size_t p = model.parameters().index_of(name);
+    const Tensor value = model.parameters().value(p), gradient = model.parameters().gradient(p);
+    double expected = 0, sides[2];
+    for (int64_t i = 0; i < value.elements(); ++i) expected += std::abs(static_cast<double>(gradient.as<float>()[i]));
+    const float h = 0.02f / std::sqrt(static_cast<float>(value.elements()));
+    const std::vector<float> before(value.as<float>(), value.as<float>() + value.elements());
+    for (int side = 0; side < 2; ++side) {
+      for (int64_t i = 0; i < value.elements(); ++i)
+        value.as<float>()[i] =
+            before[static_cast<size_t>(i)] + (side == 0 ? h : -h) * (gradient.as<float>()[i] > 0 ? 1.0f : -1.0f);
+      sides[side] = loss(sums());
+    }
+    std::copy(before.begin(), before.end(), value.as<float>());
+    EXPECT_NEAR((sides[0] - sides[1]) / (2.0 * static_cast<double>(h)), expected, 0.02 * expected + 1e-3) << name;
+    EXPECT_GT(expected, 0) << name;
+  }
+}
+
+TEST(FineTune, TooLongExamplesArePassedOverAndNoneLeftIsAnError) {
+  Transformer model = make_model();
+  std::vector<FineTuneExample> examples = copy_task(10);
+  examples[3].tokens.resize(20, 9);
+  examples[4].answer_tokens = 0;
+  EXPECT_EQ(finetune(model, examples, tiny_options(1e-3, 1)).passed_over, 2);
+  EXPECT_THROW(finetune(model, std::vector<FineTuneExample>(3, examples[3]), tiny_options(1e-3, 1)), DataError);
+}
+
+class ChatRecords : public testing::Test {
+ protected:
+  ~ChatRecords() override { std::filesystem::remove(path_); }
+  std::vector<ChatRecord> read(const std::string& text, RecordKind kind) const {
+    std::ofstream(path_, std::ios::binary) << text;
+    return read_chat_records(path_, kind);
+  }
+  const std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("starling-records-" + std::to_string(::getpid()) + ".jsonl");
+  const std::string supervised_ = R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},)"
+                                  R"({"role":"user","content":"c"},{"role":"assistant","content":"d"}]})"
+                                  "\n\n"
+                                  R"({"prompt":"q","completion":"w"})"
+                                  "\n";
+  const std::string preference_ = R"({"prompt":"q","chosen":"yes","rejected":"no"})"
+                                  "\n";
+};
+
+TEST_F(ChatRecords, EveryAnswerOfARecordIsAnExampleWithWhatCameBefore) {
+  const ChatEncoder encoder{
+      [](const std::vector<ChatTurn>& messages) { return std::vector<TokenId>(1 + messages.size(), 9); },
+      [](const std::string& answer) {
+        return std::vector<TokenId>{answer[0], kEnd};
+      }};
+  const auto examples = supervised_examples(read(supervised_, RecordKind::supervised), encoder);
+  ASSERT_EQ(examples.size(), 3);
+  EXPECT_EQ(examples[0].tokens, (std::vector<TokenId>{9, 9, 'b', kEnd}));
+  EXPECT_EQ(examples[1].tokens, (std::vector<TokenId>{9, 9, 9, 9, 'd', kEnd}));
+  EXPECT_EQ(examples[2].answer_tokens, 2);
+  const auto pairs = preference_pairs(read(preference_, RecordKind::preference), encoder);
+  ASSERT_EQ(pairs.size(), 1);
+  EXPECT_EQ(pairs[0].chosen.tokens, (std::vector<TokenId>{9, 9, 'y', kEnd}));
+  EXPECT_EQ(pairs[0].rejected.tokens, (std::vector<TokenId>{9, 9, 'n', kEnd}));
+}
+
+TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {
+  for (const char* line : {"{", "[]", R"({"messages":[]})", R"({"messages":[{"role":"user","content":"a"}]})",
+                           R"({"messages":[{"role":"robot","content":"a"}]})", R"({"prompt":5,"completion":"x"})",
+                           R"({"messages":[{"role":"assistant","content":"a"}]})"}) {
+    try {
+      read(supervised_ + line + "\n", RecordKind::supervised);
+      ADD_FAILURE() << line;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find("line 4"), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_THROW(read(supervised_, RecordKind::preference), DataError);
+  EXPECT_THROW(read("", RecordKind::supervised), DataError);
+  EXPECT_THROW(read_chat_records("/nowhere/records.jsonl", RecordKind::supervised), IoError);
+}
+
+TEST_F(ChatRecords, TruncatedAndFlippedFilesAreRecordsOrErrorsButNeverACrash) {
+  for (const auto& [text, kind] :
+       {std::pair(supervised_, RecordKind::supervised), std::pair(preference_, RecordKind::preference)}) {
+    const auto try_with = [&](const std::string& content) {
+      try {
+        read(content, kind);
+      } catch (const Error&) {
+      }
+    };
+    for (size_t length = 0; length < text.size(); length += 3) try_with(text.substr(0, length));
+    for (uint64_t round = 0; round < 300; ++round) {
+      std::string flipped = text;
+      flipped[draw(20, round, flipped.size())] ^= static_cast<char>(1 << draw(21, round, 8));
+      try_with(flipped);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace starling

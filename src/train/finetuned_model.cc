@@ -1,0 +1,45 @@
+#include "train/finetuned_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "model/model_folder.h"
+#include "train/checkpoint.h"
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string lineage_json(const FineTuneLineage& lineage) {
+  nlohmann::ordered_json json = {{"base", lineage.base}, {"objective", lineage.objective}};
+  if (!lineage.data.empty())
+    json.update({{"data", lineage.data.filename().string()},
+                 {"data_sha256", sha256_file_hex(lineage.data)},
+                 {"examples", lineage.result.examples},
+                 {"steps", lineage.result.steps},
+                 {"loss_before", lineage.result.loss_before},
+                 {"loss_after", lineage.result.loss_after}});
+  return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::path& target,
+                    const FineTuneLineage& lineage) {
+  write_folder_atomic(target, [&](const fs::path& hidden) {
+    if (Lora* lora = model.lora()) {
+      fs::create_directories(hidden / "adapter");
+      lora->save(hidden / "adapter", lineage.base);
+      lora->merge_into(model.parameters());
+    }
+    model.config().save(hidden / "config.json");
+    save_parameters(model.parameters(), hidden / "model.safetensors");
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "seen.bin"})
+      if (fs::exists(base_folder / name)) write_file_atomic(hidden / name, read_file(base_folder / name));
+    write_file_atomic(hidden / "lineage.json", lineage_json(lineage));
+  });
+}
+
+}  // namespace starling
