@@ -30,55 +30,98 @@ class GenerationSequence : public Sequence {
  public:
   GenerationSequence(const std::vector<TokenId>& prompt, const SamplingOptions& options, int most,
                      const Tokenizer& tokenizer)
-      : Sequence(prompt), options_(options), most_(most), tokenizer_(tokenizer), text_(options.stop) {
+      : Sequence(prompt),
+        options_(options),
+        most_(most),
+        tokenizer_(tokenizer),
+        text_(options.stop),
+        chooser_(options_, most, prompt) {
     for (const SpecialToken& special : tokenizer.special_tokens()) special_.push_back(special.id);
     result_.prompt_tokens = static_cast<int>(prompt.size());
   }
 
-  bool wants_logits(int64_t position) const override { return position + 1 == static_cast<int64_t>(tokens.size()); }
+  bool wants_logits(int64_t position) const override {
+    const auto next = position + 1, end = static_cast<int64_t>(tokens.size());
+    return (next == end && most_ > 0) || (options_.prompt_logprobs && next < end);
+  }
   bool ended() const override { return ended_ || cancelled_; }
-  int64_t unread_positions() const override { return result_.prompt_tokens - 1; }
+  int64_t unread_positions() const override { return options_.prompt_logprobs ? 0 : result_.prompt_tokens - 1; }
   bool speculates() const override { return true; }
 
-  void take_logits(int64_t, std::span<const float> logits) override {
+  void take_logits(int64_t position, std::span<const float> logits) override {
+    logits = logits.first(std::min<size_t>(logits.size(), static_cast<size_t>(tokenizer_.vocab_size())));
+    if (position + 1 < static_cast<int64_t>(tokens.size())) return score_prompt(position, logits);
     const double now = monotonic_s();
     (result_.completion_tokens == 0 ? result_.prefill_s : result_.decode_s) += now - last_s_;
     last_s_ = now;
-    const auto vocabulary = std::min<size_t>(logits.size(), static_cast<size_t>(tokenizer_.vocab_size()));
-    const TokenId id = sample(logits.first(vocabulary), options_, static_cast<uint64_t>(result_.completion_tokens));
-    ++result_.completion_tokens;
-    const bool special = std::find(special_.begin(), special_.end(), id) != special_.end();
-    add_text(special ? text_.finish() : text_.push(tokenizer_.token_bytes(id)));
-    if (special || text_.stopped()) return end(FinishReason::stop);
-    if (result_.completion_tokens >= most_) {
-      add_text(text_.finish());
-      return end(FinishReason::length);
+    try {
+      take_token(chooser_.choose(logits), logits);
+    } catch (...) {  // the constraint's limits: this sequence ends, its neighbours go on
+      error_ = std::current_exception();
+      end(FinishReason::stop);
     }
-    tokens.push_back(id);
   }
 
   // On the caller's thread.
-  std::string take_text() {
-    std::lock_guard lock(mutex_);
-    return std::exchange(ready_, {});
+  struct Ready {
+    std::string text;
+    std::vector<ScoredToken> tokens;
+  };
+  Ready take_ready() {
+    {
+      std::lock_guard lock(mutex_);
+      if (!ready_.text.empty() || ended_) return std::exchange(ready_, {});
+    }
+    chooser_.prepare();
+    return {};
   }
   void cancel() { cancelled_ = true; }
   bool cancelled() const { return cancelled_; }
   Generation result() {  // after the job; a caller that cancelled hears so even when the job had run ahead of it
-    if (cancelled_ || !ended_) result_.finish = FinishReason::cancelled;
+    if (error_) std::rethrow_exception(error_);
+    if (cancelled_ || (!ended_ && most_ > 0)) result_.finish = FinishReason::cancelled;
     result_.cached_tokens = static_cast<int>(cached_positions());
     return std::move(result_);
   }
 
  private:
+  void score_prompt(int64_t position, std::span<const float> logits) {
+    if (result_.scored_prompt.empty()) result_.scored_prompt.push_back({.token = tokens[0], .logprob = std::nanf("")});
+    result_.scored_prompt.push_back(score_token(logits, tokens[static_cast<size_t>(position + 1)], options_.logprobs));
+  }
+  void take_token(TokenId id, std::span<const float> logits) {
+    ++result_.completion_tokens;
+    const bool special = std::find(special_.begin(), special_.end(), id) != special_.end();
+    if (!special && options_.logprobs >= 0) note_score(score_token(logits, id, options_.logprobs));
+    const bool last = special || result_.completion_tokens >= most_ || chooser_.complete();
+    std::string text = special ? std::string() : text_.push(tokenizer_.token_bytes(id));
+    if (last) text += text_.finish();
+    add_text(text);
+    if (special || text_.stopped() || chooser_.complete()) return end(FinishReason::stop);
+    if (last) return end(FinishReason::length);
+    tokens.push_back(id);
+  }
   void end(FinishReason reason) {
+    std::lock_guard lock(mutex_);
     result_.finish = reason;
     ended_ = true;
   }
+  void note_score(ScoredToken scored) {
+    starts_.push_back(bytes_);
+    bytes_ += tokenizer_.token_bytes(scored.token).size();
+    result_.tokens.push_back(std::move(scored));
+  }
+  // A token is told with the text that it ends; those of a stop string are told to nobody.
   void add_text(const std::string& text) {
     std::lock_guard lock(mutex_);
-    ready_ += text;
+    ready_.text += text;
     result_.text += text;
+    if (text_.stopped()) {
+      while (!starts_.empty() && starts_.back() >= result_.text.size()) starts_.pop_back(), result_.tokens.pop_back();
+    }
+    if (text.empty()) return;
+    for (told_ = std::min(told_, result_.tokens.size()); told_ < result_.tokens.size(); ++told_)
+      ready_.tokens.push_back(result_.tokens[told_]);
   }
 
   SamplingOptions options_;
@@ -86,12 +129,16 @@ class GenerationSequence : public Sequence {
   const Tokenizer& tokenizer_;
   std::vector<TokenId> special_;
   TextStream text_;
+  TokenChooser chooser_;
   Generation result_;
+  std::vector<size_t> starts_;  // of result_.tokens in the bytes of the text
+  size_t bytes_ = 0, told_ = 0;
   double last_s_ = monotonic_s();
-  bool ended_ = false;
+  std::atomic<bool> ended_ = false;
   std::atomic<bool> cancelled_ = false;
+  std::exception_ptr error_;
   std::mutex mutex_;
-  std::string ready_;
+  Ready ready_;
 };
 
 // log sum_i exp(x_i), in one fixed order.
@@ -161,23 +208,30 @@ class LlamaEngine : public Engine {
 
   Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
                       const OnText& on_text) override {
-    check_sampling(options);
-    check_tokens(prompt);
-    const auto room = config().max_positions - static_cast<int64_t>(prompt.size());
-    if (prompt.empty()) throw DataError("a prompt needs at least one token");
-    if (room <= 0) {
-      throw DataError(fmt::format("the prompt's {} tokens fill the model's context of {}; shorten it", prompt.size(),
-                                  config().max_positions));
+    const auto one = [&](size_t, const TextPiece& piece) { return on_text(piece); };
+    return std::move(generate_all({{prompt, options}}, on_text ? OnPiece(one) : OnPiece{}).front());
+  }
+
+  std::vector<Generation> generate_all(const std::vector<GenerationRequest>& requests,
+                                       const OnPiece& on_piece) override {
+    std::deque<GenerationSequence> sequences;
+    std::vector<Sequence*> job;
+    for (const GenerationRequest& request : requests) {
+      const int most = check_request(request);
+      sequences.emplace_back(request.prompt, request.options, most, *tokenizer_);
+      if (most > 0 || request.options.prompt_logprobs) job.push_back(&sequences.back());
     }
-    const int most = static_cast<int>(std::min<int64_t>(options.max_tokens, room));
-    if (most == 0) return {.prompt_tokens = static_cast<int>(prompt.size()), .finish = FinishReason::length};
-    GenerationSequence sequence(prompt, options, most, *tokenizer_);
     const auto show = [&] {
-      const std::string text = sequence.take_text();
-      if (on_text && !text.empty() && !sequence.cancelled() && !on_text(text)) sequence.cancel();
+      for (size_t i = 0; i < sequences.size(); ++i) {
+        const GenerationSequence::Ready ready = sequences[i].take_ready();
+        const bool tell = on_piece && !ready.text.empty() && !sequences[i].cancelled();
+        if (tell && !on_piece(i, {ready.text, ready.tokens})) sequences[i].cancel();
+      }
     };
-    run(sequence, show, options.service);
-    return sequence.result();
+    if (!job.empty()) scheduler_.run(job, show, requests.front().options.service);
+    std::vector<Generation> results;
+    for (GenerationSequence& sequence : sequences) results.push_back(sequence.result());
+    return results;
   }
 
   std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
@@ -237,15 +291,23 @@ class LlamaEngine : public Engine {
     ids.insert(ids.begin(), begin_token());
     return ids;
   }
+  // How many tokens there is room for.
+  int check_request(const GenerationRequest& request) const {
+    check_sampling(request.options);
+    check_tokens(request.prompt);
+    const auto room = config().max_positions - static_cast<int64_t>(request.prompt.size());
+    if (request.prompt.empty()) throw DataError("a prompt needs at least one token");
+    if (room < 0 || (room == 0 && request.options.max_tokens > 0)) {
+      throw DataError(fmt::format("the prompt's {} tokens fill the model's context of {}; shorten it",
+                                  request.prompt.size(), config().max_positions));
+    }
+    return static_cast<int>(std::min<int64_t>(request.options.max_tokens, room));
+  }
   void check_tokens(const std::vector<TokenId>& ids) const {
     for (TokenId id : ids) {
       if (id < 0 || id >= config().vocab_size)
         throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, config().vocab_size));
     }
-  }
-  void run(Sequence& sequence, const std::function<void()>& on_step, const Service& service) {
-    Sequence* const job[] = {&sequence};
-    scheduler_.run(job, on_step, service);
   }
 
   std::string name_;
@@ -298,6 +360,15 @@ std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::
   return totals;
 }
 
+std::vector<Generation> Engine::generate_all(const std::vector<GenerationRequest>& requests, const OnPiece& on_piece) {
+  std::vector<Generation> results;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const OnText show = [&](const TextPiece& piece) { return on_piece(i, piece); };
+    results.push_back(generate(requests[i].prompt, requests[i].options, on_piece ? show : OnText{}));
+  }
+  return results;
+}
+
 Generation Engine::complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text) {
   std::vector<TokenId> ids = tokenizer().encode(prompt);
   ids.insert(ids.begin(), static_cast<TokenId>(config().bos_token));
@@ -314,9 +385,9 @@ Generation Engine::chat(const std::vector<ChatMessage>& messages, const Sampling
     begun = !text.empty();
     return text;
   };
-  const OnText show = [&](std::string_view piece) {
+  const OnText show = [&](const TextPiece& piece) {
     const std::string_view text = without_first_space(piece);
-    return text.empty() || on_text(text);
+    return text.empty() || on_text({text, piece.tokens});
   };
   Generation generation = generate(chat_prompt(messages), options, on_text ? show : OnText{});
   begun = false;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,13 @@
 
 namespace starling {
 
+class GrammarConstraint;
+
+struct TokenBias {
+  TokenId token;
+  float bias;  // is added to the logit
+};
+
 struct SamplingOptions {
   int max_tokens = 128;
   float temperature = 0.8f;  // 0: greedy
@@ -27,6 +35,31 @@ struct SamplingOptions {
   uint64_t seed = 0;
   std::vector<std::string> stop;  // generation ends before the first of these
   Service service;                // for whom, and how urgently
+  std::vector<TokenBias> logit_bias;
+  float presence_penalty = 0, frequency_penalty = 0;  // of tokens generated so far, see sampler.h
+  float repetition_penalty = 1;                       // of tokens of the prompt or generated so far
+  int logprobs = -1;             // from 0: report each token's log-probability and those of so many most probable ones
+  bool prompt_logprobs = false;  // the prompt's tokens too
+  std::shared_ptr<GrammarConstraint> constraint;  // what may be written; made for this engine's tokenizer
+};
+
+struct TokenLogprob {
+  TokenId token;
+  float logprob;
+};
+
+// log p by the model alone: temperature 1, before bias, penalties and constraint.
+struct ScoredToken {
+  TokenId token = 0;
+  float logprob = 0;              // NaN for a prompt's first token, before which there is nothing
+  std::vector<TokenLogprob> top;  // the most probable ones, first the most
+};
+
+// A piece of a generation's text and the tokens that it ends, when log-probabilities are asked for.
+struct TextPiece {
+  std::string_view text;
+  std::span<const ScoredToken> tokens = {};
+  operator std::string_view() const { return text; }
 };
 
 struct ChatMessage {
@@ -42,6 +75,12 @@ struct Generation {
   int cached_tokens = 0;  // of the prompt: not computed again, an earlier request had the same beginning
   FinishReason finish = FinishReason::stop;
   double prefill_s = 0, decode_s = 0;
+  std::vector<ScoredToken> tokens, scored_prompt;  // when log-probabilities were asked for
+};
+
+struct GenerationRequest {
+  std::vector<TokenId> prompt;
+  SamplingOptions options;
 };
 
 struct EngineOptions {
@@ -65,11 +104,15 @@ class Engine {
   virtual bool has_chat_template() const = 0;
 
   // Called on the caller's thread with each piece of text as it is final (whole UTF-8 characters only); false cancels.
-  using OnText = std::function<bool(std::string_view piece)>;
+  using OnText = std::function<bool(const TextPiece& piece)>;
+  using OnPiece = std::function<bool(size_t request, const TextPiece& piece)>;  // of several requests
   // The end token, any other special token, a stop string or max_tokens ends it. Throws DataError for a prompt that
   // fills the context, ConfigError for options out of range.
   virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
                               const OnText& on_text = {}) = 0;
+  // Several at once; each gets what it would get alone. false from `on_piece` cancels that request.
+  virtual std::vector<Generation> generate_all(const std::vector<GenerationRequest>& requests,
+                                               const OnPiece& on_piece = {});
   // Plain text: the model's begin token, then the text as data.
   Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
   // Template text becomes control tokens, messages do not. A model without a template gets "role: content" lines.

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "infer/decoder.h"
+#include "infer/grammar_constraint.h"
+#include "infer/json_schema.h"
 #include "infer/test_model.h"
 
 namespace starling {
@@ -28,7 +31,7 @@ struct EngineTest : testing::Test {
 TestModel* EngineTest::model = nullptr;
 Engine* EngineTest::engine = nullptr;
 
-constexpr SamplingOptions kSampled{.max_tokens = 40, .temperature = 1.0f, .seed = 3};
+const SamplingOptions kSampled{.max_tokens = 40, .temperature = 1.0f, .seed = 3};
 
 TEST_F(EngineTest, TheSameSeedGivesTheSameTextAndAnotherAnother) {
   SamplingOptions other = kSampled;
@@ -95,6 +98,98 @@ TEST_F(EngineTest, ThreadsGetWhatTheyWouldGetAlone) {
   EXPECT_EQ(together, alone);
   EXPECT_EQ(score_together, score);
   for (const std::vector<float>& e : embeddings) EXPECT_EQ(e, embedding);
+}
+
+TEST_F(EngineTest, LogprobsSumToTheLogLikelihoodAndGreedyTakesTheFirstOfTheTop) {
+  const Generation g = engine->complete("the quick", {.max_tokens = 12, .temperature = 0, .logprobs = 3});
+  ASSERT_FALSE(g.tokens.empty());
+  for (const ScoredToken& token : g.tokens) {
+    ASSERT_EQ(token.top.size(), 3u);
+    EXPECT_EQ(token.top[0].token, token.token);
+    EXPECT_EQ(token.top[0].logprob, token.logprob);
+    EXPECT_GE(token.top[0].logprob, token.top[1].logprob);
+  }
+  // The same numbers when the text is read instead of written.
+  std::vector<TokenId> all = engine->tokenizer().encode("the quick");
+  all.insert(all.begin(), static_cast<TokenId>(engine->config().bos_token));
+  const size_t prompt = all.size();
+  for (const ScoredToken& token : g.tokens) all.push_back(token.token);
+  const Generation read = engine->generate(all, {.max_tokens = 0, .logprobs = 0, .prompt_logprobs = true});
+  ASSERT_EQ(read.scored_prompt.size(), all.size());
+  EXPECT_TRUE(std::isnan(read.scored_prompt[0].logprob));
+  for (size_t i = 0; i < g.tokens.size(); ++i) EXPECT_EQ(read.scored_prompt[prompt + i].logprob, g.tokens[i].logprob);
+}
+
+TEST_F(EngineTest, StreamedTokensAreThoseOfTheResultAndAStopStringsAreLeftOut) {
+  SamplingOptions options = kSampled;
+  options.logprobs = 0;
+  std::vector<TokenId> streamed;
+  const Generation g = engine->complete("the lazy", options, [&](const TextPiece& piece) {
+    for (const ScoredToken& token : piece.tokens) streamed.push_back(token.token);
+    return true;
+  });
+  std::vector<TokenId> whole;
+  for (const ScoredToken& token : g.tokens) whole.push_back(token.token);
+  whole.resize(streamed.size());  // an end that is no text is told to nobody
+  EXPECT_EQ(streamed, whole);
+  EXPECT_GE(streamed.size() + 3, g.tokens.size());
+  options.stop = {g.text.substr(g.text.size() / 2, 4)};
+  const Generation stopped = engine->complete("the lazy", options);
+  EXPECT_LT(stopped.tokens.size(), g.tokens.size());
+}
+
+TEST_F(EngineTest, RequestsOfOneJobGetWhatTheyWouldGetAlone) {
+  std::vector<GenerationRequest> requests;
+  std::vector<std::string> alone;
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    requests.push_back({engine->tokenizer().encode("the quick"), kSampled});
+    requests.back().options.seed = seed;
+    alone.push_back(engine->generate(requests.back().prompt, requests.back().options).text);
+  }
+  std::vector<std::string> streamed(5), together;
+  for (const Generation& g : engine->generate_all(requests, [&](size_t i, const TextPiece&piece) {
+         streamed[i] += piece.text;
+         return true;
+       }))
+    together.push_back(g.text);
+  EXPECT_EQ(together, alone);
+  EXPECT_EQ(streamed, alone);
+}
+
+TEST_F(EngineTest, AtAHighTemperatureEveryTextIsWholeUnderASchema) {
+  const auto trie = std::make_shared<TokenTrie>(engine->tokenizer());
+  const auto schema = nlohmann::ordered_json::parse(
+      R"({"type":"object","properties":{"title":{"type":"string"},"tags":{"type":"array","items":{"type":"string"}},"score":{"type":"integer","minimum":1,"maximum":5}},"required":["title","tags","score"],"additionalProperties":false})");
+  const auto constraint = std::make_shared<GrammarConstraint>(json_schema_grammar(schema), trie);
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const SamplingOptions options{.max_tokens = 70, .temperature = 1.5f, .seed = seed, .constraint = constraint};
+    const Generation g = engine->complete("the", options);
+    const auto value = nlohmann::json::parse(g.text, nullptr, false);
+    ASSERT_TRUE(value.is_object()) << seed << ": " << g.text;
+    EXPECT_TRUE(value["title"].is_string() && value["tags"].is_array()) << g.text;
+    EXPECT_TRUE(value["score"] >= 1 && value["score"] <= 5) << g.text;
+    EXPECT_EQ(g.finish, FinishReason::stop);
+  }
+}
+
+TEST_F(EngineTest, AConstraintThatPassesItsLimitsEndsItsGenerationAlone) {
+  const auto trie = std::make_shared<TokenTrie>(engine->tokenizer());
+  auto grammar = std::make_shared<Grammar>();  // 3,000 ways to read the first byte
+  const Grammar::Rule root = grammar->declare_rule();
+  const Grammar::Node start = grammar->add_node(), end = grammar->add_node();
+  for (int i = 0; i < 3000; ++i) grammar->add_bytes(start, 0, 255, grammar->literal(grammar->add_node(), ""));
+  for (Grammar::Node node = 2; node < grammar->node_count(); ++node) grammar->add_bytes(node, 0, 255, end);
+  grammar->define_rule(root, start, end);
+  grammar->finish(root);
+  const auto constraint = std::make_shared<GrammarConstraint>(grammar, trie);
+  const std::string expected = engine->complete("the dog", kSampled).text;
+  std::string beside;
+  std::thread other([&] { beside = engine->complete("the dog", kSampled).text; });
+  SamplingOptions options = kSampled;
+  options.constraint = constraint;
+  EXPECT_THROW(engine->complete("the quick", options), ConfigError);
+  other.join();
+  EXPECT_EQ(beside, expected);
 }
 
 TEST_F(EngineTest, EmbeddingsHaveLengthOneAndDifferByText) {

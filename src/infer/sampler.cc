@@ -8,10 +8,12 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "infer/vector_math.h"
 
 namespace starling {
 namespace {
 
+constexpr int kMaxTopLogprobs = 20;
 constexpr uint64_t kSamplerStream = 0x73616d706c65;  // "sample": its own stream of random numbers
 
 struct Candidate {
@@ -61,6 +63,10 @@ void check_sampling(const SamplingOptions& o) {
   require(o.top_k >= 0, "top_k must not be negative");
   require(o.top_p > 0 && o.top_p <= 1, "top_p must be above 0 and at most 1");
   require(o.min_p >= 0 && o.min_p <= 1, "min_p must be between 0 and 1");
+  require(std::isfinite(o.presence_penalty) && std::isfinite(o.frequency_penalty), "penalties must be numbers");
+  require(std::isfinite(o.repetition_penalty) && o.repetition_penalty > 0, "repetition_penalty must be above 0");
+  require(o.logprobs <= kMaxTopLogprobs, "at most 20 most probable tokens are reported");
+  for (const TokenBias& bias : o.logit_bias) require(!std::isnan(bias.bias), "a logit bias must be a number");
 }
 
 TokenId sample(std::span<const float> logits, const SamplingOptions& options, uint64_t index) {
@@ -70,7 +76,7 @@ TokenId sample(std::span<const float> logits, const SamplingOptions& options, ui
   candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     const float weight = std::exp((logits[i] - *best) / options.temperature);
-    if (weight >= options.min_p) candidates.push_back({weight, static_cast<TokenId>(i)});
+    if (weight >= options.min_p && weight > 0) candidates.push_back({weight, static_cast<TokenId>(i)});
   }
   keep_top_k(candidates, options.top_k);
   keep_top_p(candidates, options.top_p);
@@ -80,6 +86,89 @@ TokenId sample(std::span<const float> logits, const SamplingOptions& options, ui
     if (left < 0) return c.id;
   }
   return candidates.back().id;
+}
+
+ScoredToken score_token(std::span<const float> logits, TokenId token, int top) {
+  const float best = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;  // of 8 lanes at a time: f32 within a vector, f64 across
+  const __m256 largest = _mm256_set1_ps(best);
+  size_t i = 0;
+  for (; i + 8 <= logits.size(); i += 8) sum += sum8(exp8(_mm256_sub_ps(_mm256_loadu_ps(&logits[i]), largest)));
+  for (; i < logits.size(); ++i) sum += std::exp(logits[i] - best);
+  const double log_sum = best + std::log(sum);
+  const auto logprob = [&](TokenId id) { return static_cast<float>(logits[static_cast<size_t>(id)] - log_sum); };
+  ScoredToken scored{.token = token, .logprob = logprob(token)};
+  std::vector<Candidate> ranked;
+  const auto count = std::min(static_cast<size_t>(std::max(top, 0)), logits.size());
+  for (size_t id = 0; count > 0 && id < logits.size(); ++id) {
+    const Candidate candidate{logits[id], static_cast<TokenId>(id)};
+    if (ranked.size() == count && !(ranked.back() < candidate)) continue;
+    ranked.insert(std::upper_bound(ranked.begin(), ranked.end(), candidate, [](auto& a, auto& b) { return b < a; }),
+                  candidate);
+    if (ranked.size() > count) ranked.pop_back();
+  }
+  for (const Candidate& c : ranked) scored.top.push_back({c.id, logprob(c.id)});
+  return scored;
+}
+
+TokenChooser::TokenChooser(const SamplingOptions& options, int most, std::span<const TokenId> prompt)
+    : options_(options), most_(most) {
+  if (options.repetition_penalty != 1) {
+    prompt_tokens_.assign(prompt.begin(), prompt.end());
+    std::sort(prompt_tokens_.begin(), prompt_tokens_.end());
+    prompt_tokens_.erase(std::unique(prompt_tokens_.begin(), prompt_tokens_.end()), prompt_tokens_.end());
+  }
+  if (options.constraint) cursor_ = std::make_unique<ConstraintCursor>(options.constraint);
+}
+
+void TokenChooser::adjust() {
+  const SamplingOptions& o = options_;
+  const auto logit = [&](TokenId id) -> float* {
+    return static_cast<size_t>(id) < adjusted_.size() ? &adjusted_[static_cast<size_t>(id)] : nullptr;
+  };
+  const auto repeat = [&](TokenId id) {
+    if (float* l = logit(id)) *l = *l > 0 ? *l / o.repetition_penalty : *l * o.repetition_penalty;
+  };
+  for (const TokenId id : prompt_tokens_) repeat(id);
+  for (const auto& [id, count] : counts_) {
+    const bool in_prompt = std::binary_search(prompt_tokens_.begin(), prompt_tokens_.end(), id);
+    if (o.repetition_penalty != 1 && !in_prompt) repeat(id);
+    if (float* l = logit(id)) *l -= o.frequency_penalty * static_cast<float>(count) + o.presence_penalty;
+  }
+  for (const TokenBias& b : o.logit_bias)
+    if (float* l = logit(b.token)) *l += b.bias;
+}
+
+// The constraint's mask is kept for each of its states; whether the end can still be reached depends on the tokens
+// left, so it is looked at only for the token that is drawn.
+TokenId TokenChooser::choose_adjusted(std::span<const float> logits) {
+  adjusted_.assign(logits.begin(), logits.end());
+  adjust();
+  const auto draw = [&] { return sample(adjusted_, options_, static_cast<uint64_t>(chosen_)); };
+  if (!cursor_) return draw();
+  cursor_->mask(adjusted_);
+  TokenId id = draw();
+  const int left = most_ - chosen_;
+  if (!cursor_->leaves_room(id, left)) {
+    cursor_->mask_near_end(adjusted_, left);
+    id = draw();
+  }
+  cursor_->advance(id);
+  return id;
+}
+
+TokenId TokenChooser::choose(std::span<const float> logits) {
+  const SamplingOptions& o = options_;
+  const bool counts = o.presence_penalty != 0 || o.frequency_penalty != 0 || o.repetition_penalty != 1;
+  const bool plain = !counts && o.logit_bias.empty() && !cursor_;
+  const TokenId id = plain ? sample(logits, o, static_cast<uint64_t>(chosen_)) : choose_adjusted(logits);
+  if (counts) ++counts_[id];
+  ++chosen_;
+  return id;
+}
+
+void TokenChooser::prepare() {
+  if (cursor_) cursor_->prepare();
 }
 
 }  // namespace starling

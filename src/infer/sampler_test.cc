@@ -70,9 +70,64 @@ TEST(Sampler, TheSameSeedAndIndexGiveTheSameToken) {
   EXPECT_GT(differences, 20);
 }
 
+TEST(Sampler, ScoresAreLogSoftmaxAndRankTheMostProbable) {
+  const ScoredToken scored = score_token(kLogits, 3, 2);
+  EXPECT_NEAR(scored.logprob, std::log(0.25), 1e-6);  // f32 logits below 3
+  ASSERT_EQ(scored.top.size(), 2u);
+  EXPECT_EQ(scored.top[0].token, 1);
+  EXPECT_EQ(scored.top[1].token, 3);
+  EXPECT_EQ(scored.top[1].logprob, scored.logprob);
+  std::vector<float> many(1001);  // more than whole vectors of eight
+  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<float>(i % 7);
+  double sum = 0;
+  for (const float logit : many) sum += std::exp(static_cast<double>(logit));
+  EXPECT_NEAR(score_token(many, 6, 0).logprob, 6 - std::log(sum), 1e-5);
+  EXPECT_EQ(score_token(many, 6, 3).top[2].token, 20);  // equal ones rank by id: 6, 13, 20
+}
+
+TEST(TokenChooser, PenaltiesFollowTheirFormulas) {
+  // Logits 2, 1.5, -1: after token 0 once, frequency 0.25 and presence 0.5 leave 1.25, so 1 is the largest.
+  const std::vector<float> logits{2, 1.5f, -1};
+  SamplingOptions options{.temperature = 0, .presence_penalty = 0.5f, .frequency_penalty = 0.25f};
+  TokenChooser chooser(options, 10, {});
+  EXPECT_EQ(chooser.choose(logits), 0);
+  EXPECT_EQ(chooser.choose(logits), 1);  // 1.25 < 1.5
+  EXPECT_EQ(chooser.choose(logits), 0);  // 1.25 > 0.75
+  EXPECT_EQ(chooser.choose(logits), 0);  // 1.0 > 0.75
+  EXPECT_EQ(chooser.choose(logits), 0);  // 0.75 = 0.75: of equals the first
+  EXPECT_EQ(chooser.choose(logits), 1);  // 0.5 < 0.75
+}
+
+TEST(TokenChooser, TheRepetitionPenaltyCountsThePromptToo) {
+  const std::vector<float> logits{2, 1.5f, -1};
+  const std::vector<TokenId> prompt{0, 0};
+  const SamplingOptions options{.temperature = 0, .repetition_penalty = 1.5f};
+  TokenChooser chooser(options, 10, prompt);
+  EXPECT_EQ(chooser.choose(logits), 1);  // 2 / 1.5 < 1.5
+  EXPECT_EQ(chooser.choose(logits), 0);  // 1.33 > 1.5 / 1.5
+}
+
+TEST(TokenChooser, ABiasMovesALogitAndMinusInfinityForbidsIt) {
+  const std::vector<float> logits{2, 1.5f, -1};
+  const SamplingOptions up{.temperature = 0, .logit_bias = {{2, 100.0f}}};
+  EXPECT_EQ(TokenChooser(up, 10, {}).choose(logits), 2);
+  const SamplingOptions no{.temperature = 1, .logit_bias = {{0, -INFINITY}, {1, -INFINITY}}};
+  TokenChooser chooser(no, 50, {});
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(chooser.choose(logits), 2);
+}
+
 TEST(Sampler, OptionsOutOfRangeAreConfigErrors) {
-  const SamplingOptions wrong[] = {{.max_tokens = -1}, {.temperature = -1}, {.temperature = NAN}, {.top_k = -1},
-                                   {.top_p = 0},       {.top_p = 1.5f},     {.min_p = -0.1f},     {.min_p = 2}};
+  const SamplingOptions wrong[] = {{.max_tokens = -1},
+                                   {.temperature = -1},
+                                   {.temperature = NAN},
+                                   {.top_k = -1},
+                                   {.top_p = 0},
+                                   {.top_p = 1.5f},
+                                   {.min_p = -0.1f},
+                                   {.min_p = 2},
+                                   {.presence_penalty = NAN},
+                                   {.repetition_penalty = 0},
+                                   {.logprobs = 21}};
   for (const SamplingOptions& options : wrong) EXPECT_THROW(check_sampling(options), ConfigError);
   EXPECT_NO_THROW(check_sampling({}));
 }

@@ -29,7 +29,7 @@ struct HttpOptions {
   double write_s = 30;                // for one piece of a response
   double drain_s = 10;                // requests under way have this long when the server stops
   int quick_threads = 4, max_queued_quick = 256;
-  int generation_threads = 2, max_queued_generations = 16;
+  int generation_threads = 32, max_queued_generations = 64;
 };
 
 // Where a request's answer runs.

@@ -21,6 +21,10 @@ class LazyEngine final : public Engine {
                       const OnText& on_text) override {
     return loaded().generate(prompt, options, on_text);
   }
+  std::vector<Generation> generate_all(const std::vector<GenerationRequest>& requests,
+                                       const OnPiece& on_piece) override {
+    return loaded().generate_all(requests, on_piece);
+  }
   std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
     return loaded().chat_prompt(messages);
   }
@@ -30,6 +34,14 @@ class LazyEngine final : public Engine {
   }
   double log_likelihood(std::string_view prefix, std::string_view continuation) override {
     return loaded().log_likelihood(prefix, continuation);
+  }
+  std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
+                                      const Service& service) override {
+    return loaded().log_likelihoods(prefix, continuations, service);
+  }
+  EngineStats stats() const override {  // does not load
+    std::lock_guard lock(mutex_);
+    return engine_ ? engine_->stats() : EngineStats{};
   }
 
  private:

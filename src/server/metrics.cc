@@ -17,6 +17,9 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                                           0.5,   1,      2.5,   5,    10,    30,   60};
 
+const prometheus::Histogram::BucketBoundaries kTokenSeconds = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                                               0.025,  0.05,    0.1,    0.25,  0.5,    1};
+
 }  // namespace
 
 struct Metrics::State {
@@ -32,6 +35,15 @@ struct Metrics::State {
   prometheus::Family<prometheus::Histogram>& first_token = prometheus::BuildHistogram()
                                                                .Name("starling_time_to_first_token_seconds")
                                                                .Help("From the request to the first generated text")
+                                                               .Register(registry);
+  prometheus::Family<prometheus::Histogram>& token_time =
+      prometheus::BuildHistogram()
+          .Name("starling_time_per_output_token_seconds")
+          .Help("Mean time of a generation's tokens after its first")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& cancellations = prometheus::BuildCounter()
+                                                               .Name("starling_generations_cancelled_total")
+                                                               .Help("Generations whose client left")
                                                                .Register(registry);
   prometheus::Family<prometheus::Counter>& tokens =
       prometheus::BuildCounter().Name("starling_tokens_total").Help("Tokens by model and kind").Register(registry);
@@ -64,11 +76,12 @@ void Metrics::count_request(const std::string& route, const std::string& method,
   state_->latency.Add({{"route", route}}, kSeconds).Observe(seconds);
 }
 
-void Metrics::count_generation(const std::string& model, int prompt_tokens, int completion_tokens,
-                               double first_token_s) {
-  state_->tokens.Add({{"model", model}, {"kind", "prompt"}}).Increment(prompt_tokens);
-  state_->tokens.Add({{"model", model}, {"kind", "completion"}}).Increment(completion_tokens);
-  if (completion_tokens > 0) state_->first_token.Add({{"model", model}}, kSeconds).Observe(first_token_s);
+void Metrics::count_generation(const std::string& model, const GenerationCount& count) {
+  state_->tokens.Add({{"model", model}, {"kind", "prompt"}}).Increment(count.prompt_tokens);
+  state_->tokens.Add({{"model", model}, {"kind", "completion"}}).Increment(count.completion_tokens);
+  if (count.first_token_s > 0) state_->first_token.Add({{"model", model}}, kSeconds).Observe(count.first_token_s);
+  if (count.token_s > 0) state_->token_time.Add({{"model", model}}, kTokenSeconds).Observe(count.token_s);
+  if (count.cancelled) state_->cancellations.Add({{"model", model}}).Increment();
 }
 
 void Metrics::count_ad_decision(bool served) {

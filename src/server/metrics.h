@@ -9,13 +9,20 @@
 
 namespace starling {
 
+struct GenerationCount {
+  int prompt_tokens = 0, completion_tokens = 0;
+  double first_token_s = 0;  // from the request to its first text
+  double token_s = 0;        // mean of the tokens after the first; 0: there were none
+  bool cancelled = false;
+};
+
 class Metrics {
  public:
   Metrics();
   ~Metrics();
 
   void count_request(const std::string& route, const std::string& method, int status, double seconds);
-  void count_generation(const std::string& model, int prompt_tokens, int completion_tokens, double first_token_s);
+  void count_generation(const std::string& model, const GenerationCount& count);
   void count_ad_decision(bool served);
   void count_ad_event(const std::string& type, bool recorded);
   void count_post(const std::string& change);  // "created", "deleted"

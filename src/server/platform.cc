@@ -15,6 +15,28 @@ std::unique_ptr<SearchService> open_search(Platform& platform) try {
   return nullptr;
 }
 
+// Of all models together.
+void add_engine_gauges(Platform& platform) {
+  const auto add = [&](const char* name, const char* help, double (*read)(const EngineStats&)) {
+    platform.metrics.add_gauge(name, help, [&models = platform.models, read] {
+      double sum = 0;
+      for (const std::string& model : models.names()) sum += read(models.require(model).stats());
+      return sum;
+    });
+  };
+  using Stats = const EngineStats&;
+  add("starling_prompt_tokens_cached", "Prompt tokens that came from the prefix cache since the start",
+      [](Stats s) { return static_cast<double>(s.cached_tokens); });
+  add("starling_preemptions", "Sequences that gave their pages back and were computed again, since the start",
+      [](Stats s) { return static_cast<double>(s.preemptions); });
+  add("starling_engine_jobs", "Requests that the engine works on or holds back",
+      [](Stats s) { return static_cast<double>(s.jobs); });
+  add("starling_kv_pages", "Pages for keys and values, of 16 tokens",
+      [](Stats s) { return static_cast<double>(s.pages); });
+  add("starling_kv_pages_used", "Those that sequences or the prefix cache hold",
+      [](Stats s) { return static_cast<double>(s.pages_used); });
+}
+
 }  // namespace
 
 Platform::Platform(const Workspace& where, const Config& settings, const ServerOptions& server_options)
@@ -24,6 +46,7 @@ Platform::Platform(const Workspace& where, const Config& settings, const ServerO
       control(workspace.control_db()),
       posts(workspace.posts()),
       audit(control),
+      quota(control, options.tokens_per_day),
       models(workspace, options),
       search(open_search(*this)),
       ads(control, search.get(), models.writer(), ads_options(config)),
@@ -36,6 +59,7 @@ Platform::Platform(const Workspace& where, const Config& settings, const ServerO
   metrics.add_gauge("starling_posts", "Posts in the workspace", [this] { return static_cast<double>(posts.size()); });
   metrics.add_gauge("starling_indexed_posts", "Posts in the search index",
                     [this] { return search ? static_cast<double>(search->indexed_posts()) : 0.0; });
+  add_engine_gauges(*this);
 }
 
 SearchService& Platform::require_search() const {

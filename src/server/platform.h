@@ -11,10 +11,12 @@
 #include "posts/post_store.h"
 #include "search/search_service.h"
 #include "server/ad_jobs.h"
+#include "server/constraints.h"
 #include "server/metrics.h"
 #include "server/models.h"
 #include "server/page.h"
 #include "server/server_config.h"
+#include "server/token_quota.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
 
@@ -33,7 +35,9 @@ struct Platform {
   ControlDb control;
   PostStore posts;
   AuditLog audit;
+  TokenQuota quota;
   Models models;
+  Constraints constraints;
   std::unique_ptr<SearchService> search;  // null: no index could be opened
   AdsService ads;
   AdJobs ad_jobs;

@@ -16,6 +16,9 @@ std::span<const Route> all_routes() {
       {"POST", "/v1/chat/completions", kSearchRoles, Lane::generation, create_chat_completion},
       {"POST", "/v1/completions", kSearchRoles, Lane::generation, create_completion},
       {"POST", "/v1/embeddings", kSearchRoles, Lane::generation, create_embeddings},
+      {"POST", "/v1/score", kSearchRoles, Lane::generation, score_candidates},
+      {"POST", "/tokenize", kSearchRoles, Lane::quick, tokenize_text},
+      {"POST", "/detokenize", kSearchRoles, Lane::quick, detokenize_text},
 
       {"POST", "/v1/search", kAnyRole, Lane::quick, search_posts},
       {"POST", "/v1/ask", kAnyRole, Lane::generation, ask_posts},

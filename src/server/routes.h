@@ -14,6 +14,11 @@ Response create_chat_completion(Platform& platform, const Request& request);
 Response create_completion(Platform& platform, const Request& request);
 Response create_embeddings(Platform& platform, const Request& request);
 
+// routes_tokens.cc
+Response tokenize_text(Platform& platform, const Request& request);
+Response detokenize_text(Platform& platform, const Request& request);
+Response score_candidates(Platform& platform, const Request& request);
+
 // routes_search.cc
 Response search_posts(Platform& platform, const Request& request);
 Response ask_posts(Platform& platform, const Request& request);

@@ -2,8 +2,10 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/time.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -36,6 +38,16 @@ std::string to_base64(const std::vector<float>& values) {
   return text;
 }
 
+// The first values, scaled to length one again.
+void shorten(std::vector<float>& vector, size_t dimensions) {
+  if (dimensions >= vector.size()) return;
+  vector.resize(dimensions);
+  double square = 0;
+  for (const float value : vector) square += static_cast<double>(value) * value;
+  const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
+  for (float& value : vector) value = static_cast<float>(value * scale);
+}
+
 // How many tokens the inputs have; each must fit the model's context.
 size_t count_tokens(const Engine& engine, const std::vector<std::string>& texts) {
   size_t total = 0;
@@ -60,9 +72,12 @@ Response create_embeddings(Platform& platform, const Request& request) {
   const std::string format = body.text("encoding_format", "float");
   if (format != "float" && format != "base64")
     throw HttpError(400, "invalid_field", "`encoding_format` must be float or base64", "encoding_format");
-  body.integer("dimensions", engine.config().hidden_size, engine.config().hidden_size, engine.config().hidden_size);
+  const int64_t width = engine.config().hidden_size;
+  const int64_t dimensions = body.integer("dimensions", width, 1, width);
   const size_t tokens = count_tokens(engine, texts);
-  const std::vector<std::vector<float>> vectors = engine.embed_batch(texts);
+  std::vector<std::vector<float>> vectors = engine.embed_batch(texts);
+  for (std::vector<float>& vector : vectors) shorten(vector, static_cast<size_t>(dimensions));
+  platform.quota.spend(request.key.name, static_cast<int64_t>(tokens), now_s());
   ordered_json data = ordered_json::array();
   for (size_t i = 0; i < vectors.size(); ++i) {
     ordered_json item = {{"object", "embedding"}, {"index", i}};

@@ -1,13 +1,14 @@
-// Chat and text completions as OpenAI's API describes them. A parameter that we cannot honour is refused by name, not
-// ignored.
+// Chat and text completions as OpenAI's API describes them: completion_call.h reads the request, this answers it.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/error.h"
 #include "core/hash.h"
 #include "core/time.h"
+#include "server/completion_call.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -18,240 +19,283 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kMaxMessages = 256;
+std::string dump(const ordered_json& value) {
+  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
 
-enum class ApiKind { chat, text };
+ordered_json number_or_null(float value) {  // JSON has no infinity and no NaN
+  return std::isfinite(value) ? ordered_json(value) : ordered_json();
+}
 
-// One completion to make. `prompt` is already tokenized: control tokens come from the template, never from the
-// messages.
-struct Call {
-  Platform* platform;
-  Engine* engine;
-  ApiKind kind;
-  std::vector<std::vector<TokenId>> prompts;  // one choice for each
-  SamplingOptions sampling;
-  bool include_usage = false;
-  std::string id;
-  int64_t created_s = 0;
-  double start_s = 0;
-  std::shared_ptr<const std::atomic<bool>> cancelled;
-};
-
-struct Usage {
-  int prompt_tokens = 0, completion_tokens = 0;
-};
-
-void refuse_unsupported(const JsonBody& body) {
-  const auto unsupported = [](const char* name) {
-    return HttpError(400, "unsupported_parameter", fmt::format("`{}` is not supported by this server", name), name);
+// {"content":[{"token","logprob","bytes","top_logprobs":[…]}],"refusal":null}
+ordered_json chat_logprobs(const Engine& engine, std::span<const ScoredToken> tokens) {
+  const auto entry = [&](TokenId token, float logprob) {
+    const std::string bytes = engine.tokenizer().token_bytes(token);
+    return ordered_json{{"token", bytes},
+                        {"logprob", number_or_null(logprob)},
+                        {"bytes", std::vector<uint8_t>(bytes.begin(), bytes.end())}};
   };
-  for (const char* name : {"tools", "functions", "logit_bias", "suffix"})
-    if (const json* value = body.find(name); value && !value->empty()) throw unsupported(name);
-  for (const char* name : {"frequency_penalty", "presence_penalty"})
-    if (const json* value = body.find(name); value && *value != 0) throw unsupported(name);
-  for (const char* name : {"n", "best_of"})
-    if (const json* value = body.find(name); value && *value != 1) throw unsupported(name);
-  for (const char* name : {"logprobs", "echo"})
-    if (const json* value = body.find(name); value && *value != false) throw unsupported(name);
-  if (const json* format = body.find("response_format"); format && format->value("type", "text") != "text")
-    throw unsupported("response_format");
-}
-
-std::vector<std::string> stop_strings(const JsonBody& body) {
-  const json* stop = body.find("stop");
-  if (!stop) return {};
-  const json list = stop->is_string() ? json::array({*stop}) : *stop;
-  const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
-  if (!list.is_array() || list.size() > 4 || !std::all_of(list.begin(), list.end(), is_text))
-    throw HttpError(400, "invalid_field", "`stop` must be a string or a list of at most 4 strings", "stop");
-  return list.get<std::vector<std::string>>();
-}
-
-SamplingOptions sampling_options(const JsonBody& body, int default_max_tokens) {
-  SamplingOptions options;
-  const int64_t max_tokens = body.integer("max_tokens", default_max_tokens, 1, 1 << 20);
-  options.max_tokens = static_cast<int>(body.integer("max_completion_tokens", max_tokens, 1, 1 << 20));
-  options.temperature = static_cast<float>(body.number("temperature", 1, 0, 2));
-  options.top_p = static_cast<float>(body.number("top_p", 1, 0, 1));
-  options.top_k = static_cast<int>(body.integer("top_k", 0, 0, 1 << 20));
-  options.min_p = static_cast<float>(body.number("min_p", 0, 0, 1));
-  options.stop = stop_strings(body);
-  options.seed = body.find("seed") ? static_cast<uint64_t>(body.integer("seed", 0, INT64_MIN, INT64_MAX))
-                                   : std::stoull(random_hex(8), nullptr, 16);
-  return options;
-}
-
-// A message's content: a string, or parts of type text.
-std::string content_of(const json& message) {
-  const auto wrong = [] {
-    return HttpError(400, "invalid_field", "a message's `content` must be a string or parts of type text", "messages");
-  };
-  const auto content = message.find("content");
-  if (content == message.end()) throw wrong();
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) throw wrong();
-  std::string text;
-  for (const json& part : *content) {
-    if (!part.is_object() || part.value("type", json()) != "text" || !part.contains("text") ||
-        !part["text"].is_string())
-      throw wrong();
-    text += part["text"].get_ref<const std::string&>();
+  ordered_json content = ordered_json::array();
+  for (const ScoredToken& scored : tokens) {
+    ordered_json item = entry(scored.token, scored.logprob);
+    item["top_logprobs"] = ordered_json::array();
+    for (const TokenLogprob& other : scored.top) item["top_logprobs"].push_back(entry(other.token, other.logprob));
+    content.push_back(std::move(item));
   }
-  return text;
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-std::vector<ChatMessage> chat_messages(const JsonBody& body) {
-  const json& list = body.require("messages");
-  if (!list.is_array() || list.empty() || list.size() > kMaxMessages)
-    throw HttpError(400, "invalid_field", fmt::format("`messages` must be a list of 1 to {} messages", kMaxMessages),
-                    "messages");
-  std::vector<ChatMessage> messages;
-  for (const json& message : list) {
-    std::string role =
-        message.is_object() && message.contains("role") && message["role"].is_string() ? message["role"] : json("");
-    if (role == "developer") role = "system";
-    if (role != "system" && role != "user" && role != "assistant")
-      throw HttpError(400, "invalid_field", "a message's `role` must be system, developer, user or assistant",
-                      "messages");
-    messages.push_back({role, content_of(message)});
+// {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset`: of the first token in the choice's text, moved
+// on.
+ordered_json text_logprobs(const Engine& engine, std::span<const ScoredToken> tokens, size_t& offset) {
+  ordered_json list = {{"tokens", ordered_json::array()}, {"token_logprobs", ordered_json::array()}};
+  ordered_json tops = ordered_json::array(), offsets = ordered_json::array();
+  for (const ScoredToken& scored : tokens) {
+    const std::string bytes = engine.tokenizer().token_bytes(scored.token);
+    list["tokens"].push_back(bytes);
+    list["token_logprobs"].push_back(number_or_null(scored.logprob));
+    ordered_json top = ordered_json::object();
+    for (const TokenLogprob& other : scored.top)
+      top[engine.tokenizer().token_bytes(other.token)] = number_or_null(other.logprob);
+    tops.push_back(scored.top.empty() ? ordered_json() : std::move(top));
+    offsets.push_back(offset);
+    offset += bytes.size();
   }
-  return messages;
+  list["top_logprobs"] = std::move(tops);
+  list["text_offset"] = std::move(offsets);
+  return list;
 }
 
-std::vector<std::string> text_prompts(const JsonBody& body) {
-  const json& prompt = body.require("prompt");
-  const json list = prompt.is_string() ? json::array({prompt}) : prompt;
-  const auto is_text = [](const json& item) { return item.is_string(); };
-  if (!list.is_array() || list.empty() || list.size() > 16 || !std::all_of(list.begin(), list.end(), is_text))
-    throw HttpError(400, "invalid_field", "`prompt` must be a string or a list of 1 to 16 strings", "prompt");
-  return list.get<std::vector<std::string>>();
+// The prompt's tokens that are text: not the begin token that we put before it.
+std::span<const ScoredToken> echoed(const Engine& engine, const Generation& made) {
+  const std::span<const ScoredToken> all = made.scored_prompt;
+  return all.empty() || !engine.tokenizer().token_bytes(all[0].token).empty() ? all : all.subspan(1);
 }
 
-// The model's begin token, then the text as data.
-std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
-  std::vector<TokenId> tokens = engine.tokenizer().encode(text);
-  tokens.insert(tokens.begin(), static_cast<TokenId>(engine.config().bos_token));
-  return tokens;
+const char* finish_name(FinishReason reason, bool tool_call) {
+  if (reason == FinishReason::length) return "length";
+  return tool_call ? "tool_calls" : "stop";
 }
 
-// Every prompt must leave room for at least one token; max_tokens is cut to the room there is.
-void fit_to_context(Call& call) {
-  const auto context = static_cast<size_t>(call.engine->config().max_positions);
-  size_t longest = 0;
-  for (const auto& prompt : call.prompts) longest = std::max(longest, prompt.size());
-  if (longest >= context)
-    throw HttpError(400, "context_length_exceeded",
-                    fmt::format("the prompt has {} tokens; the model's context is {}", longest, context),
-                    call.kind == ApiKind::chat ? "messages" : "prompt");
-  call.sampling.max_tokens = static_cast<int>(std::min<size_t>(call.sampling.max_tokens, context - longest));
+// A prompt counts once, however many choices were made from it.
+ordered_json usage_of(const CompletionCall& call, const std::vector<Generation>& made) {
+  int prompt = 0, cached = 0, completion = 0;
+  for (size_t i = 0; i < made.size(); ++i) {
+    if (i % call.n == 0) prompt += made[i].prompt_tokens, cached += made[i].cached_tokens;
+    completion += made[i].completion_tokens;
+  }
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion},
+          {"prompt_tokens_details", {{"cached_tokens", cached}}}};
 }
 
-Call make_call(Platform& platform, const Request& request, const JsonBody& body, ApiKind kind) {
-  refuse_unsupported(body);
-  Call call{.platform = &platform, .engine = &platform.models.require(body.text("model")), .kind = kind};
-  call.sampling = sampling_options(body, kind == ApiKind::chat ? 256 : 16);  // 16 is OpenAI's default for text
-  if (const json* options = body.find("stream_options"); options && options->is_object())
-    call.include_usage = options->value("include_usage", json()) == true;
-  call.id = (kind == ApiKind::chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
-  call.created_s = now_s();
-  call.start_s = monotonic_s();
-  call.cancelled = request.cancelled;
-  return call;
+std::string object_name(const CompletionCall& call, bool chunk) {
+  if (call.kind == ApiKind::text) return "text_completion";
+  return chunk ? "chat.completion.chunk" : "chat.completion";
 }
 
-const char* finish_name(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
-
-ordered_json usage_json(const Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+ordered_json envelope(const CompletionCall& call, bool chunk) {
+  return {{"id", call.id},
+          {"object", object_name(call, chunk)},
+          {"created", call.created_s},
+          {"model", call.engine->name()}};
 }
 
-ordered_json envelope(const Call& call, const char* object) {
-  return {{"id", call.id}, {"object", object}, {"created", call.created_s}, {"model", call.engine->name()}};
-}
-
-// Generates for one prompt; `on_text` as Engine's. Counts tokens and the time to the first one.
-Generation generate(const Call& call, size_t index, Usage& usage, const Engine::OnText& on_text) {
+// Generates all choices; counts tokens, times and cancellations.
+std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPiece& on_piece) {
   double first_s = 0;
-  const auto counting = [&](std::string_view piece) {
+  const auto counting = [&](size_t i, const TextPiece& piece) {
     if (first_s == 0) first_s = monotonic_s() - call.start_s;
-    return !*call.cancelled && (!on_text || on_text(piece));
+    return !*call.cancelled && (!on_piece || on_piece(i, piece));
   };
-  Generation made = call.engine->generate(call.prompts[index], call.sampling, counting);
-  usage.prompt_tokens += made.prompt_tokens;
-  usage.completion_tokens += made.completion_tokens;
-  call.platform->metrics.count_generation(call.engine->name(), made.prompt_tokens, made.completion_tokens, first_s);
+  std::vector<Generation> made = call.engine->generate_all(call.requests, counting);
+  int64_t tokens = 0;
+  for (size_t i = 0; i < made.size(); ++i) {
+    GenerationCount count{.prompt_tokens = i % call.n == 0 ? made[i].prompt_tokens : 0,
+                          .completion_tokens = made[i].completion_tokens};
+    count.first_token_s = first_s;
+    if (made[i].completion_tokens > 1) count.token_s = made[i].decode_s / (made[i].completion_tokens - 1);
+    count.cancelled = made[i].finish == FinishReason::cancelled;
+    tokens += count.prompt_tokens + count.completion_tokens;
+    call.platform->metrics.count_generation(call.engine->name(), count);
+  }
+  call.platform->quota.spend(call.key_name, tokens, now_s());
   return made;
 }
 
-Response answer_whole(const Call& call) {
-  const bool chat = call.kind == ApiKind::chat;
-  Usage usage;
-  ordered_json choices = ordered_json::array();
-  for (size_t i = 0; i < call.prompts.size(); ++i) {
-    const Generation made = generate(call, i, usage, {});
-    ordered_json choice = {{"index", i}};
-    if (chat) choice["message"] = {{"role", "assistant"}, {"content", made.text}, {"refusal", nullptr}};
-    else choice["text"] = made.text;
-    choice["logprobs"] = nullptr;
-    choice["finish_reason"] = finish_name(made.finish);
-    choices.push_back(std::move(choice));
+std::string random_call_id() { return "call_" + random_hex(12); }
+
+// A chat's text: the space that a SentencePiece word begins with is no part of it.
+std::string_view without_first_space(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
+  return text;
+}
+
+ordered_json chat_message(const CompletionCall& call, const Generation& made, bool& is_call) {
+  ordered_json message = {{"role", "assistant"}, {"content", without_first_space(made.text)}, {"refusal", nullptr}};
+  if (call.tools.choice == Tools::Choice::none) return message;
+  ToolCallReader reader;
+  ToolCallReader::Part begun = reader.push(made.text), ended = reader.finish();
+  is_call = reader.is_call();
+  if (!is_call) return message;
+  message["content"] = nullptr;
+  const std::string name = begun.name.empty() ? ended.name : begun.name;
+  message["tool_calls"] =
+      ordered_json::array({{{"id", random_call_id()},
+                            {"type", "function"},
+                            {"function", {{"name", name}, {"arguments", begun.arguments + ended.arguments}}}}});
+  return message;
+}
+
+ordered_json choice_of(const CompletionCall& call, size_t index, const Generation& made) {
+  ordered_json choice = {{"index", index}};
+  bool is_call = false;
+  ordered_json logprobs;
+  if (call.kind == ApiKind::chat) {
+    choice["message"] = chat_message(call, made, is_call);
+    if (call.logprobs) logprobs = chat_logprobs(*call.engine, made.tokens);
+  } else {
+    choice["text"] = (call.echo.empty() ? "" : call.echo[index / call.n]) + made.text;
+    if (call.logprobs) {
+      std::vector<ScoredToken> tokens;
+      for (const ScoredToken& token : echoed(*call.engine, made)) tokens.push_back(token);
+      tokens.insert(tokens.end(), made.tokens.begin(), made.tokens.end());
+      size_t offset = 0;
+      logprobs = text_logprobs(*call.engine, tokens, offset);
+    }
   }
-  ordered_json answer = envelope(call, chat ? "chat.completion" : "text_completion");
-  answer["choices"] = std::move(choices);
-  answer["usage"] = usage_json(usage);
+  choice["logprobs"] = std::move(logprobs);
+  choice["finish_reason"] = finish_name(made.finish, is_call);
+  return choice;
+}
+
+Response answer_whole(const CompletionCall& call) {
+  const std::vector<Generation> made = generate(call, {});
+  ordered_json answer = envelope(call, false);
+  answer["choices"] = ordered_json::array();
+  for (size_t i = 0; i < made.size(); ++i) answer["choices"].push_back(choice_of(call, i, made[i]));
+  answer["usage"] = usage_of(call, made);
   return json_response(answer);
 }
 
-bool write_event(StreamWriter& writer, const ordered_json& event) {
-  return writer.write("data: " + event.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n\n");
-}
-
-ordered_json chunk(const Call& call, size_t index, const ordered_json& delta_or_text, const char* finish) {
-  const bool chat = call.kind == ApiKind::chat;
-  ordered_json event = envelope(call, chat ? "chat.completion.chunk" : "text_completion");
-  ordered_json choice = {{"index", index}, {chat ? "delta" : "text", delta_or_text}, {"logprobs", nullptr}};
-  choice["finish_reason"] = finish ? ordered_json(finish) : ordered_json();
-  event["choices"] = ordered_json::array({std::move(choice)});
-  if (call.include_usage) event["usage"] = nullptr;
-  return event;
-}
-
-void stream_choice(const Call& call, size_t index, Usage& usage, StreamWriter& writer) {
-  const bool chat = call.kind == ApiKind::chat;
-  if (chat && !write_event(writer, chunk(call, index, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
-  const Generation made = generate(call, index, usage, [&](std::string_view piece) {
-    const ordered_json content = chat ? ordered_json{{"content", piece}} : ordered_json(piece);
-    return write_event(writer, chunk(call, index, content, nullptr));
-  });
-  if (made.finish == FinishReason::cancelled) return;
-  write_event(writer, chunk(call, index, chat ? ordered_json::object() : ordered_json(""), finish_name(made.finish)));
-}
-
-void stream_call(const Call& call, StreamWriter& writer) try {
-  Usage usage;
-  for (size_t i = 0; i < call.prompts.size() && !*call.cancelled; ++i) stream_choice(call, i, usage, writer);
-  if (call.include_usage) {
-    ordered_json last = envelope(call, call.kind == ApiKind::chat ? "chat.completion.chunk" : "text_completion");
-    last["choices"] = ordered_json::array();
-    last["usage"] = usage_json(usage);
-    write_event(writer, last);
+// Writes the events of one streamed answer. What all events share is made into text once.
+class EventStream {
+ public:
+  EventStream(const CompletionCall& call, StreamWriter& writer)
+      : call_(call), writer_(writer), choices_(call.requests.size()) {
+    const std::string head = dump(envelope(call, true));
+    head_ = "data: " + head.substr(0, head.size() - 1) + ",\"choices\":[";
   }
-  writer.write("data: [DONE]\n\n");
-} catch (const std::exception& error) {
-  // The head with its 200 is out, so the error travels as an event, which OpenAI's clients throw.
+
+  void run() {
+    for (size_t i = 0; i < choices_.size(); ++i)
+      if (!begin(i)) return;
+    const std::vector<Generation> made =
+        generate(call_, [this](size_t i, const TextPiece& piece) { return show(i, piece); });
+    for (size_t i = 0; i < made.size(); ++i)
+      if (made[i].finish == FinishReason::cancelled || !end(i, made[i])) return;
+    if (call_.include_usage) {
+      ordered_json last = envelope(call_, true);
+      last["choices"] = ordered_json::array();
+      last["usage"] = usage_of(call_, made);
+      writer_.write("data: " + dump(last) + "\n\n");
+    }
+    writer_.write("data: [DONE]\n\n");
+  }
+
+ private:
+  struct Choice {
+    bool has_text = false;
+    size_t told_tokens = 0, offset = 0;
+    ToolCallReader reader;
+  };
+  bool chat() const { return call_.kind == ApiKind::chat; }
+  bool has_tools() const { return call_.tools.choice != Tools::Choice::none; }
+
+  bool write(size_t index, const ordered_json& delta, const ordered_json& logprobs, const char* finish) {
+    return writer_.write(
+        fmt::format("{}{{\"index\":{},\"{}\":{},\"logprobs\":{},\"finish_reason\":{}}}]{}}}\n\n", head_, index,
+                    chat() ? "delta" : "text", dump(delta), logprobs.is_null() ? "null" : dump(logprobs),
+                    finish ? fmt::format("\"{}\"", finish) : "null", call_.include_usage ? ",\"usage\":null" : ""));
+  }
+  bool begin(size_t index) {
+    if (chat()) return write(index, {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}, nullptr, nullptr);
+    if (call_.echo.empty() || call_.logprobs)
+      return true;  // with log-probabilities the prompt comes at the end, scored
+    return write(index, call_.echo[index / call_.n], nullptr, nullptr);
+  }
+  ordered_json logprobs_of(size_t index, std::span<const ScoredToken> tokens) {
+    if (!call_.logprobs) return nullptr;
+    choices_[index].told_tokens += tokens.size();
+    return chat() ? chat_logprobs(*call_.engine, tokens) : text_logprobs(*call_.engine, tokens, choices_[index].offset);
+  }
+  bool show(size_t index, const TextPiece& piece) {
+    if (!chat()) return hold_for_echo(index) || write(index, piece.text, logprobs_of(index, piece.tokens), nullptr);
+    if (has_tools()) return show_part(index, choices_[index].reader.push(piece.text), logprobs_of(index, piece.tokens));
+    const std::string_view text = choices_[index].has_text ? piece.text : without_first_space(piece.text);
+    choices_[index].has_text |= !text.empty();
+    return text.empty() || write(index, {{"content", text}}, logprobs_of(index, piece.tokens), nullptr);
+  }
+  // The scores of an echoed prompt are known only when the generation has ended: such an answer comes in one piece.
+  bool hold_for_echo(size_t) const { return call_.logprobs && !call_.echo.empty(); }
+  bool show_part(size_t index, const ToolCallReader::Part& part, const ordered_json& logprobs) {
+    if (!part.content.empty() && !write(index, {{"content", part.content}}, logprobs, nullptr)) return false;
+    if (!part.name.empty()) {
+      const ordered_json call = {{"index", 0},
+                                 {"id", random_call_id()},
+                                 {"type", "function"},
+                                 {"function", {{"name", part.name}, {"arguments", ""}}}};
+      if (!write(index, {{"tool_calls", ordered_json::array({call})}}, nullptr, nullptr)) return false;
+    }
+    if (part.arguments.empty()) return true;
+    const ordered_json more = {{"index", 0}, {"function", {{"arguments", part.arguments}}}};
+    return write(index, {{"tool_calls", ordered_json::array({more})}}, nullptr, nullptr);
+  }
+  bool end(size_t index, const Generation& made) {
+    if (hold_for_echo(index)) {
+      const ordered_json choice = choice_of(call_, index, made);
+      return write(index, choice["text"], choice["logprobs"], finish_name(made.finish, false));
+    }
+    if (has_tools() && !show_part(index, choices_[index].reader.finish(), nullptr)) return false;
+    const size_t told = std::min(choices_[index].told_tokens, made.tokens.size());  // tokens that gave no text
+    const ordered_json rest =
+        told < made.tokens.size() ? logprobs_of(index, std::span(made.tokens).subspan(told)) : ordered_json();
+    return write(index, chat() ? ordered_json::object() : ordered_json(""), rest,
+                 finish_name(made.finish, choices_[index].reader.is_call()));
+  }
+
+  const CompletionCall& call_;
+  StreamWriter& writer_;
+  std::vector<Choice> choices_;
+  std::string head_;
+};
+
+// What a generation can fail with once it has begun; `error` is for the client.
+HttpError failure(const CompletionCall& call, const std::exception& error) {
+  if (dynamic_cast<const ConfigError*>(&error))
+    return HttpError(400, "invalid_schema", error.what(), "response_format");
   spdlog::error("generating with {}: {}", call.engine->name(), error.what());
-  writer.write(
-      "data: " + error_body(HttpError(500, "internal_error", "the generation failed; the server's log says why")) +
-      "\n\n");
+  return HttpError(500, "internal_error", "the generation failed; the server's log says why");
 }
 
-Response answer(Call call, bool streamed) {
-  fit_to_context(call);
-  if (!streamed) return answer_whole(call);
+Response answer(CompletionCall call) {
+  if (!call.stream) {
+    try {
+      return answer_whole(call);
+    } catch (const Error& error) {
+      throw failure(call, error);
+    }
+  }
   Response response{.content_type = "text/event-stream"};
-  response.stream = [call = std::move(call)](StreamWriter& writer) { stream_call(call, writer); };
+  response.stream = [call = std::move(call)](StreamWriter& writer) {
+    try {
+      EventStream(call, writer).run();
+    } catch (const std::exception& error) {
+      // The head with its 200 is out, so the error travels as an event, which OpenAI's clients throw.
+      writer.write("data: " + error_body(failure(call, error)) + "\n\n");
+    }
+  };
   return response;
 }
 
@@ -272,17 +316,11 @@ Response get_model(Platform& platform, const Request& request) {
 }
 
 Response create_chat_completion(Platform& platform, const Request& request) {
-  const JsonBody body(request.body);
-  Call call = make_call(platform, request, body, ApiKind::chat);
-  call.prompts.push_back(call.engine->chat_prompt(chat_messages(body)));
-  return answer(std::move(call), body.boolean("stream", false));
+  return answer(read_chat_call(platform, request));
 }
 
 Response create_completion(Platform& platform, const Request& request) {
-  const JsonBody body(request.body);
-  Call call = make_call(platform, request, body, ApiKind::text);
-  for (const std::string& prompt : text_prompts(body)) call.prompts.push_back(text_prompt_tokens(*call.engine, prompt));
-  return answer(std::move(call), body.boolean("stream", false));
+  return answer(read_text_call(platform, request));
 }
 
 }  // namespace starling

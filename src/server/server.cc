@@ -45,6 +45,7 @@ struct Server::State {
 
   Dispatch dispatch(Request& head);
   std::optional<Response> admit(Request& request, RoleSet roles);
+  std::optional<Response> check_quota(const Request& request);
   void on_finished(const FinishedRequest& finished);
 
   const bool log_requests;
@@ -59,7 +60,11 @@ Dispatch Server::State::dispatch(Request& head) {
     const Route& route = *match.route;
     Dispatch found{.route = std::string(route.pattern), .lane = route.lane};
     found.answer = [this, &route](const Request& request) { return route.answer(platform, request); };
-    if (route.roles != kPublic) found.admit = [this, &route](Request& request) { return admit(request, route.roles); };
+    if (route.roles != kPublic)
+      found.admit = [this, &route](Request& request) {
+        std::optional<Response> refused = admit(request, route.roles);
+        return refused || route.lane != Lane::generation ? std::move(refused) : check_quota(request);
+      };
     return found;
   }
   if (match.allowed.empty() && belongs_to_page(head))
@@ -94,6 +99,14 @@ std::optional<Response> Server::State::admit(Request& request, RoleSet roles) {
     return error_response(
         HttpError(403, "role_not_allowed", fmt::format("a key with the role `{}` may not do this", request.key.role)));
   return std::nullopt;
+}
+
+std::optional<Response> Server::State::check_quota(const Request& request) {
+  const int64_t wait_s = platform.quota.wait_s(request.key.name, now_s());
+  if (wait_s == 0) return std::nullopt;
+  HttpError spent(429, "insufficient_quota", "this key has used the tokens it has for today (server.tokens_per_day)");
+  spent.retry_after_s = static_cast<int>(wait_s);
+  return error_response(spent);
 }
 
 void Server::State::on_finished(const FinishedRequest& finished) {

@@ -54,6 +54,8 @@ std::vector<ConfigKey> server_config_keys() {
        "the model that writes ads and answers, a folder under models/; else the own model"},
       {"server.requests_per_second", 50.0, "requests each API key may make on average"},
       {"server.request_burst", 100.0, "requests each API key may make at once"},
+      {"server.tokens_per_day", int64_t{0},
+       "tokens each API key may use in a day (UTC), prompts included; 0: no limit"},
       {"server.max_body_bytes", int64_t{1 << 20}, "largest request body, bytes"},
       {"server.max_header_bytes", int64_t{16 << 10}, "largest request head, bytes"},
       {"server.max_connections", int64_t{256}, "connections at the same time; one more is refused"},
@@ -64,8 +66,8 @@ std::vector<ConfigKey> server_config_keys() {
       {"server.drain_s", 10.0, "seconds that requests under way have when the server stops"},
       {"server.threads", int64_t{4}, "threads for searches, reads and writes"},
       {"server.max_queued", int64_t{256}, "requests that may wait for them"},
-      {"server.generations", int64_t{2}, "requests to language models that run at the same time"},
-      {"server.max_queued_generations", int64_t{16}, "requests to language models that may wait"},
+      {"server.generations", int64_t{32}, "requests to language models that run at the same time, in one batch"},
+      {"server.max_queued_generations", int64_t{64}, "requests to language models that may wait"},
       {"server.log_requests", true, "write one line for each request to standard error"},
   };
 }
@@ -79,6 +81,7 @@ ServerOptions server_options(const Config& config) {
   options.writer = config.text("server.writer");
   options.requests_per_second = positive(config, "server.requests_per_second");
   options.request_burst = positive(config, "server.request_burst");
+  options.tokens_per_day = integer_in(config, "server.tokens_per_day", 0, INT64_MAX);
   if (options.request_burst < 1) throw ConfigError("server.request_burst must be at least 1, else no request passes");
   options.log_requests = config.boolean("server.log_requests");
   return options;

@@ -16,6 +16,7 @@ struct ServerOptions {
   std::string page_folder;                            // empty: found beside the program
   std::string model, embedder, writer;                // names of folders under models/
   double requests_per_second = 0, request_burst = 0;  // for each API key
+  int64_t tokens_per_day = 0;                         // for each API key; 0: no limit
   bool log_requests = true;
 };
 

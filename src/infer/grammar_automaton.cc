@@ -1,0 +1,93 @@
+#include "infer/grammar_automaton.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/error.h"
+
+namespace starling {
+GrammarAutomaton::GrammarAutomaton(std::shared_ptr<const Grammar> grammar) : grammar_(std::move(grammar)) {
+  frames_.push_back({-1, -1, 0, 0});
+  start_ = intern({{grammar_->root_start(), 0}});
+}
+
+// A rule that ends where its caller ends returns to the caller's caller, so that lists do not grow the stack.
+GrammarAutomaton::FrameId GrammarAutomaton::push(Grammar::Node to, FrameId parent) {
+  const Grammar::State& state = grammar_->state(to);
+  if (state.final && state.bytes.empty() && state.epsilon.empty() && state.calls.empty()) return parent;
+  const auto [known, is_new] = known_frames_.try_emplace({to, parent}, static_cast<FrameId>(frames_.size()));
+  if (is_new) {
+    const Frame& outer = frames_[static_cast<size_t>(parent)];
+    frames_.push_back({to, parent, outer.depth + 1, Grammar::add_distances(outer.distance, state.distance)});
+  }
+  return known->second;
+}
+
+int32_t GrammarAutomaton::distance_of(const Place& place) const {
+  return Grammar::add_distances(grammar_->state(place.node).distance,
+                                frames_[static_cast<size_t>(place.frame)].distance);
+}
+
+// Follows everything that takes no byte; keeps the places that take one.
+void GrammarAutomaton::close(std::vector<Place>& places, bool& accepts) {
+  std::set<Place> seen(places.begin(), places.end());
+  std::vector<Place> waiting(seen.begin(), seen.end());
+  const auto visit = [&](Grammar::Node node, FrameId frame) {
+    if (seen.insert({node, frame}).second) waiting.push_back({node, frame});
+  };
+  places.clear();
+  while (!waiting.empty()) {
+    const Place place = waiting.back();
+    waiting.pop_back();
+    ++work_;
+    if (seen.size() > kMaxPlaces)
+      throw ConfigError("the text so far can be read in too many ways; make the alternatives differ earlier");
+    const Grammar::State& state = grammar_->state(place.node);
+    if (!state.bytes.empty()) places.push_back(place);
+    for (const Grammar::Node to : state.epsilon) visit(to, place.frame);
+    const Frame frame = frames_[static_cast<size_t>(place.frame)];
+    for (const Grammar::Call& call : state.calls)
+      if (frame.depth < kMaxDepth) visit(grammar_->start_of(call.rule), push(call.to, place.frame));
+    if (state.final && place.frame == 0) accepts = true;
+    else if (state.final) visit(frame.to, frame.parent);
+  }
+  std::sort(places.begin(), places.end());
+}
+
+GrammarAutomaton::StateId GrammarAutomaton::intern(std::vector<Place> reached) {
+  if (reached.empty()) return kDead;
+  bool accepts = false;
+  close(reached, accepts);
+  if (reached.empty() && !accepts) return kDead;
+  const auto [known, is_new] =
+      known_states_.try_emplace({std::move(reached), accepts}, static_cast<StateId>(states_.size()));
+  if (!is_new) return known->second;
+  if (states_.size() >= kMaxStates) throw ConfigError("the text so far needs too many states; make it simpler");
+  State state{.places = known->first.first, .accepts = accepts};
+  state.distance = accepts ? 0 : Grammar::kNever;
+  for (const Place& place : state.places) state.distance = std::min(state.distance, distance_of(place));
+  states_.push_back(std::move(state));
+  return known->second;
+}
+
+GrammarAutomaton::StateId GrammarAutomaton::step(StateId from, uint8_t byte) {
+  if (from == kDead) return kDead;
+  auto& table = states_[static_cast<size_t>(from)].next;
+  if (!table) {
+    table = std::make_unique<std::array<StateId, 256>>();
+    table->fill(kUnknown);
+  }
+  const StateId known = (*table)[byte];
+  if (known != kUnknown) return known;
+  std::vector<Place> reached;
+  for (const Place& place : states_[static_cast<size_t>(from)].places) {
+    for (const Grammar::Edge& edge : grammar_->state(place.node).bytes)
+      if (edge.low <= byte && byte <= edge.high) reached.push_back({edge.to, place.frame});
+  }
+  work_ += states_[static_cast<size_t>(from)].places.size();
+  const StateId to = intern(std::move(reached));
+  (*states_[static_cast<size_t>(from)].next)[byte] = to;
+  return to;
+}
+
+}  // namespace starling

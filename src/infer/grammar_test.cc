@@ -1,0 +1,357 @@
+// Grammars as automata: regular expressions, JSON Schema, GBNF text, and masks over a tokenizer's tokens.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "infer/grammar_automaton.h"
+#include "infer/grammar_constraint.h"
+#include "infer/grammar_regex.h"
+#include "infer/grammar_text.h"
+#include "infer/json_schema.h"
+
+namespace starling {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_view text) {
+  GrammarAutomaton automaton(grammar);
+  GrammarAutomaton::StateId state = automaton.start();
+  for (const char c : text) state = automaton.step(state, static_cast<uint8_t>(c));
+  return state != GrammarAutomaton::kDead && automaton.accepts(state);
+}
+bool schema_accepts(const char* schema, std::string_view text) {
+  return accepts(json_schema_grammar(Json::parse(schema)), text);
+}
+std::string refusal_of(const std::string& schema) {
+  try {
+    json_schema_grammar(Json::parse(schema));
+    return "taken";
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+}
+
+// A random text of the grammar: random bytes that the automaton takes, then the shortest way to an end.
+std::string random_text(const std::shared_ptr<const Grammar>& grammar, uint64_t seed, int free_bytes) {
+  GrammarAutomaton automaton(grammar);
+  GrammarAutomaton::StateId state = automaton.start();
+  std::string text;
+  for (uint64_t i = 0;; ++i) {
+    if (automaton.accepts(state) && (!automaton.goes_on(state) || random_u64(seed, 1, i) % 4 == 0)) return text;
+    std::vector<std::pair<int, GrammarAutomaton::StateId>> next;
+    for (int byte = 0; byte < 256; ++byte) {
+      const auto to = automaton.step(state, static_cast<uint8_t>(byte));
+      if (to == GrammarAutomaton::kDead) continue;
+      if (static_cast<int>(i) < free_bytes || automaton.distance(to) < automaton.distance(state))
+        next.push_back({byte, to});
+    }
+    if (next.empty()) return text;
+    const auto& chosen = next[random_u64(seed, 2, i) % next.size()];
+    text += static_cast<char>(chosen.first);
+    state = chosen.second;
+  }
+}
+
+struct RegexCase {
+  const char* pattern;
+  std::vector<std::string> yes, no;
+};
+
+TEST(GrammarRegex, MatchesWhatEcmaScriptMatches) {
+  const RegexCase cases[] = {
+      {"^abc$", {"abc"}, {"ab", "abcd", "xabc", ""}},
+      {"b", {"b", "abc", "xxb"}, {"", "ac"}},
+      {"^a|b$", {"a", "ax", "xb", "b"}, {"xa", "bx"}},
+      {"^(a|b)+$", {"a", "abba"}, {"", "abc"}},
+      {"^a{2,3}$", {"aa", "aaa"}, {"a", "aaaa"}},
+      {"^a{0}b$", {"b"}, {"ab"}},
+      {"^a{2,}$", {"aa", "aaaaa"}, {"a"}},
+      {"^(ab?){2}c*?$", {"aa", "abab", "abacc"}, {"ab", "c"}},
+      {"^[a-c-]+$", {"a-c"}, {"d"}},
+      {"^[^a-y]$", {"z", "é", "中"}, {"b", "zz"}},
+      {"^\\d\\D\\w\\W\\s\\S$", {"1a_! x"}, {"aa_! x", "1a_!xx"}},
+      {"^\\x41\\u00e9\\.$", {"Aé."}, {"Aéx", "Ae."}},
+      {"^.$", {"x", "é", "😀"}, {"\n", "", "xx"}},
+      {"^(?:x(?:y|z))?$", {"", "xy", "xz"}, {"x"}},
+      {"^[\\]\\\\]$", {"]", "\\"}, {"["}},
+  };
+  for (const RegexCase& c : cases) {
+    const CharacterNfa nfa = parse_regex(c.pattern);
+    for (const std::string& text : c.yes) EXPECT_TRUE(nfa.matches(to_characters(text))) << c.pattern << " on " << text;
+    for (const std::string& text : c.no) EXPECT_FALSE(nfa.matches(to_characters(text))) << c.pattern << " on " << text;
+  }
+}
+
+TEST(GrammarRegex, RefusesWhatItCannotKeepAndNamesTheColumn) {
+  for (const char* pattern : {"a(?=b)", "(a)\\1", "\\bword", "\\p{L}", "a**", "a^b", "a$b", "(a", "a)", "[a", "[z-a]",
+                              "a{3,2}", "a{20000}", "*a", "a\\", "\\xg0", "(?<n>a)", "a{2}{2}"}) {
+    try {
+      parse_regex(pattern);
+      ADD_FAILURE() << pattern << " was taken";
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("pattern")) << pattern;
+    }
+  }
+}
+
+TEST(GrammarRegex, CopiesWithinCopiesAreRefusedBeforeTheyTakeLong) {
+  std::string stars = "a", none = "a";
+  for (int i = 0; i < 60; ++i) stars = "(" + stars + ")*";  // read twice at each level: 2^60
+  for (int i = 0; i < 10; ++i) none = "((" + none + "){0}){1000}";
+  for (const std::string& pattern : {stars, none, "[" + std::string(200'000, 'a') + "]{10000}"})
+    EXPECT_THROW(parse_regex(pattern), ConfigError);
+}
+
+TEST(GrammarRegex, NoPatternOfRandomOrCutTextCrashes) {
+  const std::string seedling = "^(a|[b-d]{1,3}|\\d+\\u00e9(?:x?y*)|[^\\]z])$";
+  for (uint64_t i = 0; i < 3000; ++i) {
+    std::string pattern = seedling.substr(0, random_u64(1, 1, i) % (seedling.size() + 1));
+    for (int flips = 0; flips < 3 && !pattern.empty(); ++flips)
+      pattern[random_u64(2, i, flips) % pattern.size()] ^= static_cast<char>(1 << random_u64(3, i, flips) % 7);
+    try {
+      parse_regex(pattern);
+    } catch (const ConfigError&) {
+    }
+  }
+}
+
+struct SchemaCase {
+  const char* schema;
+  std::vector<std::string> yes, no;
+};
+
+TEST(JsonSchema, TakesValidTextsAndNoOthers) {
+  const SchemaCase cases[] = {
+      {R"({"type":"null"})", {"null"}, {"true", "", " null"}},
+      {R"({"type":"boolean"})", {"true", "false"}, {"maybe", "truefalse"}},
+      {R"({"type":"integer"})", {"0", "-1", "120"}, {"01", "-0", "1.5", "-", "1e3"}},
+      {R"({"type":"number"})", {"0", "0.5", "-12.25"}, {"1.", ".5", "00"}},
+      {R"({"type":"string"})",
+       {R"("")", R"("a\"b\\c")", R"("é中😀")", R"("\n")"},
+       {"\"", "\"a", "\"\n\"", "\"\xff\"", "a"}},
+      {R"({"type":"string","minLength":2,"maxLength":3})", {R"("ab")", R"("中é😀")"}, {R"("a")", R"("abcd")"}},
+      {R"({"type":"string","maxLength":1})", {R"("")", R"("\\")", R"("😀")"}, {R"("ab")"}},
+      {R"({"type":"string","pattern":"^[A-Z]{2}\\d+$"})", {R"("AB1")", R"("XY123")"}, {R"("A1")", R"("AB")"}},
+      {R"({"type":"string","pattern":"^\"+$"})", {R"("\"\"")"}, {R"("")", R"(""")"}},
+      {R"({"type":"string","pattern":"a","maxLength":2})", {R"("a")", R"("ba")"}, {R"("b")", R"("bba")"}},
+      {R"({"type":"string","format":"date"})", {R"("2024-02-28")"}, {R"("2024-02-30")", R"("24-1-1")"}},
+      {R"({"enum":["a",1,null,{"x":[true]}]})", {R"("a")", "1", "null", R"({"x":[true]})"}, {"2", R"("b")"}},
+      {R"({"type":"string","enum":["a",1]})", {R"("a")"}, {"1"}},
+      {R"({"const":"é"})", {R"("é")"}, {R"("e")"}},
+      {R"({"type":"integer","minimum":5,"maximum":120})",
+       {"5", "9", "10", "99", "100", "120"},
+       {"4", "121", "0", "-5", "500"}},
+      {R"({"type":"integer","minimum":-12,"maximum":3})", {"-12", "-1", "0", "3"}, {"-13", "4", "-120", "-0"}},
+      {R"({"type":"integer","exclusiveMinimum":0,"exclusiveMaximum":10})", {"1", "9"}, {"0", "10"}},
+      {R"({"type":"integer","minimum":1.5})", {"2", "10"}, {"1", "-2"}},
+      {R"({"type":"integer","multipleOf":5,"minimum":0,"maximum":30})", {"0", "5", "30"}, {"3", "35"}},
+      {R"({"type":"number","minimum":0.25,"maximum":1.5})",
+       {"0.25", "0.3", "1", "1.49", "1.5"},
+       {"0.2", "0", "1.51", "2"}},
+      {R"({"type":"number","exclusiveMaximum":1,"minimum":0})", {"0", "0.999"}, {"1", "1.0"}},
+      {R"({"type":"number","maximum":-1.5})", {"-1.5", "-2", "-1.51"}, {"-1", "0", "1", "-1.4"}},
+      {R"({"type":"number","multipleOf":0.01,"minimum":0})", {"1.25", "3"}, {"1.255"}},
+      {R"({"type":"array","items":{"type":"integer"},"minItems":1,"maxItems":3})",
+       {"[1]", "[1,2]", "[1, 2,3]"},
+       {"[]", "[1,2,3,4]", "[1,]"}},
+      {R"({"type":"array","items":{"type":"null"}})", {"[]", "[null]", "[null,null,null]"}, {"[null", "[,null]"}},
+      {R"({"type":"array","prefixItems":[{"type":"integer"},{"type":"string"}],"items":false})",
+       {"[]", R"([1,"a"])"},
+       {R"([1,"a",2])", R"(["a"])"}},
+      {R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"null"}},"required":["a"],"additionalProperties":false})",
+       {R"({"a":1})", R"({"a": 1, "b":null})"},
+       {"{}", R"({"b":null})", R"({"a":1,"c":2})", R"({"a":1,})"}},
+      {R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}}})",
+       {"{}", R"({"b":null})", R"({"a":null,"c":null})"},
+       {R"({,"b":null})", R"({"b":null,"a":null})"}},
+      {R"({"type":"object","properties":{"ab":{"type":"null"}},"additionalProperties":{"type":"integer"}})",
+       {"{}", R"({"ab":null})", R"({"a":1})", R"({"ab":null,"abc":2,"x":3})"},
+       {R"({"ab":1})", R"({"a":null})"}},
+      {R"({"type":"object","additionalProperties":{"type":"integer"},"propertyNames":{"pattern":"^[a-z]+$"}})",
+       {R"({"ab":1})"},
+       {R"({"A":1})"}},
+      {R"({"type":"object","patternProperties":{"^x_":{"type":"integer"}}})", {"{}", R"({"x_1":1})"}, {R"({"y":1})"}},
+      {R"({"type":"object"})", {"{}", R"({"a":{"b":[1,"c",null]}})"}, {"[]", R"({"a"})"}},
+      {"{}", {"1", "[]", R"({"a":[{}]})"}, {"", "nul"}},
+      {"true", {"null"}, {"nope"}},
+      {R"({"anyOf":[{"type":"string"},{"type":"integer","minimum":3}]})", {R"("x")", "3"}, {"2", "null"}},
+      {R"({"type":["integer","null"]})", {"7", "null"}, {R"("7")"}},
+      {R"({"oneOf":[{"type":"object","properties":{"k":{"const":"a"}},"required":["k"]},{"type":"object","properties":{"k":{"const":"b"}},"required":["k"]}]})",
+       {R"({"k":"a"})", R"({"k":"b"})"},
+       {R"({"k":"c"})", "{}"}},
+      {R"({"allOf":[{"type":"integer","minimum":2},{"maximum":4}]})", {"2", "4"}, {"1", "5"}},
+      {R"({"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},"required":["v","next"],"additionalProperties":false}}})",
+       {R"({"v":1,"next":null})", R"({"v":1,"next":{"v":2,"next":null}})"},
+       {R"({"v":1})", R"({"v":1,"next":{}})"}},
+  };
+  for (const SchemaCase& c : cases) {
+    for (const std::string& text : c.yes) EXPECT_TRUE(schema_accepts(c.schema, text)) << c.schema << " on " << text;
+    for (const std::string& text : c.no) EXPECT_FALSE(schema_accepts(c.schema, text)) << c.schema << " on " << text;
+  }
+}
+
+TEST(JsonSchema, EveryRandomTextOfAGrammarIsJson) {
+  const char* schemas[] = {
+      "{}", R"({"type":"object"})", R"({"type":"array","items":{"type":"string","pattern":"[^a]\\\\"},"maxItems":4})",
+      R"({"type":"object","properties":{"a\"b":{"type":"number","minimum":-0.5,"maximum":7},"c":{"type":"array"}},"required":["c"],"additionalProperties":true})",
+      R"({"type":"object","properties":{"t":{"$ref":"#"},"u":{"type":"string","format":"date-time"}}})"};
+  for (const char* schema : schemas) {
+    const auto grammar = json_schema_grammar(Json::parse(schema));
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      const std::string text = random_text(grammar, seed, 60);
+      EXPECT_TRUE(Json::accept(text)) << schema << " gave " << text;
+    }
+  }
+}
+
+TEST(JsonSchema, ABoundedNumberKeepsItsBounds) {
+  const auto grammar = json_schema_grammar(Json::parse(R"({"type":"number","minimum":-3.75,"exclusiveMaximum":12.5})"));
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const double value = std::stod(random_text(grammar, seed, 12));
+    EXPECT_GE(value, -3.75);
+    EXPECT_LT(value, 12.5);
+  }
+}
+
+TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
+  EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"not":{}}}})"), HasSubstr("#/properties/a: `not`"));
+  EXPECT_THAT(refusal_of(R"({"type":"array","uniqueItems":true})"), HasSubstr("uniqueItems"));
+  EXPECT_THAT(refusal_of(R"({"$ref":"http://example.org/x"})"), HasSubstr("into this schema"));
+  EXPECT_THAT(refusal_of(R"({"$ref":"#/$defs/none"})"), HasSubstr("points to nothing"));
+  EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"(?=a)"})x"), HasSubstr("look-around"));
+  EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("anyOf"));
+  EXPECT_THAT(refusal_of(R"({"type":"colour"})"), HasSubstr("colour"));
+  EXPECT_THAT(refusal_of(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("no text"));
+  EXPECT_THAT(refusal_of(R"({"$ref":"#"})"), HasSubstr("no text"));
+  EXPECT_THAT(refusal_of(R"({"allOf":[{"$ref":"#"}]})"), HasSubstr("back to themselves"));
+  EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})"),
+              HasSubstr("no text"));
+  EXPECT_THAT(refusal_of("3"), HasSubstr("a schema is"));
+}
+
+TEST(JsonSchema, OneThatIsTooLargeIsRefusedByALimit) {
+  EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"^((a{1,100}){1,100}){1,100}$"})x"), HasSubstr("states"));
+  EXPECT_THAT(refusal_of(R"({"type":"array","minItems":900000})"), HasSubstr("it "));
+  // Each level refers twice to the next: 2^40 when it is written out
+  Json schema = {{"$ref", "#/$defs/d0"}};
+  for (int i = 0; i < 40; ++i) {
+    const Json next = {{"$ref", fmt::format("#/$defs/d{}", i + 1)}};
+    schema["$defs"][fmt::format("d{}", i)] = {{"allOf", Json::array({next, next})}};
+  }
+  schema["$defs"]["d40"] = {{"type", "null"}};
+  EXPECT_THAT(refusal_of(schema.dump()), HasSubstr("$ref"));
+}
+
+TEST(JsonSchema, CutAndFlippedSchemasAreTakenOrRefusedButNeverCrash) {
+  const std::string whole =
+      R"({"type":"object","properties":{"a":{"type":"string","pattern":"^a{2,3}$","maxLength":9},"b":{"anyOf":[{"type":"integer","minimum":-5},{"$ref":"#/$defs/x"}]},)"
+      R"("c":{"type":"array","items":{"enum":[1,"z"]},"minItems":1}},"required":["a"],"additionalProperties":{"type":"number","multipleOf":0.01},"$defs":{"x":{"allOf":[{"type":"null"}]}}})";
+  for (uint64_t i = 0; i < 4000; ++i) {
+    std::string text = whole;
+    for (int flips = 0; flips < 2; ++flips)
+      text[random_u64(5, i, flips) % text.size()] ^= static_cast<char>(1 << random_u64(6, i, flips) % 7);
+    const Json schema = Json::parse(text, nullptr, false);
+    if (schema.is_discarded()) continue;
+    try {
+      json_schema_grammar(schema);
+    } catch (const ConfigError&) {
+    }
+  }
+}
+
+TEST(GrammarText, ReadsRulesGroupsRepetitionsAndClasses) {
+  const auto grammar = parse_grammar(
+      "# yes or a list\nroot ::= \"yes\" | list\n  | \"\\\"\\u00e9\"\nlist ::= \"[\" item (\",\" item){0,2} "
+      "\"]\"\nitem ::= [a-c0-9]+ | [^\\x00-\\x7f]?\n");
+  for (const char* text : {"yes", "\"é", "[a]", "[ab,c9,é]", "[]", "[,]"}) EXPECT_TRUE(accepts(grammar, text)) << text;
+  for (const char* text : {"", "no", "[d]", "[a,b,c,a]", "[ab"}) EXPECT_FALSE(accepts(grammar, text)) << text;
+  const auto nested = parse_grammar("root ::= \"(\" root* \")\"");
+  EXPECT_TRUE(accepts(nested, "(()(()))"));
+  EXPECT_FALSE(accepts(nested, "(()"));
+}
+
+TEST(GrammarText, AMistakeNamesLineAndColumn) {
+  const std::pair<const char*, const char*> cases[] = {{"root := \"a\"", "line 1, column"},
+                                                       {"root ::= \"a", "not closed"},
+                                                       {"root ::= a", "`a` is used"},
+                                                       {"a ::= \"b\"", "no rule `root`"},
+                                                       {"root ::= root \"a\"", "own beginning"},
+                                                       {"root ::= [b-a]", "up to another"},
+                                                       {"root ::= (\"a\"", "group"},
+                                                       {"root ::= \"a\"\nroot ::= \"b\"", "line 2"},
+                                                       {"root ::= \"a\"{99999}", "10000"},
+                                                       {"root ::= a\na ::= \"x\" a", "no text"}};
+  for (const auto& [text, said] : cases) {
+    try {
+      parse_grammar(text);
+      ADD_FAILURE() << text;
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(said));
+    }
+  }
+}
+
+// A tokenizer whose tokens are single bytes and a few longer pieces; the last token is special.
+std::unique_ptr<Tokenizer> small_tokenizer() {
+  int line = 0;
+  return train_byte_level_bpe(
+      [&](std::string& text) {
+        text = R"({"name":"value","name":"value"} true false null)";
+        return line++ < 20;
+      },
+      300);
+}
+
+TEST(GrammarConstraint, TheMaskAllowsExactlyTheTokensThatTheAutomatonTakes) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto trie = std::make_shared<TokenTrie>(*tokenizer);
+  const auto grammar = json_schema_grammar(
+      Json::parse(R"({"type":"object","properties":{"name":{"type":"boolean"}},"required":["name"]})"));
+  ConstraintCursor cursor(std::make_shared<GrammarConstraint>(grammar, trie));
+  GrammarAutomaton automaton(grammar);
+  GrammarAutomaton::StateId state = automaton.start();
+  for (const char byte : std::string(R"({"name": true})")) {
+    std::vector<float> logits(static_cast<size_t>(tokenizer->vocab_size()), 0.0f);
+    cursor.mask(logits);
+    for (TokenId id = 0; id < tokenizer->vocab_size(); ++id) {
+      GrammarAutomaton::StateId after = trie->bytes(id).empty() ? GrammarAutomaton::kDead : state;
+      for (const char c : trie->bytes(id)) after = automaton.step(after, static_cast<uint8_t>(c));
+      EXPECT_EQ(std::isinf(logits[static_cast<size_t>(id)]), after == GrammarAutomaton::kDead) << id;
+    }
+    TokenId next = -1;
+    for (TokenId id = 0; id < tokenizer->vocab_size(); ++id)
+      if (trie->bytes(id) == std::string_view(&byte, 1)) next = id;
+    ASSERT_GE(next, 0);
+    cursor.advance(next);
+    state = automaton.step(state, static_cast<uint8_t>(byte));
+  }
+  EXPECT_TRUE(cursor.complete());
+}
+
+TEST(GrammarConstraint, ATextThatCanBeReadInTooManyWaysIsRefused) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto trie = std::make_shared<TokenTrie>(*tokenizer);
+  // Which x was the marked one is not known for 2,500 characters: as many places as there were.
+  const auto grammar = parse_grammar("root ::= [a-z]* \"x\" [a-z]{2500}", {.seconds = 60});
+  ConstraintCursor cursor(std::make_shared<GrammarConstraint>(grammar, trie));
+  TokenId x = -1;
+  for (TokenId id = 0; id < tokenizer->vocab_size(); ++id)
+    if (trie->bytes(id) == "x") x = id;
+  ASSERT_GE(x, 0);
+  std::string error;
+  try {
+    for (int i = 0; i < 2500; ++i) cursor.advance(x);
+  } catch (const ConfigError& refused) {
+    error = refused.what();
+  }
+  EXPECT_THAT(error, HasSubstr("too many ways"));
+}
+
+}  // namespace
+}  // namespace starling

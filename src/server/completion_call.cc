@@ -1,0 +1,305 @@
+#include "server/completion_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/time.h"
+#include "infer/grammar_text.h"
+#include "infer/json_schema.h"
+#include "server/json_body.h"
+#include "server/platform.h"
+
+namespace starling {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int kMaxMessages = 256, kMaxPrompts = 64, kMaxChoices = 16, kMaxBiases = 1024;
+constexpr size_t kMaxRequests = 128;
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+HttpError wrong_field(const char* name, const std::string& wanted) {
+  return HttpError(400, "invalid_field", fmt::format("`{}` must be {}", name, wanted), name);
+}
+
+void refuse_unsupported(const JsonBody& body) {
+  const auto unsupported = [](const char* name, const char* instead = "") {
+    return HttpError(400, "unsupported_parameter", fmt::format("`{}` is not supported by this server{}", name, instead),
+                     name);
+  };
+  for (const char* name : {"functions", "function_call"})
+    if (body.find(name)) throw unsupported(name, "; use `tools` and `tool_choice`");
+  if (const json* suffix = body.find("suffix"); suffix && *suffix != "") throw unsupported("suffix");
+  for (const char* name : {"audio", "web_search_options"})
+    if (body.find(name)) throw unsupported(name);
+  if (const json* modalities = body.find("modalities"); modalities && *modalities != json::array({"text"}))
+    throw unsupported("modalities");
+  if (const json* best_of = body.find("best_of");
+      best_of && *best_of != 1 && (!body.find("n") || *best_of != *body.find("n")))
+    throw unsupported("best_of", "; use `n`");
+}
+
+std::vector<std::string> stop_strings(const JsonBody& body) {
+  const json* stop = body.find("stop");
+  if (!stop) return {};
+  const json list = stop->is_string() ? json::array({*stop}) : *stop;
+  const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
+  if (!list.is_array() || list.size() > 4 || !std::all_of(list.begin(), list.end(), is_text))
+    throw wrong_field("stop", "a string or a list of at most 4 strings");
+  return list.get<std::vector<std::string>>();
+}
+
+// OpenAI's -100 and 100 mean never and only.
+std::vector<TokenBias> logit_bias(const JsonBody& body, const Engine& engine) {
+  std::vector<TokenBias> biases;
+  const json* map = body.find("logit_bias");
+  if (!map) return biases;
+  if (!map->is_object() || map->size() > kMaxBiases)
+    throw wrong_field("logit_bias",
+                      fmt::format("an object of at most {} token ids with numbers from -100 to 100", kMaxBiases));
+  for (const auto& [name, value] : map->items()) {
+    TokenId token = -1;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), token);
+    const bool is_token =
+        error == std::errc() && end == name.data() + name.size() && token >= 0 && token < engine.config().vocab_size;
+    if (!is_token || !value.is_number() || !(std::abs(value.get<double>()) <= 100))
+      throw wrong_field("logit_bias", "an object of token ids of this model with numbers from -100 to 100");
+    biases.push_back({token, value == -100 ? kNever : value.get<float>()});
+  }
+  return biases;
+}
+
+SamplingOptions sampling_options(const JsonBody& body, const Engine& engine, int default_max_tokens,
+                                 int least_max_tokens) {
+  SamplingOptions options;
+  const int64_t max_tokens = body.integer("max_tokens", default_max_tokens, least_max_tokens, 1 << 20);
+  options.max_tokens = static_cast<int>(body.integer("max_completion_tokens", max_tokens, least_max_tokens, 1 << 20));
+  options.temperature = static_cast<float>(body.number("temperature", 1, 0, 2));
+  options.top_p = static_cast<float>(std::max(body.number("top_p", 1, 0, 1), 1e-6));
+  options.top_k = static_cast<int>(std::max<int64_t>(body.integer("top_k", 0, -1, 1 << 20), 0));
+  options.min_p = static_cast<float>(body.number("min_p", 0, 0, 1));
+  options.presence_penalty = static_cast<float>(body.number("presence_penalty", 0, -2, 2));
+  options.frequency_penalty = static_cast<float>(body.number("frequency_penalty", 0, -2, 2));
+  options.repetition_penalty = static_cast<float>(body.number("repetition_penalty", 1, 0.1, 10));
+  options.stop = stop_strings(body);
+  options.logit_bias = logit_bias(body, engine);
+  if (body.boolean("ignore_eos", false))
+    for (const SpecialToken& token : engine.tokenizer().special_tokens())
+      options.logit_bias.push_back({token.id, kNever});
+  options.seed = body.find("seed") ? static_cast<uint64_t>(body.integer("seed", 0, INT64_MIN, INT64_MAX))
+                                   : std::stoull(random_hex(8), nullptr, 16);
+  return options;
+}
+
+// A message's content: a string, or parts of type text.
+std::string content_of(const json& message) {
+  const auto wrong = [] {
+    return wrong_field("messages", "messages whose `content` is a string or parts of type text");
+  };
+  const auto content = message.find("content");
+  const bool has_calls = message.contains("tool_calls");
+  if (content == message.end() || content->is_null()) {
+    if (has_calls) return {};
+    throw wrong();
+  }
+  if (content->is_string()) return content->get<std::string>();
+  if (!content->is_array()) throw wrong();
+  std::string text;
+  for (const json& part : *content) {
+    if (!part.is_object() || part.value("type", json()) != "text" || !part.contains("text") ||
+        !part["text"].is_string())
+      throw wrong();
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return text;
+}
+
+// An earlier call of the assistant, in the form in which it makes them.
+std::string calls_of(const json& message) {
+  std::string text;
+  if (!message.contains("tool_calls") || message["tool_calls"].is_null()) return text;
+  const auto wrong = [] {
+    return wrong_field("messages", "messages whose `tool_calls` have a function with `name` and `arguments`");
+  };
+  if (!message["tool_calls"].is_array()) throw wrong();
+  for (const json& call : message["tool_calls"]) {
+    const json* function = call.is_object() && call.contains("function") ? &call["function"] : nullptr;
+    const auto has_text = [&](const char* name) { return function->contains(name) && (*function)[name].is_string(); };
+    if (!function || !function->is_object() || !has_text("name") || !has_text("arguments")) throw wrong();
+    text += tool_call_text((*function)["name"], (*function)["arguments"]);
+  }
+  return text;
+}
+
+ChatMessage chat_message(const json& message) {
+  std::string role =
+      message.is_object() && message.contains("role") && message["role"].is_string() ? message["role"] : json("");
+  if (role == "developer") role = "system";
+  if (role == "tool") return {"user", "<tool_response>\n" + content_of(message) + "\n</tool_response>"};
+  if (role != "system" && role != "user" && role != "assistant")
+    throw wrong_field("messages", "messages whose `role` is system, developer, user, assistant or tool");
+  return {role, content_of(message) + (role == "assistant" ? calls_of(message) : "")};
+}
+
+std::vector<ChatMessage> chat_messages(const JsonBody& body, const Tools& tools) {
+  const json& list = body.require("messages");
+  if (!list.is_array() || list.empty() || list.size() > kMaxMessages)
+    throw wrong_field("messages", fmt::format("a list of 1 to {} messages", kMaxMessages));
+  std::vector<ChatMessage> messages;
+  for (const json& message : list) messages.push_back(chat_message(message));
+  if (tools.choice == Tools::Choice::none) return messages;
+  if (messages[0].role != "system") messages.insert(messages.begin(), {"system", ""});
+  messages[0].content += (messages[0].content.empty() ? "" : "\n\n") + tools.instructions();
+  return messages;
+}
+
+struct Prompt {
+  std::string text;
+  std::vector<TokenId> tokens;
+};
+
+Prompt prompt_of(const json& item, const Engine& engine) {
+  if (item.is_string()) return {item.get<std::string>(), text_prompt_tokens(engine, item.get<std::string>())};
+  Prompt prompt;
+  for (const json& token : item) {
+    if (!token.is_number_integer() || token < 0 || token >= engine.tokenizer().vocab_size())
+      throw wrong_field("prompt", "text, or tokens of this model");
+    prompt.tokens.push_back(token.get<TokenId>());
+    prompt.text += engine.tokenizer().token_bytes(prompt.tokens.back());
+  }
+  if (prompt.tokens.empty()) throw wrong_field("prompt", "a prompt of at least one token");
+  return prompt;
+}
+
+// A string, tokens, or a list of either.
+std::vector<Prompt> text_prompts(const JsonBody& body, const Engine& engine) {
+  const json& given = body.require("prompt");
+  const bool one = given.is_string() || (given.is_array() && !given.empty() && given[0].is_number());
+  const json list = one ? json::array({given}) : given;
+  const auto fits = [](const json& item) { return item.is_string() || item.is_array(); };
+  if (!list.is_array() || list.empty() || list.size() > kMaxPrompts || !std::all_of(list.begin(), list.end(), fits))
+    throw wrong_field("prompt", fmt::format("a string, a list of tokens, or a list of 1 to {} of them", kMaxPrompts));
+  std::vector<Prompt> prompts;
+  for (const json& item : list) prompts.push_back(prompt_of(item, engine));
+  return prompts;
+}
+
+// Every prompt must leave room for at least one token, if one is wanted; max_tokens is cut to the room there is.
+void fit_to_context(GenerationRequest& request, const Engine& engine, const char* field) {
+  const auto context = static_cast<size_t>(engine.config().max_positions);
+  const size_t size = request.prompt.size();
+  if (size > context || (size == context && request.options.max_tokens > 0))
+    throw HttpError(400, "context_length_exceeded",
+                    fmt::format("the prompt has {} tokens; the model's context is {}", size, context), field);
+  request.options.max_tokens =
+      static_cast<int>(std::min<size_t>(static_cast<size_t>(request.options.max_tokens), context - size));
+}
+
+void add_requests(CompletionCall& call, std::vector<TokenId> prompt, const SamplingOptions& options) {
+  GenerationRequest request{std::move(prompt), options};
+  fit_to_context(request, *call.engine, call.kind == ApiKind::chat ? "messages" : "prompt");
+  for (size_t i = 0; i < call.n; ++i, ++request.options.seed) call.requests.push_back(request);
+  if (call.requests.size() > kMaxRequests)
+    throw wrong_field("n", fmt::format("so that there are at most {} choices in all", kMaxRequests));
+}
+
+// The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
+// which is the order that the output's will have.
+std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, const JsonBody& body,
+                                                 const ordered_json& ordered) {
+  const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make) {
+    try {
+      return call.platform->constraints.get(*call.engine, source, make);
+    } catch (const ConfigError& error) {
+      throw HttpError(400, "invalid_schema", error.what(), field);
+    }
+  };
+  const json* format = body.find("response_format");
+  const std::string type = format && format->is_object() && format->contains("type") && (*format)["type"].is_string()
+                               ? (*format)["type"].get<std::string>()
+                               : "";
+  if (format && type != "text" && type != "json_object" && type != "json_schema")
+    throw wrong_field("response_format", "an object whose `type` is text, json_object or json_schema");
+  const std::string grammar = body.text("grammar", "");
+  const bool formed = type == "json_object" || type == "json_schema";
+  const bool has_tools = call.tools.choice != Tools::Choice::none;
+  if (int{formed} + int{!grammar.empty()} + int{has_tools} > 1)
+    throw HttpError(400, "unsupported_parameter", "`response_format`, `grammar` and `tools` cannot be combined",
+                    grammar.empty() ? "response_format" : "grammar");
+  if (has_tools) return compile(call.tools.source(), "tools", [&] { return call.tools.grammar(); });
+  if (!grammar.empty()) return compile("grammar\n" + grammar, "grammar", [&] { return parse_grammar(grammar); });
+  if (type == "json_object") return compile("json_object", "response_format", [] { return json_object_grammar(); });
+  if (type != "json_schema") return nullptr;
+  const ordered_json& given = ordered["response_format"];
+  if (!given.contains("json_schema") || !given["json_schema"].is_object() || !given["json_schema"].contains("schema"))
+    throw wrong_field("response_format", "{\"type\":\"json_schema\",\"json_schema\":{\"name\":…,\"schema\":…}}");
+  const ordered_json& schema = given["json_schema"]["schema"];
+  return compile("json_schema\n" + schema.dump(), "response_format", [&] { return json_schema_grammar(schema); });
+}
+
+CompletionCall begin_call(Platform& platform, const Request& request, const JsonBody& body, ApiKind kind) {
+  refuse_unsupported(body);
+  CompletionCall call{.platform = &platform, .engine = &platform.models.require(body.text("model")), .kind = kind};
+  call.n = static_cast<size_t>(body.integer("n", 1, 1, kMaxChoices));
+  call.stream = body.boolean("stream", false);
+  if (const json* options = body.find("stream_options"); options && options->is_object())
+    call.include_usage = options->value("include_usage", json()) == true;
+  call.id = (kind == ApiKind::chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
+  call.created_s = now_s();
+  call.start_s = monotonic_s();
+  call.key_name = request.key.name;
+  call.cancelled = request.cancelled;
+  return call;
+}
+
+}  // namespace
+
+std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
+  std::vector<TokenId> tokens = engine.tokenizer().encode(text);
+  tokens.insert(tokens.begin(), static_cast<TokenId>(engine.config().bos_token));
+  return tokens;
+}
+
+CompletionCall read_chat_call(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  const ordered_json ordered = ordered_json::parse(request.body);
+  CompletionCall call = begin_call(platform, request, body, ApiKind::chat);
+  SamplingOptions options = sampling_options(body, *call.engine, 256, 1);
+  call.logprobs = body.boolean("logprobs", false);
+  const auto top = static_cast<int>(body.integer("top_logprobs", 0, 0, 20));
+  if (top > 0 && !call.logprobs) throw wrong_field("top_logprobs", "given only with `logprobs`: true");
+  if (call.logprobs) options.logprobs = top;
+  call.tools = Tools::read(ordered);
+  options.constraint = constraint_of(call, body, ordered);
+  options.service.tenant = request.key.name;
+  add_requests(call, call.engine->chat_prompt(chat_messages(body, call.tools)), options);
+  return call;
+}
+
+CompletionCall read_text_call(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  const ordered_json ordered = ordered_json::parse(request.body);
+  CompletionCall call = begin_call(platform, request, body, ApiKind::text);
+  const bool echo = body.boolean("echo", false);
+  SamplingOptions options = sampling_options(body, *call.engine, 16, echo ? 0 : 1);  // 16 is OpenAI's default
+  if (const json* logprobs = body.find("logprobs"); logprobs && *logprobs != false)
+    options.logprobs = static_cast<int>(body.integer("logprobs", 0, 0, 5));
+  call.logprobs = options.logprobs >= 0;
+  options.prompt_logprobs = call.logprobs && echo;
+  options.constraint = constraint_of(call, body, ordered);
+  options.service.tenant = request.key.name;
+  for (Prompt& prompt : text_prompts(body, *call.engine)) {
+    if (echo) call.echo.push_back(std::move(prompt.text));
+    add_requests(call, std::move(prompt.tokens), options);
+  }
+  return call;
+}
+
+}  // namespace starling

@@ -1,0 +1,46 @@
+// A request to /v1/chat/completions or /v1/completions, read and checked: what to generate, and how to answer. A
+// parameter that we cannot honour is refused by name, not ignored.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "infer/engine.h"
+#include "server/tool_calls.h"
+
+namespace starling {
+
+struct Platform;
+struct Request;
+
+enum class ApiKind { chat, text };
+
+struct CompletionCall {
+  Platform* platform = nullptr;
+  Engine* engine = nullptr;
+  ApiKind kind = ApiKind::chat;
+  // One a choice: every prompt `n` times. A prompt is already tokenized: control tokens come from the template, never
+  // from the messages.
+  std::vector<GenerationRequest> requests;
+  size_t n = 1;
+  std::vector<std::string> echo;  // text of each prompt, when the answer begins with it
+  bool logprobs = false;
+  Tools tools;
+  bool stream = false, include_usage = false;
+  std::string key_name;  // whose tokens these are
+  std::string id;
+  int64_t created_s = 0;
+  double start_s = 0;
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+};
+
+// Both throw HttpError 400 (404 for an unknown model).
+CompletionCall read_chat_call(Platform& platform, const Request& request);
+CompletionCall read_text_call(Platform& platform, const Request& request);
+
+// The model's begin token, then the text as data.
+std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text);
+
+}  // namespace starling

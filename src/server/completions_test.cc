@@ -1,0 +1,288 @@
+// What a completion may ask for beyond its text: log-probabilities, several choices, a form, tools, tokens, quotas.
+#include <cmath>
+#include <thread>
+
+#include "server/test_server.h"
+
+namespace starling {
+namespace {
+
+class CompletionsTest : public ServerTest {
+ protected:
+  CompletionsTest() { context_ = 2048; }  // room for a description of tools
+
+  static json chat_body(const json& more = json::object()) {
+    json body = {{"model", "own"}, {"messages", {{{"role", "user"}, {"content", "hello"}}}}, {"max_tokens", 16}};
+    body.update(more);
+    return body;
+  }
+  static json text_body(const json& more = json::object()) {
+    json body = {{"model", "own"}, {"prompt", "a post about"}, {"max_tokens", 8}, {"seed", 5}};
+    body.update(more);
+    return body;
+  }
+  json chat(const json& more) { return ok("POST", "/v1/chat/completions", chat_body(more)); }
+  json complete(const json& more) { return ok("POST", "/v1/completions", text_body(more)); }
+  json error_of(const std::string& target, const json& body) {
+    const ClientResponse response = call("POST", target, body);
+    EXPECT_EQ(response.status, 400) << target << body << response.body;
+    return json::parse(response.body)["error"];
+  }
+  std::vector<TokenId> tokens_of(const std::string& text) {
+    return ok("POST", "/tokenize", {{"model", "own"}, {"text", text}})["tokens"].get<std::vector<TokenId>>();
+  }
+};
+
+constexpr const char* kPersonSchema =
+    R"({"type":"object","properties":{"name":{"type":"string","maxLength":20},"age":{"type":"integer","minimum":0,"maximum":120},)"
+    R"("tags":{"type":"array","items":{"enum":["a","b"]},"maxItems":3}},"required":["name","age"],"additionalProperties":false})";
+json person_format() {
+  return {{"type", "json_schema"}, {"json_schema", {{"name", "person"}, {"schema", json::parse(kPersonSchema)}}}};
+}
+void expect_person(const std::string& text) {
+  const json person = json::parse(text, nullptr, false);
+  ASSERT_TRUE(person.is_object()) << text;
+  EXPECT_TRUE(person["name"].is_string()) << text;
+  EXPECT_TRUE(person["age"].is_number_integer() && person["age"] >= 0 && person["age"] <= 120) << text;
+  for (const json& tag : person.value("tags", json::array())) EXPECT_TRUE(tag == "a" || tag == "b") << text;
+  for (const auto& [name, value] : person.items()) EXPECT_TRUE(name == "name" || name == "age" || name == "tags");
+}
+
+TEST_F(CompletionsTest, TheScoresOfAnEchoedTextSumToWhatScoreSays) {
+  start();
+  const std::string prefix = "a post about ", candidate = "laptops";
+  const json answer = complete({{"prompt", prefix + candidate}, {"echo", true}, {"logprobs", 2}, {"max_tokens", 0}});
+  const json choice = answer["choices"][0], &scores = choice["logprobs"];
+  EXPECT_EQ(choice["text"], prefix + candidate);
+  std::string joined;
+  double sum = 0;
+  for (size_t i = 0; i < scores["tokens"].size(); ++i) {
+    EXPECT_EQ(scores["text_offset"][i], joined.size());
+    joined += scores["tokens"][i].get<std::string>();
+    EXPECT_EQ(scores["top_logprobs"][i].size(), 2u);
+    if (joined.size() > prefix.size()) sum += scores["token_logprobs"][i].get<double>();
+  }
+  EXPECT_EQ(joined, prefix + candidate);
+  const json score =
+      ok("POST", "/v1/score", {{"model", "own"}, {"prefix", prefix}, {"candidates", {candidate, "linux"}}});
+  EXPECT_NEAR(score["data"][0]["log_likelihood"].get<double>(), sum, 1e-3);  // f32 scores of a few tokens
+  EXPECT_LT(score["data"][1]["log_likelihood"].get<double>(), 0);
+}
+
+TEST_F(CompletionsTest, ChatLogprobsHaveTheBytesOfTheTextStreamedOrNot) {
+  start();
+  json body = chat_body({{"logprobs", true}, {"top_logprobs", 3}, {"seed", 2}});
+  const json whole = ok("POST", "/v1/chat/completions", body)["choices"][0]["logprobs"]["content"];
+  ASSERT_FALSE(whole.empty());
+  for (const json& token : whole) {
+    EXPECT_EQ(token["top_logprobs"].size(), 3u);
+    EXPECT_LE(token["logprob"], 0);
+    EXPECT_TRUE(token["bytes"].is_array());
+  }
+  body["stream"] = true;
+  json streamed = json::array();
+  for (const json& event : events_of(call("POST", "/v1/chat/completions", body).body))
+    for (const json& choice : event["choices"])
+      if (choice["logprobs"].is_object())
+        for (const json& token : choice["logprobs"]["content"]) streamed.push_back(token);
+  EXPECT_EQ(streamed, whole);
+}
+
+TEST_F(CompletionsTest, EveryChoiceIsAnotherDrawAndThePromptCountsOnce) {
+  start();
+  const json one = complete({}), three = complete({{"n", 3}, {"temperature", 1.5}});
+  ASSERT_EQ(three["choices"].size(), 3u);
+  EXPECT_NE(three["choices"][0]["text"], three["choices"][1]["text"]);
+  EXPECT_NE(three["choices"][1]["text"], three["choices"][2]["text"]);
+  EXPECT_EQ(three["usage"]["prompt_tokens"], one["usage"]["prompt_tokens"]);
+  std::map<int, std::string> texts;
+  for (const json& event :
+       events_of(call("POST", "/v1/completions", text_body({{"n", 3}, {"temperature", 1.5}, {"stream", true}})).body))
+    for (const json& choice : event["choices"]) texts[choice["index"]] += choice["text"].get<std::string>();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(texts[i], three["choices"][i]["text"]);
+}
+
+TEST_F(CompletionsTest, ABiasOf100MakesAlwaysAndMinus100Never) {
+  start();
+  const TokenId x = tokens_of("x").at(0);
+  const json always = complete({{"logit_bias", {{std::to_string(x), 100}}}});
+  EXPECT_EQ(always["choices"][0]["text"], "xxxxxxxx");
+  const json unbiased = complete({{"temperature", 0}, {"logprobs", 0}});
+  const std::string first = unbiased["choices"][0]["logprobs"]["tokens"][0];
+  const std::vector<TokenId> banned = tokens_of(first);
+  ASSERT_EQ(banned.size(), 1u);
+  const json never =
+      complete({{"temperature", 0}, {"logprobs", 0}, {"logit_bias", {{std::to_string(banned[0]), -100}}}});
+  for (const json& token : never["choices"][0]["logprobs"]["tokens"]) EXPECT_NE(token, first);
+  EXPECT_EQ(error_of("/v1/completions", text_body({{"logit_bias", {{"99999", 1}}}}))["param"], "logit_bias");
+}
+
+TEST_F(CompletionsTest, AnswersUnderASchemaAreValidAtAnyTemperature) {
+  start();
+  for (int seed = 0; seed < 4; ++seed) {
+    const json answer = chat(
+        {{"response_format", person_format()}, {"temperature", 1.5}, {"n", 8}, {"seed", seed}, {"max_tokens", 80}});
+    for (const json& choice : answer["choices"]) {
+      EXPECT_EQ(choice["finish_reason"], "stop");
+      expect_person(choice["message"]["content"]);
+    }
+  }
+  const json object = chat({{"response_format", {{"type", "json_object"}}}, {"max_tokens", 40}});
+  EXPECT_TRUE(json::parse(object["choices"][0]["message"]["content"].get<std::string>()).is_object());
+  const json letters = complete({{"grammar", "root ::= [ab]+ \".\""}, {"temperature", 1.5}, {"max_tokens", 12}});
+  EXPECT_THAT(letters["choices"][0]["text"].get<std::string>(), testing::MatchesRegex("[ab]+\\."));
+}
+
+TEST_F(CompletionsTest, AFormThatPassesTheLimitsIsRefusedWhileAStreamGoesOn) {
+  start();
+  const json long_body = text_body({{"max_tokens", 1500}, {"ignore_eos", true}, {"stream", true}});
+  const std::string alone = call("POST", "/v1/completions", long_body).body;
+  std::string beside;
+  std::atomic<bool> ended = false;
+  std::thread stream([&] {
+    beside = call("POST", "/v1/completions", long_body).body;
+    ended = true;
+  });
+  const auto text_of = [](const std::string& body) {
+    std::string text;
+    for (const json& event : events_of(body))
+      for (const json& choice : event["choices"]) text += choice["text"].get<std::string>();
+    return text;
+  };
+  std::string stars = "a";
+  for (int i = 0; i < 60; ++i) stars = "(" + stars + ")*";
+  for (const std::string& pattern : {std::string("^((a{1,100}){1,100}){1,100}$"), std::string("^.*x.{9999}$"),
+                                     std::string("^[a-z"), std::string("(?=a)b"), stars}) {
+    const json format = {{"type", "json_schema"},
+                         {"json_schema", {{"name", "x"}, {"schema", {{"type", "string"}, {"pattern", pattern}}}}}};
+    const ClientResponse response = call("POST", "/v1/chat/completions", chat_body({{"response_format", format}}));
+    EXPECT_EQ(response.status, 400) << pattern << response.body;
+    EXPECT_EQ(error_code(response), "invalid_schema") << pattern;
+  }
+  stream.join();
+  EXPECT_EQ(text_of(beside), text_of(alone));
+}
+
+json weather_tool() {
+  return {{"type", "function"},
+          {"function",
+           {{"name", "get_weather"},
+            {"description", "The weather of a place"},
+            {"parameters",
+             {{"type", "object"},
+              {"properties", {{"days", {{"type", "integer"}, {"minimum", 1}, {"maximum", 7}}}}},
+              {"required", {"days"}},
+              {"additionalProperties", false}}}}}};
+}
+
+TEST_F(CompletionsTest, ARequiredToolIsCalledWithArgumentsOfItsSchema) {
+  start();
+  json more = {{"tools", json::array({weather_tool()})}, {"tool_choice", "required"}, {"max_tokens", 90}, {"seed", 4}};
+  const json choice = chat(more)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  const json tool_call = choice["message"]["tool_calls"][0];
+  EXPECT_EQ(tool_call["function"]["name"], "get_weather");
+  const json arguments = json::parse(tool_call["function"]["arguments"].get<std::string>());
+  EXPECT_TRUE(arguments["days"] >= 1 && arguments["days"] <= 7) << arguments;
+
+  more["stream"] = true;
+  std::string name, streamed, reason;
+  for (const json& event : events_of(call("POST", "/v1/chat/completions", chat_body(more)).body)) {
+    for (const json& part : event["choices"][0]["delta"].value("tool_calls", json::array())) {
+      name += part["function"].value("name", "");
+      streamed += part["function"].value("arguments", "");
+    }
+    if (event["choices"][0]["finish_reason"].is_string()) reason = event["choices"][0]["finish_reason"];
+  }
+  EXPECT_EQ(name, "get_weather");
+  EXPECT_EQ(streamed, tool_call["function"]["arguments"]);
+  EXPECT_EQ(reason, "tool_calls");
+
+  json messages = chat_body()["messages"];
+  messages.push_back(choice["message"]);
+  messages.push_back({{"role", "tool"}, {"tool_call_id", tool_call["id"]}, {"content", "sunny"}});
+  const json next = chat({{"messages", messages}, {"tools", more["tools"]}, {"tool_choice", "none"}});
+  EXPECT_TRUE(next["choices"][0]["message"]["content"].is_string());
+}
+
+TEST_F(CompletionsTest, WhatCannotBeHonouredIsNamed) {
+  start();
+  const std::vector<std::pair<json, std::string>> cases = {
+      {{{"tools", {{{"type", "function"}}}}}, "tools"},
+      {{{"tool_choice", "required"}}, "tool_choice"},
+      {{{"tools", json::array({weather_tool()})}, {"tool_choice", "other"}}, "tool_choice"},
+      {{{"functions", json::array()}}, "functions"},
+      {{{"response_format", {{"type", "xml"}}}}, "response_format"},
+      {{{"response_format", {{"type", "json_schema"}}}}, "response_format"},
+      {{{"grammar", "root = x"}}, "grammar"},
+      {{{"presence_penalty", 3}}, "presence_penalty"},
+      {{{"stop", {"a", "b", "c", "d", "e"}}}, "stop"},
+      {{{"modalities", {"audio"}}}, "modalities"},
+  };
+  for (const auto& [more, param] : cases)
+    EXPECT_EQ(error_of("/v1/chat/completions", chat_body(more))["param"], param) << more;
+  EXPECT_EQ(error_of("/v1/completions", text_body({{"suffix", "x"}}))["param"], "suffix");
+  EXPECT_EQ(error_of("/v1/completions", text_body({{"prompt", {999999}}}))["param"], "prompt");
+}
+
+TEST_F(CompletionsTest, TokensOfATextGiveTheTextBackAndArePromptsToo) {
+  start();
+  const std::string text = "the linux laptop é中😀";
+  const json tokens = ok("POST", "/tokenize", {{"model", "own"}, {"text", text}});
+  EXPECT_EQ(tokens["count"], tokens["tokens"].size());
+  EXPECT_EQ(tokens["max_model_len"], 2048);
+  EXPECT_EQ(ok("POST", "/detokenize", {{"model", "own"}, {"tokens", tokens["tokens"]}})["text"], text);
+  EXPECT_EQ(error_of("/detokenize", {{"model", "own"}, {"tokens", {-1}}})["param"], "tokens");
+  const json with_begin =
+      ok("POST", "/tokenize", {{"model", "own"}, {"text", text}, {"add_special_tokens", true}})["tokens"];
+  EXPECT_EQ(complete({{"prompt", with_begin}})["choices"][0]["text"],
+            complete({{"prompt", text}})["choices"][0]["text"]);
+}
+
+TEST_F(CompletionsTest, AScoreNeedsCandidatesThatFitTheContext) {
+  start();
+  EXPECT_EQ(error_of("/v1/score", {{"model", "own"}, {"prefix", "x"}, {"candidates", json::array()}})["param"],
+            "candidates");
+  const json error =
+      error_of("/v1/score", {{"model", "own"}, {"prefix", "x"}, {"candidates", {std::string(5000, 'q')}}});
+  EXPECT_EQ(error["code"], "context_length_exceeded");
+}
+
+TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARestart) {
+  start({"server.tokens_per_day=20"});
+  complete({{"max_tokens", 30}, {"ignore_eos", true}});
+  const ClientResponse spent = call("POST", "/v1/completions", text_body());
+  EXPECT_EQ(spent.status, 429);
+  EXPECT_EQ(error_code(spent), "insufficient_quota");
+  const int wait_s = std::stoi(spent.headers.at("retry-after"));
+  EXPECT_TRUE(wait_s > 0 && wait_s <= 86'400) << wait_s;
+  EXPECT_EQ(call("GET", "/v1/models").status, 200);
+  EXPECT_EQ(call("POST", "/v1/completions", text_body(), "search").status, 200);  // another key's tokens
+  const std::map<std::string, std::string> keys = keys_;
+  restart({"server.tokens_per_day=20"});
+  EXPECT_EQ(fetch(server_->port(), "POST", "/v1/completions", keys.at("admin"), text_body().dump()).status, 429);
+}
+
+TEST_F(CompletionsTest, AClientThatLeavesEndsItsGenerationAndIsCounted) {
+  start();
+  {
+    TestClient client(server_->port());
+    const std::string body =
+        text_body({{"max_tokens", 1900}, {"n", 16}, {"ignore_eos", true}, {"stream", true}}).dump();
+    client.send(
+        fmt::format("POST /v1/completions HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\n"
+                    "Content-Length: {}\r\n\r\n{}",
+                    keys_.at("admin"), body.size(), body));
+    ASSERT_TRUE(client.receive_until("data: "));
+  }
+  const auto is_counted = [&] {
+    return call("GET", "/metrics").body.find("starling_generations_cancelled_total{model=\"own\"} ") !=
+           std::string::npos;
+  };
+  for (int i = 0; i < 400 && !is_counted(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(is_counted());
+}
+
+}  // namespace
+}  // namespace starling

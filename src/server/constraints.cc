@@ -1,0 +1,42 @@
+#include "server/constraints.h"
+
+#include <algorithm>
+
+namespace starling {
+namespace {
+
+constexpr size_t kMaxKept = 32;
+constexpr double kWarmUpSeconds = 0.1;
+
+}  // namespace
+
+std::shared_ptr<const TokenTrie> Constraints::trie_of(const Engine& engine) {
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto known = tries_.find(engine.name()); known != tries_.end()) return known->second;
+  }
+  auto made = std::make_shared<const TokenTrie>(engine.tokenizer());
+  std::lock_guard lock(mutex_);
+  return tries_.try_emplace(engine.name(), std::move(made)).first->second;
+}
+
+std::shared_ptr<GrammarConstraint> Constraints::get(const Engine& engine, const std::string& source,
+                                                    const Compile& compile) {
+  const std::string key = engine.name() + '\n' + source;
+  {
+    std::lock_guard lock(mutex_);
+    const auto known = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.source == key; });
+    if (known != kept_.end()) {
+      kept_.splice(kept_.begin(), kept_, known);
+      return known->constraint;
+    }
+  }
+  auto constraint = std::make_shared<GrammarConstraint>(compile(), trie_of(engine));
+  constraint->warm_up(kWarmUpSeconds);
+  std::lock_guard lock(mutex_);
+  kept_.push_front({key, constraint});
+  if (kept_.size() > kMaxKept) kept_.pop_back();
+  return constraint;
+}
+
+}  // namespace starling

@@ -1,0 +1,100 @@
+// Beyond OpenAI's reference: tokens of a text and back, and log-likelihoods of many candidates after one prefix.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/time.h"
+#include "server/completion_call.h"
+#include "server/json_body.h"
+#include "server/platform.h"
+#include "server/routes.h"
+
+namespace starling {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr size_t kMaxCandidates = 4096, kMaxTokens = 1 << 20;
+constexpr size_t kPart = 256;  // candidates between looks at whether the client is still there
+
+std::vector<std::string> candidates_of(const JsonBody& body) {
+  const json& list = body.require("candidates");
+  const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
+  if (!list.is_array() || list.empty() || list.size() > kMaxCandidates ||
+      !std::all_of(list.begin(), list.end(), is_text))
+    throw HttpError(400, "invalid_field",
+                    fmt::format("`candidates` must be a list of 1 to {} strings, none empty", kMaxCandidates),
+                    "candidates");
+  return list.get<std::vector<std::string>>();
+}
+
+}  // namespace
+
+Response tokenize_text(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  const Engine& engine = platform.models.require(body.text("model"));
+  const std::string text = body.text("text", "");
+  const std::vector<TokenId> tokens =
+      body.boolean("add_special_tokens", false) ? text_prompt_tokens(engine, text) : engine.tokenizer().encode(text);
+  ordered_json pieces = ordered_json::array();
+  for (const TokenId token : tokens) pieces.push_back(engine.tokenizer().token_bytes(token));
+  return json_response(ordered_json{{"model", engine.name()},
+                                    {"tokens", tokens},
+                                    {"pieces", std::move(pieces)},
+                                    {"count", tokens.size()},
+                                    {"max_model_len", engine.config().max_positions}});
+}
+
+Response detokenize_text(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  const Engine& engine = platform.models.require(body.text("model"));
+  const json& list = body.require("tokens");
+  const auto is_token = [&](const json& item) {
+    return item.is_number_integer() && item >= 0 && item < engine.tokenizer().vocab_size();
+  };
+  if (!list.is_array() || list.size() > kMaxTokens || !std::all_of(list.begin(), list.end(), is_token))
+    throw HttpError(
+        400, "invalid_field",
+        fmt::format("`tokens` must be a list of token ids from 0 to {}", engine.tokenizer().vocab_size() - 1),
+        "tokens");
+  return json_response(
+      ordered_json{{"model", engine.name()}, {"text", engine.tokenizer().decode(list.get<std::vector<TokenId>>())}});
+}
+
+// Every candidate's log p(candidate | prefix) in nats.
+Response score_candidates(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  Engine& engine = platform.models.require(body.text("model"));
+  const std::string prefix = body.text("prefix", "");
+  const std::vector<std::string> candidates = candidates_of(body);
+  const auto context = static_cast<size_t>(engine.config().max_positions);
+  const size_t prefix_tokens = engine.tokenizer().encode(prefix).size();
+  ordered_json data = ordered_json::array();
+  int64_t total = 0;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const size_t tokens = engine.tokenizer().encode(prefix + candidates[i]).size();
+    if (tokens + 1 > context)
+      throw HttpError(
+          400, "context_length_exceeded",
+          fmt::format("candidate {} has {} tokens with its prefix; the model's context is {}", i, tokens + 1, context),
+          "candidates");
+    total += static_cast<int64_t>(tokens) + 1;
+    data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
+  }
+  for (size_t first = 0; first < candidates.size() && !*request.cancelled; first += kPart) {
+    const std::vector<std::string> part(
+        candidates.begin() + static_cast<long>(first),
+        candidates.begin() + static_cast<long>(std::min(candidates.size(), first + kPart)));
+    const std::vector<double> scores = engine.log_likelihoods(prefix, part, {.tenant = request.key.name});
+    for (size_t i = 0; i < scores.size(); ++i) data[first + i]["log_likelihood"] = scores[i];
+  }
+  platform.quota.spend(request.key.name, total, now_s());
+  return json_response(ordered_json{{"object", "list"},
+                                    {"model", engine.name()},
+                                    {"data", std::move(data)},
+                                    {"usage", {{"prompt_tokens", total}, {"total_tokens", total}}}});
+}
+
+}  // namespace starling

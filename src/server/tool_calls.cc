@@ -1,0 +1,168 @@
+#include "server/tool_calls.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "infer/grammar_regex.h"
+#include "infer/json_schema.h"
+#include "server/http.h"
+
+namespace starling {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxTools = 64;
+constexpr std::string_view kOpen = "<tool_call>\n{\"name\":\"",
+                           kMiddle = "\",\"arguments\":", kClose = "}\n</tool_call>";
+
+HttpError wrong(const std::string& what, const char* field) { return HttpError(400, "invalid_field", what, field); }
+
+bool is_name(const Json& name) {
+  if (!name.is_string()) return false;
+  const std::string text = name.get<std::string>();
+  const auto fits = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; };
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), fits);
+}
+
+Tool read_tool(const Json& item) {
+  const Json none;
+  const Json& function =
+      item.is_object() && item.value("type", none) == "function" && item.contains("function") ? item["function"] : none;
+  if (!function.is_object() || !function.contains("name") || !is_name(function["name"]))
+    throw wrong(
+        "a tool is {\"type\":\"function\",\"function\":{\"name\":…}}; a name has at most 64 letters, digits, _ and -",
+        "tools");
+  Tool tool{.name = function["name"], .parameters = Json{{"type", "object"}, {"properties", Json::object()}}};
+  if (function.contains("description") && function["description"].is_string())
+    tool.description = function["description"];
+  if (function.contains("parameters") && !function["parameters"].is_null()) tool.parameters = function["parameters"];
+  return tool;
+}
+
+void read_choice(const Json& choice, Tools& tools) {
+  if (choice == "none") tools.choice = Tools::Choice::none;
+  else if (choice == "auto") tools.choice = Tools::Choice::may;
+  else if (choice == "required") tools.choice = Tools::Choice::must;
+  else {
+    const auto named =
+        choice.is_object() && choice.contains("function") && choice["function"].is_object()
+            ? std::find_if(tools.tools.begin(), tools.tools.end(),
+                           [&](const Tool& tool) { return choice["function"].value("name", Json()) == tool.name; })
+            : tools.tools.end();
+    if (named == tools.tools.end())
+      throw wrong(
+          "`tool_choice` is none, auto, required or {\"type\":\"function\",\"function\":{\"name\":one of the tools}}",
+          "tool_choice");
+    tools.tools = {*named};
+    tools.choice = Tools::Choice::must;
+  }
+}
+
+// Any text that no call begins with; a model may begin its answer with a space.
+void append_plain_text(Grammar& grammar, Grammar::Node from, Grammar::Node end) {
+  const auto but = [](std::vector<std::pair<char32_t, char32_t>> without) {
+    return CharacterSet(std::move(without)).complement();
+  };
+  const Grammar::Node space = grammar.add_node(), rest = grammar.add_node();
+  add_characters(grammar, from, but({{'<', '<'}, {' ', ' '}}), rest, false);
+  grammar.add_bytes(from, ' ', ' ', space);
+  add_characters(grammar, space, but({{'<', '<'}}), rest, false);
+  add_characters(grammar, rest, CharacterSet::any(), rest, false);
+  for (const Grammar::Node node : {from, space, rest}) grammar.add_epsilon(node, end);
+}
+
+}  // namespace
+
+Tools Tools::read(const Json& body) {
+  Tools tools;
+  const Json none;
+  const Json& list = body.contains("tools") ? body["tools"] : none;
+  const bool chosen = body.contains("tool_choice") && !body["tool_choice"].is_null();
+  if (list.is_null() || list.empty()) {
+    if (chosen && body["tool_choice"] != "none" && body["tool_choice"] != "auto")
+      throw wrong("`tool_choice` asks for a tool, but there are no `tools`", "tool_choice");
+    return tools;
+  }
+  if (!list.is_array() || list.size() > kMaxTools)
+    throw wrong(fmt::format("`tools` is a list of at most {} tools", kMaxTools), "tools");
+  for (const Json& item : list) tools.tools.push_back(read_tool(item));
+  tools.choice = Choice::may;
+  if (chosen) read_choice(body["tool_choice"], tools);
+  return tools;
+}
+
+std::string Tools::instructions() const {
+  std::string text =
+      "You can call one of these functions. To call it, answer with nothing but\n<tool_call>\n{\"name\":\"the "
+      "function's "
+      "name\",\"arguments\":{the arguments}}\n</tool_call>\nThe functions, one a line:\n";
+  for (const Tool& tool : tools)
+    text += Json{{"name", tool.name}, {"description", tool.description}, {"parameters", tool.parameters}}.dump() + "\n";
+  return text;
+}
+
+std::shared_ptr<const Grammar> Tools::grammar() const {
+  auto grammar = std::make_shared<Grammar>();
+  const Grammar::Rule root = grammar->declare_rule();
+  const Grammar::Node start = grammar->add_node(), end = grammar->add_node(), call = grammar->add_node();
+  for (const Tool& tool : tools) {
+    const Grammar::Node open = grammar->literal(call, std::string(kOpen) + tool.name + std::string(kMiddle));
+    grammar->add_epsilon(grammar->literal(append_json_schema(*grammar, open, tool.parameters), kClose), end);
+  }
+  grammar->add_epsilon(start, call);
+  grammar->add_bytes(start, ' ', ' ', call);
+  if (choice == Choice::may) append_plain_text(*grammar, start, end);
+  grammar->define_rule(root, start, end);
+  grammar->finish(root);
+  return grammar;
+}
+
+std::string Tools::source() const {
+  std::string text = choice == Choice::may ? "tools may" : "tools must";
+  for (const Tool& tool : tools) text += "\n" + tool.name + tool.parameters.dump();
+  return text;
+}
+
+std::string tool_call_text(const std::string& name, const std::string& arguments) {
+  return fmt::format("{}{}{}{}{}", kOpen, name, kMiddle, arguments, kClose);
+}
+
+ToolCallReader::Part ToolCallReader::push(std::string_view piece) {
+  held_ += piece;
+  return advance(false);
+}
+
+ToolCallReader::Part ToolCallReader::finish() { return advance(true); }
+
+ToolCallReader::Part ToolCallReader::advance(bool at_end) {
+  Part part;
+  if (state_ == State::undecided) {
+    const size_t begin = held_.starts_with(' ') ? 1 : 0;
+    const std::string_view seen = std::string_view(held_).substr(begin);
+    if (seen.starts_with(kOpen)) {
+      held_.erase(0, begin + kOpen.size());
+      state_ = State::name;
+    } else if (at_end || !kOpen.starts_with(seen)) {
+      state_ = State::text;
+    }
+  }
+  if (state_ == State::name) {
+    if (const size_t end = held_.find(kMiddle); end != std::string::npos) {
+      part.name = held_.substr(0, end);
+      held_.erase(0, end + kMiddle.size());
+      state_ = State::arguments;
+    }
+  }
+  if (state_ == State::text) std::swap(part.content, held_);
+  if (state_ == State::arguments) {
+    if (at_end && held_.ends_with(kClose)) held_.resize(held_.size() - kClose.size());
+    const size_t ready = at_end ? held_.size() : held_.size() - std::min(held_.size(), kClose.size());
+    part.arguments = held_.substr(0, ready);
+    held_.erase(0, ready);
+  }
+  return part;
+}
+
+}  // namespace starling
