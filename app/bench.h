@@ -11,6 +11,7 @@ void add_bench_infer(CLI::App& bench, const GlobalOptions& options);
 void add_bench_prepare(CLI::App& bench, const GlobalOptions& options);
 void add_bench_gemm(CLI::App& bench, const GlobalOptions& options);
 void add_bench_tokenizer(CLI::App& bench, const GlobalOptions& options);
+void add_bench_serve(CLI::App& bench, const GlobalOptions& options);
 void add_bench_train(CLI::App& bench, const GlobalOptions& options);
 
 }  // namespace starling

@@ -1,0 +1,246 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "app/bench.h"
+#include "app/load_client.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "core/threads.h"
+#include "core/time.h"
+#include "server/platform.h"
+#include "server/server.h"
+
+namespace starling {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kKeyName = "bench-serve";
+constexpr int64_t kForeignVocabulary = 4096;  // of a server we know nothing of: every model has as many tokens
+
+struct Arguments {
+  std::string model, key;
+  int port = 0;  // 0: serve the workspace in this process
+  double rate = 4;
+  int clients = 0;  // 0: open loop
+  int requests = 64, prompt = 64, generate = 128;
+  int64_t seed = 1;
+  double ttft_ms = 200, tpot_ms = 50;
+};
+
+// The server to be measured: one of our own on a free port of 127.0.0.1, or one that runs already.
+class Target {
+ public:
+  Target(const Arguments& arguments, const GlobalOptions& options) : load_{arguments.port, arguments.key} {
+    if (arguments.port != 0) return;
+    Config config = options.config();
+    for (const char* setting :
+         {"server.host=127.0.0.1", "server.port=0", "server.log_requests=false", "server.requests_per_second=1e9",
+          "server.request_burst=1e9", "server.tokens_per_day=0", "server.max_connections=100000",
+          "server.max_queued_generations=100000", "server.write_s=600"})
+      config.set(setting);
+    config.set("server.model=" + arguments.model);
+    server_ = std::make_unique<Server>(options.open_workspace(), config, server_options(config));
+    engine_ = server_->platform().models.own();
+    if (!engine_) throw ConfigError(server_->platform().problems.at(0));
+    server_->start();
+    server_->platform().control.revoke_key(kKeyName);  // of a run that was killed
+    load_ = {server_->port(), server_->platform().control.create_key(kKeyName, "search")};
+  }
+  ~Target() {
+    if (!server_) return;
+    try {
+      server_->platform().control.revoke_key(kKeyName);
+    } catch (const std::exception&) {  // the next run revokes it
+    }
+  }
+
+  Engine* engine() const { return engine_; }  // null: another process
+  const LoadTarget& load() const { return load_; }
+
+ private:
+  LoadTarget load_;
+  std::unique_ptr<Server> server_;
+  Engine* engine_ = nullptr;
+};
+
+// Prompts share nothing, so no cache can help; they are tokens, so their length is exact.
+std::vector<TokenId> random_prompt(const Arguments& arguments, int64_t vocabulary, uint64_t stream) {
+  const auto begin = static_cast<uint64_t>(std::min<int64_t>(256, vocabulary / 2));
+  const auto count = static_cast<uint64_t>(std::min(vocabulary, kForeignVocabulary)) - begin;
+  std::vector<TokenId> tokens;
+  for (int i = 0; i < arguments.prompt; ++i)
+    tokens.push_back(static_cast<TokenId>(
+        begin + random_u64(static_cast<uint64_t>(arguments.seed), stream, static_cast<uint64_t>(i)) % count));
+  return tokens;
+}
+
+ordered_json request_body(const Arguments& arguments, std::vector<TokenId> prompt) {
+  return {{"model", arguments.model},
+          {"prompt", std::move(prompt)},
+          {"max_tokens", arguments.generate},
+          {"temperature", 0},
+          {"ignore_eos", true},
+          {"stream", true},
+          {"stream_options", {{"include_usage", true}}}};
+}
+
+std::vector<LoadRequest> make_requests(const Arguments& arguments, int64_t vocabulary) {
+  const auto count = static_cast<size_t>(arguments.requests);
+  const std::vector<double> arrivals =
+      arguments.clients > 0 ? std::vector<double>(count)
+                            : poisson_arrivals(count, arguments.rate, static_cast<uint64_t>(arguments.seed));
+  std::vector<LoadRequest> requests;
+  for (size_t i = 0; i < count; ++i)
+    requests.push_back({arrivals[i], request_body(arguments, random_prompt(arguments, vocabulary, i + 2)).dump()});
+  return requests;
+}
+
+// The result first: what arrives over HTTP is what the engine writes, and as long as was asked for.
+void check_result(const Arguments& arguments, const Target& target, int64_t vocabulary) {
+  const std::vector<TokenId> prompt = random_prompt(arguments, vocabulary, 1);
+  const LoadResult result = run_load(target.load(), {{0, request_body(arguments, prompt).dump()}}).front();
+  if (!result.done) throw Error("the benchmark's first request failed: " + result.error);
+  if (result.completion_tokens != arguments.generate)
+    throw Error(
+        fmt::format("the server wrote {} tokens instead of {}; --prompt and --generate must fit the model's "
+                    "context, and the server must take `ignore_eos`",
+                    result.completion_tokens, arguments.generate));
+  if (!target.engine()) return;
+  SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
+  for (const SpecialToken& special : target.engine()->tokenizer().special_tokens())
+    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
+  if (target.engine()->generate(prompt, options).text != result.text)
+    throw Error("the benchmark's result is wrong: the server's text is not what the engine writes alone");
+}
+
+// The limit: the same requests handed to the engine directly, all that may run at once in one batch.
+double engine_tokens_per_s(const Arguments& arguments, Engine& engine, size_t at_once) {
+  const auto count = std::min<size_t>(static_cast<size_t>(arguments.requests), 2 * at_once);
+  SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
+  for (const SpecialToken& special : engine.tokenizer().special_tokens())
+    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
+  int64_t tokens = 0;
+  const double start_s = monotonic_s();
+  for (size_t first = 0; first < count; first += at_once) {
+    std::vector<GenerationRequest> batch;
+    for (size_t i = first; i < std::min(count, first + at_once); ++i)
+      batch.push_back({random_prompt(arguments, engine.tokenizer().vocab_size(), i + 2), options});
+    for (const Generation& made : engine.generate_all(batch)) tokens += made.completion_tokens;
+  }
+  return static_cast<double>(tokens) / (monotonic_s() - start_s);
+}
+
+ordered_json summary(const Arguments& arguments, const std::vector<LoadResult>& results) {
+  std::vector<double> first_ms, token_ms, gap_ms;
+  double end_s = 0;
+  int64_t tokens = 0, good = 0, failed = 0;
+  for (const LoadResult& result : results) {
+    if (!result.done) {
+      ++failed;
+      continue;
+    }
+    end_s = std::max(end_s, result.end_s);
+    tokens += result.completion_tokens;
+    first_ms.push_back(result.first_token_s * 1e3);
+    token_ms.push_back(result.time_per_token_s() * 1e3);
+    for (const double gap : result.token_gaps) gap_ms.push_back(gap * 1e3);
+    good += first_ms.back() <= arguments.ttft_ms && token_ms.back() <= arguments.tpot_ms;
+  }
+  const auto per_s = [&](auto count) { return end_s > 0 ? static_cast<double>(count) / end_s : 0; };
+  return {{"requests", results.size()},
+          {"failed", failed},
+          {"prompt", arguments.prompt},
+          {"generate", arguments.generate},
+          {"rate", arguments.clients > 0 ? ordered_json() : ordered_json(arguments.rate)},
+          {"clients", arguments.clients > 0 ? ordered_json(arguments.clients) : ordered_json()},
+          {"seed", arguments.seed},
+          {"seconds", end_s},
+          {"requests_per_s", per_s(results.size() - static_cast<size_t>(failed))},
+          {"tokens_per_s", per_s(tokens)},
+          {"ttft_p50_ms", percentile(first_ms, 0.5)},
+          {"ttft_p99_ms", percentile(first_ms, 0.99)},
+          {"tpot_p50_ms", percentile(token_ms, 0.5)},
+          {"tpot_p99_ms", percentile(token_ms, 0.99)},
+          {"itl_p50_ms", percentile(gap_ms, 0.5)},
+          {"itl_p99_ms", percentile(gap_ms, 0.99)},
+          {"objective_ttft_ms", arguments.ttft_ms},
+          {"objective_tpot_ms", arguments.tpot_ms},
+          {"goodput_rps", per_s(good)}};
+}
+
+void print_text(const Arguments& arguments, const ordered_json& result) {
+  const auto number = [&](const char* name) { return result[name].get<double>(); };
+  fmt::print("{} requests of {} + {} tokens, {}, seed {}; {} failed\n", arguments.requests, arguments.prompt,
+             arguments.generate,
+             arguments.clients > 0 ? fmt::format("{} clients", arguments.clients)
+                                   : fmt::format("Poisson arrivals, {} a second", arguments.rate),
+             arguments.seed, result["failed"].get<int>());
+  fmt::print("throughput: {:.1f} tokens/s, {:.2f} requests/s", number("tokens_per_s"), number("requests_per_s"));
+  if (result.contains("fraction_of_engine"))
+    fmt::print("; {:.0f} % of the {:.1f} tokens/s that the engine gives without HTTP",
+               number("fraction_of_engine") * 100, number("engine_tokens_per_s"));
+  fmt::print(
+      "\n                    p50       p99\n"
+      "time to first  {:8.1f}  {:8.1f} ms\ntime per token {:8.2f}  {:8.2f} ms\nbetween pieces {:8.2f}  {:8.2f} ms\n"
+      "goodput: {:.2f} requests/s with the first token in {} ms and {} ms a token\n",
+      number("ttft_p50_ms"), number("ttft_p99_ms"), number("tpot_p50_ms"), number("tpot_p99_ms"), number("itl_p50_ms"),
+      number("itl_p99_ms"), number("goodput_rps"), arguments.ttft_ms, arguments.tpot_ms);
+}
+
+void bench_serve(Arguments arguments, const GlobalOptions& options) {
+  if (arguments.model.empty()) arguments.model = options.config().text("server.model");
+  const Target target(arguments, options);
+  const int64_t vocabulary = target.engine() ? target.engine()->tokenizer().vocab_size() : kForeignVocabulary;
+  check_result(arguments, target, vocabulary);
+  LoadTarget load = target.load();
+  load.clients = arguments.clients;
+  const std::vector<LoadResult> results = run_load(load, make_requests(arguments, vocabulary));
+  ordered_json result = summary(arguments, results);
+  if (target.engine()) {
+    const int64_t at_once = arguments.clients > 0 ? arguments.clients : options.config().integer("server.generations");
+    const double limit = engine_tokens_per_s(arguments, *target.engine(), static_cast<size_t>(at_once));
+    result["engine_tokens_per_s"] = limit;
+    result["fraction_of_engine"] = result["tokens_per_s"].get<double>() / limit;
+  }
+  result["threads"] = compute_threads();
+  options.json ? fmt::print("{}\n", result.dump(2)) : print_text(arguments, result);
+  for (const LoadResult& failed : results)
+    if (!failed.done) throw Error("a request failed: " + failed.error);
+}
+
+}  // namespace
+
+void add_bench_serve(CLI::App& bench, const GlobalOptions& options) {
+  CLI::App* command = bench.add_subcommand("serve", "Streamed completions under load, checked, timed, on 127.0.0.1");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("-m,--model", arguments->model, "Model in this workspace (default: server.model)");
+  command->add_option("--rate", arguments->rate, "Requests a second, arriving at random whatever the server does")
+      ->check(CLI::Range(1e-3, 1e5))
+      ->capture_default_str();
+  const auto number = [&](const char* name, int& value, int least, const char* help) {
+    command->add_option(name, value, help)->check(CLI::Range(least, 1 << 20))->capture_default_str();
+  };
+  number("--clients", arguments->clients, 0, "Instead of --rate: so many clients, each always waiting for one answer");
+  number("--requests", arguments->requests, 1, "Requests in all");
+  number("--prompt", arguments->prompt, 1, "Tokens of each prompt");
+  number("--generate", arguments->generate, 1, "Tokens of each answer");
+  command->add_option("--seed", arguments->seed, "Of arrivals and prompts")->capture_default_str();
+  command->add_option("--ttft-ms", arguments->ttft_ms, "Objective of goodput: time to first token")
+      ->capture_default_str();
+  command->add_option("--tpot-ms", arguments->tpot_ms, "Objective of goodput: time per output token")
+      ->capture_default_str();
+  command->add_option("--port", arguments->port, "Measure the server that runs on this port of 127.0.0.1 instead")
+      ->check(CLI::Range(1, 65535));
+  command->add_option("--key", arguments->key, "API key for that server")->envname("STARLING_KEY");
+  command->footer(
+      "Examples:\n  starling bench serve --model own --rate 20 --requests 200 --json\n"
+      "  starling bench serve --clients 16 --prompt 64 --generate 128\n"
+      "  starling bench serve --port 8081 --model other --clients 16    # any server with OpenAI's API");
+  command->callback([arguments, &options] { bench_serve(*arguments, options); });
+}
+
+}  // namespace starling
