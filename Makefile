@@ -45,6 +45,7 @@ test: deps $(BUILD)/build.ninja page oracles  ## build everything and run every 
 	cmake --build $(BUILD) -j $(JOBS)
 	# once more on failure: a browser on a busy machine now and then misses a frame that a test looks for
 	cd web && npm run --silent check && (npm run --silent test || npm run --silent test)
+	cd test/clients && npm ci --no-audit --no-fund --loglevel=error && STARLING=$(abspath $(STARLING)) npm run --silent test
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --repeat until-pass:2
 
 sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
