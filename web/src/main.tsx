@@ -6,6 +6,7 @@ import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/shell.css";
 import "./styles/search.css";
+import "./styles/chat.css";
 import "./styles/ads.css";
 import "./styles/figures.css";
 

@@ -62,6 +62,7 @@ function route(state, method, url, body) {
   switch (`${method} ${path}`) {
     case "GET /v1/info": return { body: { ...data.info, role: state.role } };
     case "POST /v1/search": return search(state, body);
+    case "POST /v1/chat/completions": return state.role === "read" ? failure(403, "a key with the role `read` may not do this", "role_not_allowed") : { stream: body };
     case "POST /v1/ask": return { body: body.question.includes("unknown") ? { answered: false, sentences: [], sources: [], message: "no answer in the posts" } : data.answer };
     case "POST /v1/posts": return addPost(state, body);
     case "GET /v1/ads/campaigns": return { body: { campaigns: state.campaigns } };
@@ -82,6 +83,22 @@ function route(state, method, url, body) {
     return { body: { deleted: "post", id, checkpoints: ["models/own"] } };
   }
   return failure(404, `${method} ${path} is not part of the API`, "not_found");
+}
+
+// Two words an answer; with `state.hold` the second never comes.
+async function chat(state, request, response) {
+  state.chat = request;
+  const event = (value) => response.write(`data: ${JSON.stringify(value)}\n\n`);
+  const piece = (delta, finish_reason = null) => event({ choices: [{ index: 0, delta, finish_reason }], usage: null });
+  response.writeHead(200, { "Content-Type": "text/event-stream" });
+  piece({ role: "assistant", content: "" });
+  piece({ content: "Good <b>day" });
+  if (state.hold) return;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  piece({ content: `, ${request.messages.length}.` });
+  piece({}, request.max_tokens === 1 ? "length" : "stop");
+  event({ choices: [], usage: { prompt_tokens: 12, completion_tokens: 5, total_tokens: 17 } });
+  response.end("data: [DONE]\n\n");
 }
 
 async function file(path) {
@@ -109,7 +126,8 @@ export async function startFixtureServer() {
     const url = new URL(request.url, "http://page.test");
     response.setHeader("Content-Security-Policy", kPolicy);
     if (url.pathname.startsWith("/v1/")) {
-      const { status = 200, body } = await api(state, request, url);
+      const { status = 200, body, stream } = await api(state, request, url);
+      if (stream) return chat(state, stream, response);
       response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
       return;
     }

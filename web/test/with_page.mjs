@@ -39,4 +39,4 @@ export function pageTest(name, options, body) {
   });
 }
 
-export const kRoutes = ["search", "search?q=rain", "search?mode=ask&q=rain", "ads", "ads?campaign=c1", "training", "plan", "audit", "audit?tab=library"];
+export const kRoutes = ["search", "search?q=rain", "search?mode=ask&q=rain", "chat", "ads", "ads?campaign=c1", "training", "plan", "audit", "audit?tab=library"];

@@ -38,7 +38,8 @@ async function toError(response: Response): Promise<ApiError> {
   return new ApiError(advice ? `${said.replace(/[.\s]*$/, "")}. ${advice}` : said, response.status, code);
 }
 
-export async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+// A response whose status says that it went well; its body is still to be read.
+export async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = { Authorization: `Bearer ${apiKey.get()}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
@@ -52,6 +53,11 @@ export async function request<T>(method: string, path: string, body?: unknown, s
   }
   if (response.status === 401) onUnauthorized();
   if (!response.ok) throw await toError(response);
+  return response;
+}
+
+export async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await send(method, path, body, signal);
   try {
     return (await response.json()) as T;
   } catch {

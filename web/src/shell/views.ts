@@ -2,6 +2,7 @@ import type { ComponentType } from "preact";
 import type { IconName } from "../components/icon";
 import { AdStudio } from "../views/ads/ad_studio";
 import { AuditView } from "../views/audit/audit_view";
+import { ChatView } from "../views/chat/chat_view";
 import { PlanView } from "../views/plan/plan_view";
 import { SearchView } from "../views/search/search_view";
 import { TrainingView } from "../views/training/training_view";
@@ -17,6 +18,7 @@ export interface View {
 
 export const kViews: View[] = [
   { id: "search", name: "Search and Ask", short: "Search", icon: "search", component: SearchView },
+  { id: "chat", name: "Chat", short: "Chat", icon: "reply", component: ChatView },
   { id: "ads", name: "Ad studio", short: "Ads", icon: "megaphone", component: AdStudio },
   { id: "training", name: "Training", short: "Training", icon: "curve", component: TrainingView },
   { id: "plan", name: "Cluster plan", short: "Plan", icon: "cluster", component: PlanView },
