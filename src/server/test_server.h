@@ -13,6 +13,7 @@
 #include "model/safetensors.h"
 #include "search/search_service.h"
 #include "server/platform.h"
+#include "server/roles.h"
 #include "server/server.h"
 #include "server/test_client.h"
 #include "tokenizer/tokenizer.h"
