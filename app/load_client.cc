@@ -35,8 +35,10 @@ class Stream {
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(target.port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
-      return fail(fmt::format("127.0.0.1:{}: {}", target.port, ::strerror(errno)));
+    if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+      fail(fmt::format("127.0.0.1:{}: {}", target.port, ::strerror(errno)));
+      return;
+    }
     unsent_ = fmt::format(
         "POST /v1/completions HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n"
         "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
