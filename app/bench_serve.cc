@@ -37,10 +37,10 @@ class Target {
   Target(const Arguments& arguments, const GlobalOptions& options) : load_{arguments.port, arguments.key} {
     if (arguments.port != 0) return;
     Config config = options.config();
-    for (const char* setting :
-         {"server.host=127.0.0.1", "server.port=0", "server.log_requests=false", "server.requests_per_second=1e9",
-          "server.request_burst=1e9", "server.tokens_per_day=0", "server.max_connections=100000",
-          "server.max_queued_generations=100000", "server.write_s=600"})
+    for (const char* setting : {"server.host=127.0.0.1", "server.port=0", "server.tls_certificate=", "server.tls_key=",
+                                "server.log_requests=false", "server.requests_per_second=1e9",
+                                "server.request_burst=1e9", "server.tokens_per_day=0", "server.max_connections=100000",
+                                "server.max_queued_generations=100000", "server.write_s=600"})
       config.set(setting);
     config.set("server.model=" + arguments.model);
     server_ = std::make_unique<Server>(options.open_workspace(), config, server_options(config));

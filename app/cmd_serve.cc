@@ -19,7 +19,7 @@ std::string url_of(const ServerOptions& options, int port) {
   const std::string& host = options.http.host;
   const bool everywhere = host == "0.0.0.0" || host == "::";
   const std::string shown = everywhere ? "127.0.0.1" : host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return fmt::format("http://{}:{}/", shown, port);
+  return fmt::format("http{}://{}:{}/", options.http.tls_certificate.empty() ? "" : "s", shown, port);
 }
 
 // Results go to stdout: where the page is and, once in a workspace's life, the
@@ -43,9 +43,9 @@ void print_welcome(Platform& platform, const std::string& url, bool json) {
 void serve(const GlobalOptions& options, const Config& config) {
   const Workspace workspace = options.open_workspace();
   const ServerOptions settings = server_options(config);
-  if (settings.http.host != "127.0.0.1" && settings.http.host != "::1")
+  if (settings.http.host != "127.0.0.1" && settings.http.host != "::1" && settings.http.tls_certificate.empty())
     spdlog::warn(
-        "{} is reachable from other machines and speaks plain HTTP; "
+        "{} is reachable from other machines and speaks plain HTTP; set server.tls_certificate and server.tls_key, or "
         "put a TLS proxy before it",
         settings.http.host);
   Server server(workspace, config, settings);
@@ -67,7 +67,7 @@ void add_serve(CLI::App& root, const GlobalOptions& options) {
       ->check(CLI::Range(0, 65535));
   command->footer(
       "Examples:\n  starling serve --workspace demo/workspace\n  "
-      "starling serve --host 0.0.0.0 --port 80\n"
+      "starling serve --host 0.0.0.0 --port 443 --set server.tls_certificate=chain.pem --set server.tls_key=key.pem\n"
       "The API is described in docs/formats/http-api.md; make keys "
       "with `starling keys create`.");
   command->callback([host, port, &options] {

@@ -1,8 +1,8 @@
 #include "server/http_server.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
@@ -12,6 +12,7 @@
 
 #include "core/time.h"
 #include "server/exchange.h"
+#include "server/socket_stream.h"
 #include "server/worker_pool.h"
 
 namespace starling {
@@ -24,7 +25,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr int kClientLeft = 499;  // nginx's number for it; only in metrics and logs
+constexpr int kClientLeft = 499;                            // nginx's number for it; only in metrics and logs
+constexpr auto kNextLook = std::chrono::milliseconds(100);  // at a client that sent more than its request
 
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
@@ -59,6 +61,12 @@ constexpr std::pair<const char*, const char*> kDefaultHeaders[] = {
     {"Cache-Control", "no-store"},
 };
 
+// The client has closed its half: it waits for nothing more. True too when bytes that it sent before are still unread.
+bool hung_up(tcp::socket& socket) {
+  pollfd state{socket.native_handle(), POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) != 0;
+}
+
 template <typename Message>
 void set_head(Message& message, const Response& response, bool keep_alive) {
   message.result(static_cast<unsigned>(response.status));
@@ -90,6 +98,7 @@ struct HttpServer::State {
   const HttpOptions options;
   const Dispatcher dispatcher;
   const OnFinished on_finished;
+  std::optional<asio::ssl::context> tls;  // outlives the connections
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::steady_timer drain_timer{io};
@@ -106,16 +115,18 @@ struct HttpServer::State {
 // One client. Lives on the I/O thread.
 class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(State& server, tcp::socket socket) : server_(server), stream_(std::move(socket)) {
+  Connection(State& server, tcp::socket socket)
+      : server_(server), stream_(std::move(socket), server.tls ? &*server.tls : nullptr), next_look_(server.io) {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
   }
 
   asio::awaitable<void> run() {
-    while (!server_.stopping && co_await serve_one()) {
-    }
-    error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    stream_.expires_after(milliseconds(server_.options.header_s));
+    // Awaited outside conditions: GCC 12 loses its place in this coroutine otherwise.
+    const error_code failed = co_await stream_.begin();
+    for (bool more = !failed; more && !server_.stopping;) more = co_await serve_one();
+    co_await stream_.end();
   }
   void close_if_idle() {
     if (idle_) stream_.close();
@@ -142,10 +153,11 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   void watch_for_disconnect();
 
   State& server_;
-  beast::tcp_stream stream_;
+  SocketStream stream_;
   beast::flat_buffer buffer_;
   std::shared_ptr<Exchange> exchange_;        // of the request under way
   std::shared_ptr<asio::steady_timer> wake_;  // never expires; cancelled to wake the coroutine
+  asio::steady_timer next_look_;
   asio::cancellation_signal stop_watching_;
   bool idle_ = true, http_10_ = false;
 };
@@ -262,13 +274,18 @@ asio::awaitable<std::optional<Response>> HttpServer::State::Connection::admit(co
 }
 
 void HttpServer::State::Connection::watch_for_disconnect() {
-  auto on_readable = [self = shared_from_this(), exchange = exchange_](error_code error) {
+  auto look_again = [self = shared_from_this(), exchange = exchange_](error_code error) {
+    if (!error && self->exchange_ == exchange) self->watch_for_disconnect();
+  };
+  auto on_readable = [self = shared_from_this(), exchange = exchange_, look_again](error_code error) {
     if (error) return;
-    char byte;
-    const ssize_t size = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (size > 0 || (size < 0 && errno == EAGAIN)) return;  // the next request, sent early
-    exchange->cancel();
-    if (self->exchange_ == exchange) self->wake_->cancel();
+    if (hung_up(self->stream_.socket())) {
+      exchange->cancel();
+      if (self->exchange_ == exchange) self->wake_->cancel();
+    } else if (self->exchange_ == exchange) {  // the next request, sent early, or TLS's word that an end follows
+      self->next_look_.expires_after(kNextLook);
+      self->next_look_.async_wait(asio::bind_cancellation_slot(self->stop_watching_.slot(), look_again));
+    }
   };
   stream_.socket().async_wait(tcp::socket::wait_read,
                               asio::bind_cancellation_slot(stop_watching_.slot(), std::move(on_readable)));
@@ -351,7 +368,7 @@ asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Resp
 asio::awaitable<bool> HttpServer::State::Connection::refuse(Response response) {
   if (!co_await respond(std::move(response), false, false)) co_return false;
   error_code ignored;
-  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  if (!stream_.has_tls()) stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
   stream_.expires_after(std::chrono::seconds(2));
   std::array<char, 16384> dropped;
   for (size_t total = 0; total < 16 * static_cast<size_t>(server_.options.max_body_bytes);) {
@@ -363,6 +380,7 @@ asio::awaitable<bool> HttpServer::State::Connection::refuse(Response response) {
 }
 
 void HttpServer::State::bind() {
+  if (!options.tls_certificate.empty()) tls = tls_context(options.tls_certificate, options.tls_key);
   error_code error;
   const auto address = asio::ip::make_address(options.host, error);
   if (error)
@@ -399,7 +417,7 @@ asio::awaitable<void> HttpServer::State::accept() {
       co_await pause.async_wait(kAwait);
     } else if (connection_count >= options.max_connections) {
       socket.non_blocking(true, error);
-      socket.write_some(asio::buffer(kFull), error);
+      if (!tls) socket.write_some(asio::buffer(kFull), error);
       socket.shutdown(tcp::socket::shutdown_send, error);
     } else {
       auto connection = std::make_shared<Connection>(*this, std::move(socket));

@@ -1,5 +1,5 @@
-// HTTP/1.1 on one socket: limits, time-outs, streaming, graceful stop. It knows nothing of routes, keys or bodies'
-// meaning.
+// HTTP/1.1 on one socket, plain or over TLS: limits, time-outs, streaming, graceful stop. It knows nothing of routes,
+// keys or bodies' meaning.
 //
 // One I/O thread moves bytes; everything that may block runs on a lane of worker threads behind a bounded queue. A
 // request:
@@ -20,7 +20,8 @@ namespace starling {
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;  // 0: any free port
+  int port = 8080;                       // 0: any free port
+  std::string tls_certificate, tls_key;  // PEM files; empty: plain HTTP
   int64_t max_body_bytes = 1 << 20;
   int64_t max_header_bytes = 16 << 10;
   int max_connections = 256;          // one more is answered 503 and closed
@@ -58,7 +59,8 @@ class HttpServer {
   using Dispatcher = std::function<Dispatch(Request& head)>;
   using OnFinished = std::function<void(const FinishedRequest&)>;
 
-  // Binds at once: throws IoError when the port is in use. Clients connect from then on and are served from start() on.
+  // Binds at once: throws IoError when the port is in use or TLS's files are not right. Clients connect from then on
+  // and are served from start() on.
   HttpServer(const HttpOptions& options, Dispatcher dispatcher, OnFinished on_finished);
   ~HttpServer();  // stops
 

@@ -24,6 +24,10 @@ HttpOptions http_options(const Config& config) {
   HttpOptions http;
   http.host = config.text("server.host");
   http.port = static_cast<int>(integer_in(config, "server.port", 0, 65535));
+  http.tls_certificate = config.text("server.tls_certificate");
+  http.tls_key = config.text("server.tls_key");
+  if (http.tls_certificate.empty() != http.tls_key.empty())
+    throw ConfigError("server.tls_certificate and server.tls_key belong together; give both files, or neither");
   http.max_body_bytes = integer_in(config, "server.max_body_bytes", 1, 1 << 30);
   http.max_header_bytes = integer_in(config, "server.max_header_bytes", 256, 1 << 20);
   http.max_connections = static_cast<int>(integer_in(config, "server.max_connections", 1, 100000));
@@ -44,8 +48,10 @@ HttpOptions http_options(const Config& config) {
 std::vector<ConfigKey> server_config_keys() {
   return {
       {"server.host", std::string("127.0.0.1"),
-       "IP address to listen on; put a TLS proxy before any other than this machine's own"},
+       "IP address to listen on; use TLS, or a proxy that does, with any other than this machine's own"},
       {"server.port", int64_t{8080}, "TCP port; 0 takes any that is free"},
+      {"server.tls_certificate", std::string(), "PEM file of the certificate and its chain; empty: plain HTTP"},
+      {"server.tls_key", std::string(), "PEM file of the certificate's private key, without a password"},
       {"server.page_folder", std::string(), "folder of the built page; empty: found beside the program"},
       {"server.model", std::string("own"), "the platform's own model, a folder under models/"},
       {"server.embedder", std::string("own-embed"),
