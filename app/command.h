@@ -41,6 +41,7 @@ void add_eval_quant(CLI::App& eval, const GlobalOptions& options);   // so is th
 void add_eval_posts(CLI::App& eval, const GlobalOptions& options);
 void add_eval_canary(CLI::App& eval, const GlobalOptions& options);
 void add_generate(CLI::App& root, const GlobalOptions& options);
+void add_chat(CLI::App& root, const GlobalOptions& options);
 void add_import(CLI::App& root, const GlobalOptions& options);
 void add_export(CLI::App& root, const GlobalOptions& options);
 void add_index(CLI::App& root, const GlobalOptions& options);

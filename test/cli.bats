@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What a user sees when something is wrong: where, what, what to do; and the exit code. STARLING names the program.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
   folder=$(mktemp -d)
   workspace="$folder/workspace"
@@ -15,7 +17,7 @@ teardown() { rm -rf "$folder"; }
 }
 
 @test "every command has help with an example" {
-  for command in init ingest prepare tokenizer train eval generate import index search ask ads audit delete keys serve plan bench info; do
+  for command in init ingest prepare tokenizer train eval generate chat import index search ask ads audit delete keys serve plan bench info; do
     run "$STARLING" "$command" --help
     [ "$status" -eq 0 ] || { echo "$command: $output"; false; }
     [[ "$output" == *"starling $command"* ]] || { echo "$command has no example"; false; }
@@ -46,6 +48,36 @@ stepz = 3" > "$workspace/starling.toml"
   run "$STARLING" --workspace "$workspace" generate --model nothing --prompt hello
   [ "$status" -eq 1 ]
   [[ "$output" == *"models/nothing"* ]]
+}
+
+@test "a chat remembers what was said, /new forgets it, and its first answer is what generate writes" {
+  for i in $(seq 200); do echo "{\"id\":\"$i\",\"text\":\"post number $i about linux and $((i * 7919 % 101)) mailers\"}"; done > "$folder/posts.jsonl"
+  small=(--set model.hidden_size=64 --set model.intermediate_size=128 --set model.layers=2 --set model.heads=2 --set model.kv_heads=2
+    --set model.max_positions=256 --set tokenizer.vocab_size=500 --set train.sequence_length=32 --set train.batch_tokens=128
+    --set train.micro_batch_tokens=128 --set prepare.max_template_posts=0 --set prepare.near_duplicate_similarity=1)
+  "$STARLING" --workspace "$workspace" --quiet ingest "$folder/posts.jsonl" > /dev/null
+  "$STARLING" --workspace "$workspace" --quiet "${small[@]}" prepare > /dev/null
+  "$STARLING" --workspace "$workspace" --quiet "${small[@]}" train --name own --steps 2 > /dev/null
+  field() { python3 -c "import json,sys; print(json.loads(sys.argv[1])['$1'])" "$2"; }
+  long=$(printf 'word %.0s' $(seq 300))
+  run --separate-stderr "$STARLING" --workspace "$workspace" --json chat -t 0 -n 20 <<< "hello"$'\n'"hello"$'\n'"$long"$'\n'"/new"$'\n'"hello"$'\n'"/quit"$'\n'"hello"
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 3 ]
+  alone=$("$STARLING" --workspace "$workspace" --json generate --model own --chat -p hello -t 0 -n 20)
+  [ "$(field text "${lines[0]}")" = "$(field text "$alone")" ]
+  [ "$(field text "${lines[2]}")" = "$(field text "$alone")" ]
+  [ "$(field prompt_tokens "${lines[1]}")" -gt "$(field prompt_tokens "${lines[0]}")" ]
+  [ "$(field prompt_tokens "${lines[2]}")" -eq "$(field prompt_tokens "${lines[0]}")" ]
+  [[ "$stderr" == *"context of 256"* ]]
+}
+
+@test "a TLS certificate without its key, or a file that is none, is named" {
+  run "$STARLING" --workspace "$workspace" --set server.tls_certificate=chain.pem serve --port 0
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"server.tls_key"* ]]
+  run "$STARLING" --workspace "$workspace" --set server.tls_certificate=chain.pem --set server.tls_key=key.pem serve --port 0
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"server.tls_certificate \"chain.pem\""* ]]
 }
 
 @test "a port in use is named and ends the server" {
