@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/random.h"
 #include "infer/decoder.h"
 #include "infer/grammar_constraint.h"
 #include "infer/json_schema.h"
@@ -98,6 +101,58 @@ TEST_F(EngineTest, ThreadsGetWhatTheyWouldGetAlone) {
   EXPECT_EQ(together, alone);
   EXPECT_EQ(score_together, score);
   for (const std::vector<float>& e : embeddings) EXPECT_EQ(e, embedding);
+}
+
+TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
+  SamplingOptions options{.max_tokens = 40, .logprobs = 4};
+  for (const SpecialToken& special : engine->tokenizer().special_tokens())
+    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
+  const auto bits = [](const Generation& g) {
+    std::vector<std::pair<TokenId, uint32_t>> all;
+    for (const ScoredToken& token : g.tokens) {
+      all.emplace_back(token.token, std::bit_cast<uint32_t>(token.logprob));
+      for (const TokenLogprob& top : token.top) all.emplace_back(top.token, std::bit_cast<uint32_t>(top.logprob));
+    }
+    return all;
+  };
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    const auto prompt_of = [&](uint64_t stream, int size) {
+      std::vector<TokenId> prompt;
+      for (int i = 0; i < size; ++i) prompt.push_back(static_cast<TokenId>(random_u64(seed, stream, i) % 290));
+      return prompt;
+    };
+    options.seed = seed;
+    options.temperature = seed < 3 ? 0.0f : 1.0f;  // the draws of one seed too
+    const GenerationRequest request{prompt_of(0, 90), options};
+    SamplingOptions plain = options;
+    plain.service.speculate = false;
+    const auto cold_engine = Engine::load(model->folder());
+    const auto expected = bits(cold_engine->generate(request.prompt, plain));
+    ASSERT_EQ(expected.size(), 40u * 5);
+    const auto check = [&](const Generation& g, const char* how) {
+      EXPECT_EQ(bits(g), expected) << how << ", seed " << seed;
+    };
+    const Generation cached = cold_engine->generate(request.prompt, plain);
+    EXPECT_EQ(cached.cached_tokens, 80);  // whole pages
+    check(cached, "cached");
+    check(cold_engine->generate(request.prompt, options), "cached, with guesses");
+    check(Engine::load(model->folder())->generate(request.prompt, options), "cold, with guesses");
+    // Among 15 others, with room for all, and with room for one context.
+    for (const int64_t room : {0, 160}) {
+      const auto shared = Engine::load(model->folder(), {.cache_tokens = room});
+      std::vector<GenerationRequest> requests;
+      for (uint64_t i = 0; i < 16; ++i)
+        requests.push_back(i == 7 ? request : GenerationRequest{prompt_of(i, 20 + static_cast<int>(6 * i)), options});
+      std::vector<Generation> made(16);
+      std::vector<std::thread> threads;
+      for (size_t i = 0; i < 16; ++i)
+        threads.emplace_back([&, i] { made[i] = shared->generate(requests[i].prompt, requests[i].options); });
+      for (std::thread& thread : threads) thread.join();
+      check(made[7], room == 0 ? "among others" : "preempted");
+      if (room > 0) EXPECT_GT(shared->stats().preemptions, 0u);
+      EXPECT_EQ(shared->stats().pages_used, shared->stats().pages_cached);
+    }
+  }
 }
 
 TEST_F(EngineTest, LogprobsSumToTheLogLikelihoodAndGreedyTakesTheFirstOfTheTop) {

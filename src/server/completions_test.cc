@@ -22,7 +22,7 @@ class CompletionsTest : public ServerTest {
     return body;
   }
   json chat(const json& more) { return ok("POST", "/v1/chat/completions", chat_body(more)); }
-  json complete(const json& more) { return ok("POST", "/v1/completions", text_body(more)); }
+  json complete(const json& more = json::object()) { return ok("POST", "/v1/completions", text_body(more)); }
   json error_of(const std::string& target, const json& body) {
     const ClientResponse response = call("POST", target, body);
     EXPECT_EQ(response.status, 400) << target << body << response.body;
@@ -90,7 +90,7 @@ TEST_F(CompletionsTest, ChatLogprobsHaveTheBytesOfTheTextStreamedOrNot) {
 
 TEST_F(CompletionsTest, EveryChoiceIsAnotherDrawAndThePromptCountsOnce) {
   start();
-  const json one = complete({}), three = complete({{"n", 3}, {"temperature", 1.5}});
+  const json one = complete(), three = complete({{"n", 3}, {"temperature", 1.5}});
   ASSERT_EQ(three["choices"].size(), 3u);
   EXPECT_NE(three["choices"][0]["text"], three["choices"][1]["text"]);
   EXPECT_NE(three["choices"][1]["text"], three["choices"][2]["text"]);

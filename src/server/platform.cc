@@ -35,6 +35,8 @@ void add_engine_gauges(Platform& platform) {
       [](Stats s) { return static_cast<double>(s.pages); });
   add("starling_kv_pages_used", "Those that sequences or the prefix cache hold",
       [](Stats s) { return static_cast<double>(s.pages_used); });
+  add("starling_kv_pages_cached", "Those of them that only the prefix cache holds",
+      [](Stats s) { return static_cast<double>(s.pages_cached); });
 }
 
 }  // namespace

@@ -45,6 +45,20 @@ ordered_json chat_logprobs(const Engine& engine, std::span<const ScoredToken> to
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
+// Of a token as a JSON key, so that two tokens do not share one: its text, a special token's name, or for a part of a
+// character OpenAI's "bytes:\\xe2\\x80".
+std::string token_name(const Engine& engine, TokenId token) {
+  const std::string bytes = engine.tokenizer().token_bytes(token);
+  if (bytes.empty()) {
+    for (const SpecialToken& special : engine.tokenizer().special_tokens())
+      if (special.id == token) return special.text;
+  }
+  if (is_utf8(bytes)) return bytes;
+  std::string name = "bytes:";
+  for (const char byte : bytes) name += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+  return name;
+}
+
 // {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset`: of the first token in the choice's text, moved
 // on.
 ordered_json text_logprobs(const Engine& engine, std::span<const ScoredToken> tokens, size_t& offset) {
@@ -52,11 +66,10 @@ ordered_json text_logprobs(const Engine& engine, std::span<const ScoredToken> to
   ordered_json tops = ordered_json::array(), offsets = ordered_json::array();
   for (const ScoredToken& scored : tokens) {
     const std::string bytes = engine.tokenizer().token_bytes(scored.token);
-    list["tokens"].push_back(bytes);
+    list["tokens"].push_back(token_name(engine, scored.token));
     list["token_logprobs"].push_back(number_or_null(scored.logprob));
     ordered_json top = ordered_json::object();
-    for (const TokenLogprob& other : scored.top)
-      top[engine.tokenizer().token_bytes(other.token)] = number_or_null(other.logprob);
+    for (const TokenLogprob& other : scored.top) top[token_name(engine, other.token)] = number_or_null(other.logprob);
     tops.push_back(scored.top.empty() ? ordered_json() : std::move(top));
     offsets.push_back(offset);
     offset += bytes.size();

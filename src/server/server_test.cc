@@ -192,7 +192,9 @@ TEST_F(ServerTest, AStreamedChatHasTheTextOfTheWholeOneAndEndsWithDone) {
   ASSERT_GE(events.size(), 3u);
   EXPECT_EQ(events.front()["choices"][0]["delta"]["role"], "assistant");
   EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
-  EXPECT_EQ(events.back()["usage"], whole["usage"]);
+  json usage = events.back()["usage"], expected = whole["usage"];
+  usage.erase("prompt_tokens_details"), expected.erase("prompt_tokens_details");  // the second finds the first's pages
+  EXPECT_EQ(usage, expected);
 }
 
 TEST_F(ServerTest, AParameterThatIsWrongOrNotSupportedIsNamed) {
