@@ -2,10 +2,11 @@
 PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
+MINUTES ?= 60
 STARLING := $(BUILD)/starling
 SOURCES  = $(shell git ls-files 'app/*.cc' 'app/*.h' 'src/*.cc' 'src/*.h' 'test/*.cc' 'bench/*.cc')
 
-.PHONY: help deps deps-build build page demo serve oracles test sanitize bench format lint clean
+.PHONY: help deps deps-build build page demo serve oracles test soak sanitize bench format lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,12 +41,20 @@ oracles: $(ORACLES)  ## other tokenizers and their vocabularies (npm, 380 MB), f
 $(ORACLES): test/oracle/tokenizers/package-lock.json | deps
 	cd test/oracle/tokenizers && npm ci --no-audit --no-fund --loglevel=error
 
-test: deps $(BUILD)/build.ninja page oracles  ## build everything and run every test
+CLIENTS := test/clients/node_modules/.package-lock.json
+
+$(CLIENTS): test/clients/package-lock.json | deps
+	cd test/clients && npm ci --no-audit --no-fund --loglevel=error
+
+soak: build  ## an hour of hostile clients against a server of its own; MINUTES=60
+	python3 tools/soak.py --minutes $(MINUTES) --starling $(STARLING)
+
+test: deps $(BUILD)/build.ninja page oracles $(CLIENTS)  ## build everything and run every test
 	cmake --preset $(PRESET) > /dev/null
 	cmake --build $(BUILD) -j $(JOBS)
 	# once more on failure: a browser on a busy machine now and then misses a frame that a test looks for
 	cd web && npm run --silent check && (npm run --silent test || npm run --silent test)
-	cd test/clients && npm ci --no-audit --no-fund --loglevel=error && STARLING=$(abspath $(STARLING)) npm run --silent test
+	cd test/clients && STARLING=$(abspath $(STARLING)) npm run --silent test
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --repeat until-pass:2
 
 sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer

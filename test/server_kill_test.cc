@@ -19,6 +19,7 @@
 #include "core/workspace.h"
 #include "posts/post_store.h"
 #include "server/test_client.h"
+#include "server/test_server.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
 
@@ -44,7 +45,8 @@ class ServerProcess {
       ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
       ::close(out[0]);
       ::execl(STARLING_PROGRAM, "starling", "--quiet", "--json", "--workspace", workspace.c_str(), "--set",
-              "server.request_burst=1000000", "serve", "--port", "0", nullptr);
+              "server.request_burst=1000000", "--set", "server.drain_s=120", "--set", "server.write_s=120", "serve",
+              "--port", "0", nullptr);
       ::_exit(127);
     }
     ::close(out[1]);
@@ -54,6 +56,7 @@ class ServerProcess {
   ~ServerProcess() { end(SIGKILL); }
 
   int port() const { return port_; }
+  void signal(int number) const { ::kill(process_, number); }
   // The process's exit code, or minus the signal that ended it.
   int end(int signal) {
     if (process_ <= 0) return 0;
@@ -301,6 +304,43 @@ TEST_F(ServerKillTest, NothingAcknowledgedIsLostAndNoBudgetIsOverspent) {
   EXPECT_FALSE(told_.posts.empty() || told_.deleted.empty() || told_.tokens.empty() || told_.events.empty())
       << "the clients did too little for the test to mean something";
   EXPECT_EQ(server_->end(SIGTERM), 0);
+}
+
+// A stream of megabytes that waits, for its client does not read.
+void ask_for_megabytes(TestClient& client, const std::string& key) {
+  const std::string body = json{{"model", "own"}, {"prompt", "a post"}, {"max_tokens", 900}, {"n", 16},
+                                {"logprobs", 5},  {"stream", true},     {"ignore_eos", true}}
+                               .dump();
+  client.send(fmt::format("POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{}",
+                          key, body.size(), body));
+  ASSERT_TRUE(client.receive_until("data: "));
+}
+
+void wait_until_it_takes_no_more(int port) {
+  while (TestClient(port).connected()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+TEST_F(ServerKillTest, SigtermLetsAStreamUnderWayFinish) {
+  make_model(workspace_.model("own"), 1024);
+  server_ = std::make_unique<ServerProcess>(workspace_.root);
+  ASSERT_GT(server_->port(), 0);
+  TestClient reader(server_->port());
+  ASSERT_NO_FATAL_FAILURE(ask_for_megabytes(reader, key_));
+  server_->signal(SIGTERM);
+  wait_until_it_takes_no_more(server_->port());
+  EXPECT_TRUE(reader.receive_until("data: [DONE]\n\n"));
+  EXPECT_EQ(server_->end(0), 0);  // no further signal
+}
+
+TEST_F(ServerKillTest, ASecondSigtermEndsItAtOnce) {
+  make_model(workspace_.model("own"), 1024);
+  server_ = std::make_unique<ServerProcess>(workspace_.root);
+  ASSERT_GT(server_->port(), 0);
+  TestClient reader(server_->port());
+  ASSERT_NO_FATAL_FAILURE(ask_for_megabytes(reader, key_));
+  server_->signal(SIGTERM);
+  wait_until_it_takes_no_more(server_->port());
+  EXPECT_EQ(server_->end(SIGTERM), 130);
 }
 
 TEST_F(ServerKillTest, APortInUseEndsWithOneClearError) {

@@ -51,7 +51,8 @@ describe("openai", { skip }, () => {
       ++pieces;
     }
     assert.equal(text, whole.choices[0].message.content);
-    assert.deepEqual(usage, whole.usage);
+    const counts = ({ prompt_tokens, completion_tokens, total_tokens }) => [prompt_tokens, completion_tokens, total_tokens];
+    assert.deepEqual(counts(usage), counts(whole.usage));
     assert.ok(pieces > 3);
   });
 

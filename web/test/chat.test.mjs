@@ -15,7 +15,7 @@ pageTest("a conversation streams, counts its tokens, and each question carries w
   assert.equal(await page.getByRole("article", { name: "You" }).innerText(), "Hello <i>you</i>");
   assert.match(await page.getByRole("article", { name: "Model" }).innerText(), /^Good <b>day, 1\.\s+tinyllama · 12 \+ 5 tokens · first after [\d.]+ s · [\d.,]+ tokens\/s$/);
   await say(page, "And again");
-  await page.getByText("Good <b>day, 3.").waitFor();
+  await page.getByText("Good <b>day, 3.", { exact: true }).waitFor();
   assert.deepEqual(state.chat.messages.map(({ role }) => role), ["user", "assistant", "user"]);
   assert.equal(state.chat.messages[1].content, "Good <b>day, 1.");
   await page.getByRole("button", { name: "New conversation" }).click();
@@ -45,7 +45,7 @@ pageTest("an answer can be stopped, keeps what was written, and the next questio
   await page.getByText("stopped by you").waitFor();
   state.hold = false;
   await say(page, "Go on");
-  await page.getByText("Good <b>day, 3.").waitFor();
+  await page.getByText("Good <b>day, 3.", { exact: true }).waitFor();
 });
 
 pageTest("a key that may not chat is told so", { key: "key-read" }, async ({ page, open }) => {
