@@ -84,7 +84,7 @@ void add_eval_search(CLI::App& eval, const GlobalOptions& options) {
                     "Queries made of the workspace's own latest posts: find the thread");
   command->add_option("--run", arguments->run, "Write the run of --stage as a TREC run file");
   command->add_option("--stage", arguments->stage, "Stage of --run")
-      ->check(CLI::IsMember({"lexical", "vector", "fused", "ranked"}))
+      ->check(CLI::IsMember({"lexical", "feedback", "vector", "fused", "ranked"}))
       ->capture_default_str();
   command->footer(
       "Examples:\n  starling eval search --corpus c.jsonl.zst --queries q.jsonl --qrels qrels.tsv --run out.trec\n"

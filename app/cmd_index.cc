@@ -15,7 +15,7 @@ namespace {
 struct Arguments {
   std::string model;
   bool tune = false, lexical_only = false;
-  double tune_seconds = 120;
+  double tune_seconds = 60;
 };
 
 bool has_model(const Workspace& workspace, const std::string& name) {

@@ -18,10 +18,11 @@ struct Arguments {
 };
 
 SearchStage stage_of(const std::string& name) {
-  return name == "lexical"  ? SearchStage::lexical
-         : name == "vector" ? SearchStage::vector
-         : name == "fused"  ? SearchStage::fused
-                            : SearchStage::ranked;
+  return name == "lexical"    ? SearchStage::lexical
+         : name == "feedback" ? SearchStage::feedback
+         : name == "vector"   ? SearchStage::vector
+         : name == "fused"    ? SearchStage::fused
+                              : SearchStage::ranked;
 }
 
 void print_text(const SearchResult& result) {
@@ -53,7 +54,7 @@ void add_search(CLI::App& root, const GlobalOptions& options) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("query", arguments->query, "The query")->required();
   command->add_option("--stage", arguments->stage, "How far the ranking goes")
-      ->check(CLI::IsMember({"lexical", "vector", "fused", "ranked"}))
+      ->check(CLI::IsMember({"lexical", "feedback", "vector", "fused", "ranked"}))
       ->capture_default_str();
   command->add_option("--limit", arguments->limit, "Posts to show")->check(CLI::Range(1, 100))->capture_default_str();
   command->add_option("--offset", arguments->offset, "Posts to skip")

@@ -320,7 +320,8 @@ class LlamaEngine : public Engine {
 int64_t cache_tokens(const EngineOptions& options, const ModelConfig& config) {
   if (options.cache_tokens > 0) return options.cache_tokens;
   constexpr int64_t kBytes = int64_t{1} << 30;
-  return std::min(kBytes / config.kv_cache_bytes_per_token(sizeof(uint16_t)), 64 * config.max_positions);
+  return std::min(kBytes / std::max<int64_t>(1, config.kv_cache_bytes_per_token(sizeof(uint16_t))),
+                  64 * config.max_positions);
 }
 
 // "models/x/" and "models/x" are the same folder.

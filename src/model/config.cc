@@ -141,7 +141,8 @@ void ModelConfig::check() const {
   positive(vocab_size, "vocab_size");
   positive(hidden_size, "hidden_size");
   positive(intermediate_size, "intermediate_size");
-  positive(num_layers, "num_hidden_layers");
+  if (num_layers < 0)  // none: an embedding alone (train/contrastive.h)
+    throw ConfigError(fmt::format("model config: num_hidden_layers must not be negative, but is {}", num_layers));
   positive(num_heads, "num_attention_heads");
   positive(num_kv_heads, "num_key_value_heads");
   positive(max_positions, "max_position_embeddings");

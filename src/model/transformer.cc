@@ -38,6 +38,7 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
       recompute_(options.recompute),
       parameters_(config, compute, options.lora ? Trained::none : Trained::all),
       logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
+  if (config.num_layers == 0) throw ConfigError("model config: a model without blocks is an embedding; it has no loss");
   if (options.lora) lora_.emplace(config, *options.lora, compute, max_tokens);
   const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size;
   const int64_t Q = config.query_size(), S = config.qkv_size();

@@ -7,6 +7,7 @@
 #include "infer/engine.h"
 #include "posts/language.h"
 #include "posts/text_clean.h"
+#include "search/words.h"
 
 namespace starling {
 namespace {
@@ -83,13 +84,13 @@ Post with_language(Post post) {
 }
 
 std::string embedded_text(std::string_view post_text) {
-  const std::string text = strip_quoted_text(post_text);  // a list's footer would make all of its posts alike
+  const std::string text = fold(strip_quoted_text(post_text));  // a list's footer would make all of its posts alike
   std::string out;
   for (size_t begin = 0; begin < text.size() && out.size() < kMaxEmbeddedBytes;) {
     const size_t end = std::min(text.find_first_of(" \t\r\n", begin), text.size());
     const std::string_view token = std::string_view(text).substr(begin, end - begin);
     if (!token.empty() && !token.starts_with("http://") && !token.starts_with("https://")) {
-      if (!out.empty()) out += ' ';
+      out += ' ';
       out += token;
     }
     begin = end + 1;

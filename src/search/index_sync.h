@@ -33,8 +33,9 @@ uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors
 
 Post with_language(Post post);  // detected when the post does not say it
 
-// What is embedded of a post: its own text without quoted lines, signature and URLs, cut at kMaxEmbeddedBytes.
-inline constexpr size_t kMaxEmbeddedBytes = 400;
+// What is embedded of a post or a query: its own text without quoted lines, signature and URLs, case-folded, cut at
+// kMaxEmbeddedBytes. A space stands before every word, the first too, so that a word has the same tokens anywhere.
+inline constexpr size_t kMaxEmbeddedBytes = 1000;
 std::string embedded_text(std::string_view text);
 
 }  // namespace starling

@@ -175,8 +175,11 @@ Xapian::Document make_document(const Post& post) {
   return document;
 }
 
-Xapian::Query ranked_query(const Query& query, const Xapian::Database& database, bool all_words) {
-  const Parts parts = split_parts(query, database, all_words);
+Xapian::Query ranked_query(const Query& query, const Xapian::Database& database, bool all_words,
+                           const std::vector<WeightedTerm>& expansion) {
+  Parts parts = split_parts(query, database, all_words);
+  for (const WeightedTerm& term : expansion)
+    parts.wanted.emplace_back(Xapian::Query::OP_SCALE_WEIGHT, Xapian::Query(term.term), term.weight);
   Xapian::Query out;
   if (!parts.required.empty()) out = all_of(parts.required);
   if (!parts.wanted.empty()) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "posts/post.h"
+#include "search/post_index.h"
 #include "search/query.h"
 
 namespace starling {
@@ -27,6 +28,7 @@ enum Slot : Xapian::valueno {
   kHashtagsSlot  // folded, separated by kListSeparator
 };
 inline constexpr char kListSeparator = '\x1f';
+inline constexpr char kRankedPrefix[] = "Z";
 
 std::string id_term(const std::string& post_id);                              // unique; long ids are hashed
 std::string field_term(const std::string& prefix, const std::string& value);  // folded and cut
@@ -39,7 +41,9 @@ int64_t engagement(const Post& post);
 Xapian::Document make_document(const Post& post);
 
 // all_words: a post must match every clause (audiences); otherwise plain words are wanted, one of them is needed.
-Xapian::Query ranked_query(const Query& query, const Xapian::Database& database, bool all_words);
+// `expansion` joins the plain words.
+Xapian::Query ranked_query(const Query& query, const Xapian::Database& database, bool all_words,
+                           const std::vector<WeightedTerm>& expansion);
 // Only what is required or excluded: the filter that vector results must pass too. Empty when there is none.
 Xapian::Query filter_query(const Query& query, const Xapian::Database& database);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -39,6 +41,20 @@ PostSummary summary_of(const Xapian::Document& document) {
     const size_t end = std::min(tags.find(kListSeparator, begin), tags.size());
     out.hashtags.push_back(tags.substr(begin, end - begin));
     begin = end + 1;
+  }
+  return out;
+}
+
+// p(t|d) of the ranked terms; empty for a post that was deleted meanwhile.
+std::vector<std::pair<std::string, double>> term_distribution(const Xapian::Database& database, DocId docid) {
+  std::vector<std::pair<std::string, double>> out;
+  try {
+    const double length = std::max<double>(1, database.get_doclength(docid));
+    Xapian::TermIterator term = database.termlist_begin(docid);
+    for (term.skip_to(kRankedPrefix); term != database.termlist_end(docid); ++term)
+      if ((*term).starts_with(kRankedPrefix)) out.emplace_back(*term, term.get_wdf() / length);
+  } catch (const Xapian::DocNotFoundError&) {
+    out.clear();
   }
   return out;
 }
@@ -122,12 +138,13 @@ PostIndexReader::PostIndexReader(const fs::path& index_folder, Bm25 bm25) : stat
 
 PostIndexReader::~PostIndexReader() = default;
 
-LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept& accept) const {
+LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept& accept,
+                                    const std::vector<WeightedTerm>& expansion) const {
   return state_->read([&](Xapian::Database& database) {
     Xapian::Enquire enquire(database);
     // k3 = 8: a word written twice in the query counts nearly twice. No floor for short posts: most posts are short.
     enquire.set_weighting_scheme(Xapian::BM25Weight(state_->bm25.k1, 0, 8, state_->bm25.b, 0));
-    enquire.set_query(ranked_query(query, database, false));
+    enquire.set_query(ranked_query(query, database, false, expansion));
     enquire.set_docid_order(Xapian::Enquire::DESCENDING);  // ties: the newer post
     const AcceptDecider decider(accept);
     constexpr Xapian::doccount kCountExactlyUpTo = 1000;
@@ -141,6 +158,35 @@ LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept&
   });
 }
 
+std::vector<WeightedTerm> PostIndexReader::expand(const Query& query, const LexicalResult& found,
+                                                  const Feedback& feedback) const {
+  const auto best = std::min(found.matches.size(), static_cast<size_t>(feedback.posts));
+  const double words = static_cast<double>(query.wanted_words().size());
+  double scores = 0;
+  for (size_t i = 0; i < best; ++i) scores += found.matches[i].score;
+  if (!(scores > 0) || feedback.weight <= 0 || words == 0) return {};
+  return state_->read([&](Xapian::Database& database) {
+    std::map<std::string, double> probability;
+    for (size_t i = 0; i < best; ++i)
+      for (const auto& [term, p] : term_distribution(database, found.matches[i].docid))
+        probability[term] += p * found.matches[i].score / scores;
+    std::vector<WeightedTerm> terms;
+    const double most = kMaxFeedbackShare * database.get_doccount();
+    for (const auto& [term, p] : probability)
+      if (const double posts = database.get_termfreq(term); posts > 1 && posts <= most) terms.push_back({term, p});
+    std::sort(terms.begin(), terms.end(), [](const WeightedTerm& a, const WeightedTerm& b) {
+      return a.weight != b.weight ? a.weight > b.weight : a.term < b.term;
+    });
+    if (terms.size() > static_cast<size_t>(feedback.terms)) terms.resize(static_cast<size_t>(feedback.terms));
+    double sum = 0;
+    for (const WeightedTerm& term : terms) sum += term.weight;
+    // A word of the query has (1 - weight) / words there and 1 here.
+    const double scale = feedback.weight / std::max(1 - feedback.weight, 1e-6) * words;
+    for (WeightedTerm& term : terms) term.weight *= scale / sum;
+    return terms;
+  });
+}
+
 void PostIndexReader::for_each_match(const Query& query, bool all_words,
                                      const std::function<void(const PostSummary&)>& visit) const {
   std::vector<PostSummary> found;  // visited after the read: a repeated read must not visit twice
@@ -150,7 +196,7 @@ void PostIndexReader::for_each_match(const Query& query, bool all_words,
     VisitSpy spy(keep);
     Xapian::Enquire enquire(database);
     enquire.set_weighting_scheme(Xapian::BoolWeight());
-    enquire.set_query(ranked_query(query, database, all_words));
+    enquire.set_query(ranked_query(query, database, all_words, {}));
     enquire.add_matchspy(&spy);
     enquire.get_mset(0, 0, database.get_doccount());
     return 0;

@@ -43,6 +43,23 @@ struct LexicalResult {
   int64_t estimated_total = 0;
 };
 
+// Pseudo-relevance feedback, RM3: the words that the best posts have in common join the query.
+//   p(t|R) = sum over the best posts d of p(t|d) score(d) / sum of scores,   p(t|d) = tf(t, d) / len(d)
+//   query' = (1 - weight) query + weight * the `terms` most probable t, rescaled to a sum of 1
+// Terms in more than kMaxFeedbackShare of the posts, or in one post only, are left out.
+// Sources: Lavrenko & Croft 2001, "Relevance-based language models"; Abdul-Jaleel et al. 2004, "UMass at TREC 2004";
+// 10 posts, 10 terms, weight 0.5 and the share are Anserini's and Lucene's common settings (Yang et al. 2017).
+struct Feedback {
+  int posts = 10, terms = 10;
+  double weight = 0.5;  // 0: off
+};
+inline constexpr double kMaxFeedbackShare = 0.1;
+
+struct WeightedTerm {
+  std::string term;   // as it stands in the index
+  double weight = 0;  // beside 1 for a word of the query
+};
+
 class PostIndexReader {
  public:
   explicit PostIndexReader(const std::filesystem::path& index_folder, Bm25 bm25 = {});
@@ -50,7 +67,10 @@ class PostIndexReader {
 
   // Thread-safe; each call sees everything committed before it began, by this process or another.
   using Accept = std::function<bool(const PostSummary&)>;  // false: hidden from the result; empty: all are shown
-  LexicalResult find(const Query& query, int limit, const Accept& accept) const;
+  LexicalResult find(const Query& query, int limit, const Accept& accept,
+                     const std::vector<WeightedTerm>& expansion = {}) const;
+  // The terms that `found`, the result of find(query), adds to the query.
+  std::vector<WeightedTerm> expand(const Query& query, const LexicalResult& found, const Feedback& feedback) const;
   // Every post that matches all clauses (all_words) or that find() would rank.
   void for_each_match(const Query& query, bool all_words, const std::function<void(const PostSummary&)>& visit) const;
   // The posts that pass the query's filters and exclusions; none when it has no such part.

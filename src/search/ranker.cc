@@ -3,15 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <unordered_set>
 
 #include "core/error.h"
 #include "core/time.h"
 #include "infer/engine.h"
+#include "search/index_sync.h"
 
 namespace starling {
 namespace {
 
 constexpr double kSecondsPerDay = 86400;
+constexpr size_t kVectorFeedbackPosts = 3;
+constexpr double kMaxFeedbackWeight = 0.9;  // at 1 nothing of the query would be left
 
 // Reads the weight `name`, a share from 0 to 1.
 double share(const Config& config, const char* name) {
@@ -20,11 +25,27 @@ double share(const Config& config, const char* name) {
   return value;
 }
 
+int64_t count(const Config& config, const char* name, int64_t least, int64_t most) {
+  const int64_t value = config.integer(name);
+  if (value < least || value > most)
+    throw ConfigError(fmt::format("{} = {}: must lie between {} and {}", name, value, least, most));
+  return value;
+}
+
+void normalize(std::vector<float>& values) {
+  float squares = 1e-12f;
+  for (const float value : values) squares += value * value;
+  for (float& value : values) value /= std::sqrt(squares);
+}
+
 }  // namespace
 
 std::vector<ConfigKey> search_config_keys() {
   return {{"search.k1", 0.9, "BM25: how fast repeating a word stops to count; 0.9 suits short posts"},
           {"search.b", 0.4, "BM25: how much long posts are marked down, 0 to 1"},
+          {"search.feedback_posts", int64_t{10}, "RM3: how many of the best posts lend their words, 1 to 100"},
+          {"search.feedback_terms", int64_t{10}, "RM3: how many of their words join the query, 1 to 100"},
+          {"search.feedback_weight", 0.5, "RM3: share of those words in the query, 0 (off) to 0.9"},
           {"search.vector_weight", -1.0,
            "Share of the vector score in the fused score, 0 to 1; -1: as `starling index --tune` measured"},
           {"search.recency_weight", 0.02, "Most that freshness adds to a fused score, 0 to 1"},
@@ -37,25 +58,49 @@ RankingSettings read_ranking_settings(const Config& config) {
   settings.bm25 = {config.number("search.k1"), share(config, "search.b")};
   if (!(settings.bm25.k1 >= 0))
     throw ConfigError(fmt::format("search.k1 = {}: must not be negative", settings.bm25.k1));
+  settings.feedback = {static_cast<int>(count(config, "search.feedback_posts", 1, 100)),
+                       static_cast<int>(count(config, "search.feedback_terms", 1, 100)),
+                       share(config, "search.feedback_weight")};
+  if (settings.feedback.weight > kMaxFeedbackWeight)
+    throw ConfigError(
+        fmt::format("search.feedback_weight = {}: must be at most {}", settings.feedback.weight, kMaxFeedbackWeight));
   settings.vector_weight = config.number("search.vector_weight") < 0 ? -1 : share(config, "search.vector_weight");
   settings.priors = {share(config, "search.recency_weight"), share(config, "search.engagement_weight")};
-  const int64_t candidates = config.integer("search.candidates");
-  if (candidates < 10 || candidates > 5000)
-    throw ConfigError(fmt::format("search.candidates = {}: must lie between 10 and 5000", candidates));
-  settings.candidates = static_cast<int>(candidates);
+  settings.candidates = static_cast<int>(count(config, "search.candidates", 10, 5000));
   return settings;
 }
 
-std::vector<VectorMatch> Ranker::find_vectors(const Query& query, int depth,
+std::vector<float> Ranker::embed(const std::string& text, const LexicalResult& words) const {
+  std::vector<float> query = embedder_->embed(embedded_text(text)), best(query.size(), 0.0f);
+  for (size_t i = 0; i < std::min(kVectorFeedbackPosts, words.matches.size()); ++i) {
+    const std::vector<float> row = vectors_->row(words.matches[i].docid);
+    for (size_t c = 0; c < row.size(); ++c) best[c] += static_cast<float>(words.matches[i].score) * row[c];
+  }
+  normalize(best);
+  for (size_t c = 0; c < query.size(); ++c) query[c] += best[c];
+  normalize(query);
+  return query;
+}
+
+std::vector<VectorMatch> Ranker::find_vectors(const Query& query, const Candidates& words, int depth,
                                               const PostIndexReader::Accept& accept) const {
   const std::string text = query.text();
   if (!vectors_ || !embedder_ || text.empty()) return {};
   const std::optional<std::unordered_set<DocId>> allowed = reader_.filter(query);
-  std::vector<VectorMatch> found = vectors_->find(embedder_->embed(text), depth, allowed ? &*allowed : nullptr);
+  const std::vector<float> embedding = embed(text, words.lexical);
+  std::vector<VectorMatch> found = vectors_->find(embedding, depth, allowed ? &*allowed : nullptr);
   std::erase_if(found, [&](const VectorMatch& match) {
     const std::optional<PostSummary> summary = reader_.summary(match.docid);
     return !summary || (accept && !accept(*summary));
   });
+  std::unordered_set<DocId> known;
+  for (const VectorMatch& match : found) known.insert(match.docid);
+  std::vector<DocId> others;
+  for (const LexicalResult* list : {&words.lexical, &words.feedback})
+    for (const LexicalMatch& match : list->matches)
+      if (known.insert(match.docid).second) others.push_back(match.docid);
+  const std::vector<VectorMatch> more = vectors_->cosines(embedding, others);
+  found.insert(found.end(), more.begin(), more.end());
   return found;
 }
 
@@ -73,22 +118,29 @@ void Ranker::add_priors(std::vector<RankedMatch>& matches, const Query& query) c
 Candidates Ranker::retrieve(const Query& query, SearchStage stage, int depth,
                             const PostIndexReader::Accept& accept) const {
   Candidates out;
-  if (stage != SearchStage::vector) out.lexical = reader_.find(query, depth, accept);
-  if (stage != SearchStage::lexical) out.vectors = find_vectors(query, depth, accept);
+  out.lexical = reader_.find(query, depth, accept);
+  if (stage == SearchStage::lexical) return out;
+  if (stage != SearchStage::vector) {
+    const std::vector<WeightedTerm> expansion = reader_.expand(query, out.lexical, settings_.feedback);
+    if (!expansion.empty()) out.feedback = reader_.find(query, depth, accept, expansion);
+  }
+  if (stage == SearchStage::feedback) return out;
+  out.vectors = find_vectors(query, out, depth, accept);
   return out;
 }
 
 Ranking Ranker::order(const Candidates& candidates, SearchStage stage, const Query& query) const {
+  const std::vector<LexicalMatch>&lexical = candidates.lexical.matches, &feedback = candidates.feedback.matches;
   Ranking ranking;
-  if (stage == SearchStage::lexical) {
-    ranking.matches = fuse(candidates.lexical.matches, {}, 0);
+  if (stage == SearchStage::lexical || stage == SearchStage::feedback) {
+    ranking.matches = fuse(stage == SearchStage::lexical || feedback.empty() ? lexical : feedback, {}, {}, 0);
     for (RankedMatch& match : ranking.matches) match.score = match.lexical_score;
   } else if (stage == SearchStage::vector) {
-    ranking.matches = fuse({}, candidates.vectors, 1);
+    ranking.matches = fuse({}, {}, candidates.vectors, 1);
   } else {
-    // Without vectors the fused score is the lexical one.
-    const double weight = candidates.vectors.empty() ? 0.0 : settings_.vector_weight;
-    ranking.matches = fuse(candidates.lexical.matches, candidates.vectors, weight);
+    // Without vectors the fused score is that of the words.
+    ranking.matches =
+        fuse(lexical, feedback, candidates.vectors, candidates.vectors.empty() ? 0.0 : settings_.vector_weight);
   }
   if (stage == SearchStage::ranked) add_priors(ranking.matches, query);
   ranking.estimated_total = std::max(candidates.lexical.estimated_total, static_cast<int64_t>(ranking.matches.size()));

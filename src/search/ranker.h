@@ -1,4 +1,5 @@
-// The stages of a search, one after the other: lexical, vector, fused, ranked. The service and the evaluation share it.
+// The stages of a search, one after the other: lexical, feedback, vector, fused, ranked. The service and the evaluation
+// share it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace starling {
 
 struct RankingSettings {
   Bm25 bm25;
-  double vector_weight = 0;  // below 0: what the index measured (VectorsHeader::vector_weight)
+  Feedback feedback;
+  double vector_weight = 0;  // below 0: what the index measured
   PriorWeights priors;
   int candidates = 0;  // that each stage hands to the fusion
 };
@@ -28,10 +30,10 @@ struct Ranking {
   int64_t estimated_total = 0;
 };
 
-// What the two retrievals found, before it is put in one order.
+// What the retrievals found, before it is put in one order.
 struct Candidates {
-  LexicalResult lexical;
-  std::vector<VectorMatch> vectors;
+  LexicalResult lexical, feedback;   // the second: by the query that the first one expanded; empty when it did not
+  std::vector<VectorMatch> vectors;  // the nearest posts, and the cosines of those that the words found
 };
 
 class Ranker {
@@ -39,7 +41,7 @@ class Ranker {
   // `vectors` and `embedder` may be null: then the vector stage finds nothing. All references must outlive the ranker.
   Ranker(const PostIndexReader& reader, const VectorIndex* vectors, Engine* embedder, const RankingSettings& settings)
       : reader_(reader), vectors_(vectors), embedder_(embedder), settings_(settings) {
-    if (settings_.vector_weight < 0) settings_.vector_weight = vectors ? vectors->weight() : 0;
+    if (settings_.vector_weight < 0) settings_.vector_weight = vectors ? vectors->header().vector_weight : 0;
   }
 
   // At most `depth` posts from each retrieval that `stage` uses. Thread-safe.
@@ -51,7 +53,11 @@ class Ranker {
   }
 
  private:
-  std::vector<VectorMatch> find_vectors(const Query& query, int depth, const PostIndexReader::Accept& accept) const;
+  // Half the text, half the mean of the best posts that words found, weighted by their scores: what Rocchio (1971) does
+  // with words, in the space of embeddings (Li et al. 2021, arXiv:2108.11044).
+  std::vector<float> embed(const std::string& text, const LexicalResult& words) const;
+  std::vector<VectorMatch> find_vectors(const Query& query, const Candidates& words, int depth,
+                                        const PostIndexReader::Accept& accept) const;
   void add_priors(std::vector<RankedMatch>& matches, const Query& query) const;
 
   const PostIndexReader& reader_;

@@ -12,21 +12,22 @@ void sort_best_first(std::vector<RankedMatch>& matches) {
   });
 }
 
-std::vector<RankedMatch> fuse(const std::vector<LexicalMatch>& lexical, const std::vector<VectorMatch>& vectors,
-                              double vector_weight) {
+std::vector<RankedMatch> fuse(const std::vector<LexicalMatch>& lexical, const std::vector<LexicalMatch>& feedback,
+                              const std::vector<VectorMatch>& vectors, double vector_weight) {
   std::unordered_map<DocId, RankedMatch> by_docid;
-  double max_lexical = 0, max_cosine = 0;
-  for (const LexicalMatch& match : lexical) max_lexical = std::max(max_lexical, match.score);
-  for (const VectorMatch& match : vectors) max_cosine = std::max(max_cosine, static_cast<double>(match.cosine));
-  for (const LexicalMatch& match : lexical) {
-    RankedMatch& out = by_docid[match.docid];
-    out.lexical_score = match.score;
-    if (max_lexical > 0) out.score += (1 - vector_weight) * match.score / max_lexical;
-  }
+  const auto vote = [&](const std::vector<LexicalMatch>& list, double share) {
+    double best = 0;
+    for (const LexicalMatch& match : list) best = std::max(best, match.score);
+    for (const LexicalMatch& match : list)
+      if (RankedMatch& out = by_docid[match.docid]; best > 0) out.score += share * match.score / best;
+  };
+  vote(lexical, (1 - vector_weight) / (feedback.empty() ? 1 : 2));
+  vote(feedback, (1 - vector_weight) / 2);
+  for (const LexicalMatch& match : lexical) by_docid[match.docid].lexical_score = match.score;
   for (const VectorMatch& match : vectors) {
     RankedMatch& out = by_docid[match.docid];
     out.vector_score = match.cosine;
-    if (max_cosine > 0) out.score += vector_weight * std::max(0.0, static_cast<double>(match.cosine)) / max_cosine;
+    out.score += vector_weight * std::max(0.0, static_cast<double>(match.cosine));
   }
   std::vector<RankedMatch> fused;
   for (auto& [docid, match] : by_docid) {

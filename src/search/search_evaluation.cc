@@ -11,8 +11,9 @@
 namespace starling {
 namespace {
 
-constexpr uint64_t kEmbedBatch = 64;
+constexpr uint64_t kEmbedBatch = 512;
 constexpr std::pair<SearchStage, const char*> kStages[] = {{SearchStage::lexical, "lexical"},
+                                                           {SearchStage::feedback, "feedback"},
                                                            {SearchStage::vector, "vector"},
                                                            {SearchStage::fused, "fused"},
                                                            {SearchStage::ranked, "ranked"}};
@@ -33,13 +34,12 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-std::vector<ScoredDocument> documents_of(const PostIndexReader& reader, const Ranking& ranking,
-                                         const std::string& hidden_id) {
+std::vector<ScoredDocument> documents_of(const PostIndexReader& reader, const Ranking& ranking) {
   std::vector<ScoredDocument> out;
   for (const RankedMatch& match : ranking.matches) {
     if (out.size() == static_cast<size_t>(kRunDepth)) break;
     const std::optional<PostSummary> post = reader.summary(match.docid);
-    if (post && post->id != hidden_id) out.push_back({post->id, match.score});
+    if (post) out.push_back({post->id, match.score});
   }
   return out;
 }
@@ -66,6 +66,10 @@ void index_corpus(const TrecInput& input, const std::filesystem::path& folder, E
 
 }  // namespace
 
+PostIndexReader::Accept without_source(const EvaluationQuery& query, const PostIndexReader::Accept& accept) {
+  return [&](const PostSummary& post) { return post.id != query.hidden_post_id && (!accept || accept(post)); };
+}
+
 SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ranker, bool has_vectors,
                                  const std::vector<EvaluationQuery>& queries, const Qrels& qrels,
                                  const PostIndexReader::Accept& accept) {
@@ -78,11 +82,10 @@ SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ra
   uint64_t done = 0;
   for (const EvaluationQuery& query : queries) {
     if (stop_requested()) throw DataError("stopped before the evaluation was complete");
-    const SearchStage needed = has_vectors ? SearchStage::ranked : SearchStage::lexical;
-    const Candidates candidates = ranker.retrieve(query.query, needed, kRunDepth, accept);
+    const Candidates candidates =
+        ranker.retrieve(query.query, SearchStage::ranked, kRunDepth, without_source(query, accept));
     for (StageResult& result : evaluation.stages)
-      result.run[query.id] =
-          documents_of(reader, ranker.order(candidates, result.kind, query.query), query.hidden_post_id);
+      result.run[query.id] = documents_of(reader, ranker.order(candidates, result.kind, query.query));
     progress.update(++done);
   }
   for (StageResult& result : evaluation.stages) result.measures = measure_run(result.run, qrels, evaluation.queries);

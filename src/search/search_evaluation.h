@@ -14,7 +14,7 @@
 namespace starling {
 
 struct StageResult {
-  std::string name;  // "lexical", "vector", "fused", "ranked"
+  std::string name;  // "lexical", "feedback", "vector", "fused", "ranked"
   SearchStage kind = SearchStage::lexical;
   Measures measures;
   Run run;
@@ -22,7 +22,7 @@ struct StageResult {
 
 struct SearchEvaluation {
   int64_t documents = 0, queries = 0;  // queries: those with a relevant document
-  std::vector<StageResult> stages;     // without vectors: lexical and ranked
+  std::vector<StageResult> stages;     // without vectors: lexical, feedback, ranked
 };
 
 struct EvaluationQuery {
@@ -30,6 +30,10 @@ struct EvaluationQuery {
   Query query;
   std::string hidden_post_id;  // the post that the query was made from must not find itself
 };
+
+// Hides the post that the query was made from while retrieving, not after: feedback must not learn from it either. Both
+// arguments must outlive the result.
+PostIndexReader::Accept without_source(const EvaluationQuery& query, const PostIndexReader::Accept& accept);
 
 // Ranks kRunDepth posts a query. Deleted and opted-out posts are left to `accept`.
 inline constexpr int kRunDepth = 1000;

@@ -22,7 +22,7 @@ class Engine;
 std::vector<ConfigKey> search_config_keys();
 
 // Which stages take part; each is a row of `starling eval search`.
-enum class SearchStage { lexical, vector, fused, ranked };
+enum class SearchStage { lexical, feedback, vector, fused, ranked };
 
 struct SearchRequest {
   std::string

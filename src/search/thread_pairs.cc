@@ -20,6 +20,8 @@ constexpr size_t kMinPairBytes = 20;
 constexpr size_t kMinQueryWords = 3;
 constexpr size_t kMinTagPosts = 2, kMaxTagPosts = 20;  // a frequent tag says little about what a post is about
 constexpr size_t kPairsPerGroup = 4;                   // so that one long thread does not fill the batch
+constexpr size_t kMaxThreadDepth = 100;
+constexpr size_t kDevelopmentSlices = 3;  // one gives too few queries to tell weights apart
 constexpr int kParentGrade = 2, kThreadGrade = 1;
 
 std::vector<Post> live_posts(const PostStore& store, const ControlDb& control, const char* purpose) {
@@ -68,28 +70,19 @@ void draw(std::vector<Item>& items, size_t limit, const Key& key) {
   if (items.size() > limit) items.resize(limit);
 }
 
-// What a person might type to find the text: its longest words, which are its rare ones more often than not.
-std::string as_query(const std::string& text) {
-  std::vector<std::string> words = content_words(text).words;
-  std::stable_sort(words.begin(), words.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
-  words.resize(std::min(words.size(), kQueryWords));
-  std::string query;
-  for (const std::string& word : words) query += (query.empty() ? "" : " ") + word;
-  return query;
-}
-
 class PairCollector {
  public:
+  explicit PairCollector(const Groups& groups) : groups_(groups) {}
+
   void add(const Post& a, const Post& b) { add(own_text(a), own_text(b), a, b); }
   void add(std::string a, std::string b, const Post& from_a, const Post& from_b) {
-    if (a.size() >= kMinPairBytes && b.size() >= kMinPairBytes && a != b)
-      pairs_.push_back({{std::move(a), std::move(b)}, &from_a, &from_b});
+    if (a.size() >= kMinPairBytes && b.size() >= kMinPairBytes)
+      pairs_.push_back({{std::move(a), std::move(b), thread_of(from_a)}, &from_a, &from_b});
   }
   TuningPairs take() {
     draw(pairs_, kMaxPairs, [](const Pair& pair) { return pair.texts.first + pair.texts.second; });
     TuningPairs out;
     for (Pair& pair : pairs_) {
-      if (out.texts.size() % 2 == 0) pair.texts.first = as_query(pair.texts.first);
       out.texts.push_back(std::move(pair.texts));
       for (const Post* post : {pair.a, pair.b}) out.seen.emplace_back(post->id, post->author);
     }
@@ -98,9 +91,22 @@ class PairCollector {
 
  private:
   struct Pair {
-    TextPair texts;
+    RelatedTexts texts;
     const Post *a, *b;
   };
+
+  // The post that the thread began with, or the oldest that is known; bounded, since replies may form a ring.
+  uint64_t thread_of(const Post& post) const {
+    const Post* at = &post;
+    for (size_t i = 0; i < kMaxThreadDepth && !at->reply_to.empty(); ++i) {
+      const auto parent = groups_.by_id.find(at->reply_to);
+      if (parent == groups_.by_id.end()) return hash64(at->reply_to);
+      at = parent->second;
+    }
+    return hash64(at->id);
+  }
+
+  const Groups& groups_;
   std::vector<Pair> pairs_;
 };
 
@@ -109,7 +115,8 @@ void add_chain(PairCollector& pairs, const std::vector<const Post*>& group) {
   for (size_t i = 0; i + 1 < std::min(group.size(), kPairsPerGroup + 1); ++i) pairs.add(*group[i], *group[i + 1]);
 }
 
-void add_halves(PairCollector& pairs, const Post& post) {
+void add_itself(PairCollector& pairs, const Post& post) {
+  pairs.add(post, post);
   const std::vector<std::string> sentences = split_sentences(post.text);
   std::string halves[2];
   for (size_t i = 0; i < sentences.size(); ++i) halves[2 * i >= sentences.size()] += sentences[i] + " ";
@@ -164,7 +171,7 @@ TimeSplit split_by_time(const Workspace& workspace, const Config& config, const 
   }
   const auto before =
       static_cast<size_t>(std::lower_bound(times.begin(), times.end(), split.held_out_from_s) - times.begin());
-  const size_t slice = std::min(before, times.size() - before);
+  const size_t slice = std::min(before / 2, kDevelopmentSlices * (times.size() - before));
   split.tune_before_s = before == 0 ? split.held_out_from_s : times[before - slice];
   return split;
 }
@@ -173,7 +180,7 @@ TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, int64
   std::vector<Post> posts = live_posts(store, control, "training");
   std::erase_if(posts, [&](const Post& post) { return post.time_s >= before_s; });
   const Groups groups = group(posts);
-  PairCollector pairs;
+  PairCollector pairs(groups);
   for (const auto& [parent_id, replies] : groups.replies) {
     if (const auto parent = groups.by_id.find(parent_id); parent != groups.by_id.end())
       for (const Post* reply : replies) pairs.add(*parent->second, *reply);
@@ -181,7 +188,7 @@ TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, int64
   }
   for (const auto& [tag, tagged] : groups.tagged)
     if (tagged.size() <= kMaxTagPosts) add_chain(pairs, tagged);
-  for (const Post& post : posts) add_halves(pairs, post);
+  for (const Post& post : posts) add_itself(pairs, post);
   return pairs.take();
 }
 

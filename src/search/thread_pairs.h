@@ -1,6 +1,6 @@
 // What the posts themselves say belongs together, for tuning and for measuring the search:
-//   reply and parent; two replies to one post; two posts with the same rare hashtag (tags removed); the two halves of a
-//   long post (only for tuning). Every second tuning pair has a few words in place of its first text, as queries do.
+//   reply and parent; two replies to one post; two posts with the same rare hashtag (tags removed); and, only for
+//   tuning, a post and itself (whose words are then a query for it) and the two halves of a long post.
 // Split by time: tuning sees posts before `tune_before_s`, the fused weight is chosen on [tune_before_s,
 // held_out_from_s), and what is reported is measured on posts from held_out_from_s on.
 #pragma once
@@ -15,6 +15,7 @@
 #include "posts/post_store.h"
 #include "search/search_evaluation.h"
 #include "store/control_db.h"
+#include "train/contrastive.h"
 
 namespace starling {
 
@@ -23,16 +24,16 @@ struct TimeSplit {
 };
 
 // held_out_from_s is the first post of the validation shards, or the latest prepare.validation_fraction of the posts
-// where nothing is prepared; the development slice before it has as many posts. Throws DataError for an empty store.
+// where nothing is prepared; the development slice before it has three times as many posts, at most half of the rest.
+// Throws DataError for an empty store.
 TimeSplit split_by_time(const Workspace& workspace, const Config& config, const PostStore& posts);
 
-using TextPair = std::pair<std::string, std::string>;
 struct TuningPairs {
-  std::vector<TextPair> texts;
+  std::vector<RelatedTexts> texts;
   std::vector<std::pair<std::string, std::string>> seen;  // post id and author of every text
 };
 // Deleted posts, and authors who opted out of training, are left out. At most kMaxPairs, drawn evenly.
-inline constexpr size_t kMaxPairs = 20000;
+inline constexpr size_t kMaxPairs = 100000;
 TuningPairs tuning_pairs(const PostStore& posts, const ControlDb& control, int64_t before_s);
 
 // A query is made of a post of the slice: its kQueryWords rarest words, tags removed. Relevant: its parent and the

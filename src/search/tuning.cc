@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "infer/engine.h"
@@ -11,12 +12,34 @@
 namespace starling {
 namespace {
 
-constexpr int kWeightSteps = 10;
+constexpr size_t kVectorWeights = 10;
+
+double vector_weight(size_t step) { return static_cast<double>(step) / kVectorWeights; }
 
 PostIndexReader::Accept live_only(const ControlDb& control) {
   return [&control](const PostSummary& post) {
     return !control.is_deleted(post.id, post.author) && !control.has_opted_out(post.author, "search");
   };
+}
+
+// The fused runs of all vector weights, from one retrieval a query.
+std::vector<Run> runs_by_vector_weight(const Ranker& ranker, const PostIndexReader& reader,
+                                       const HeldOutQueries& development, int depth, const ControlDb& control) {
+  std::vector<Run> runs(kVectorWeights);
+  const PostIndexReader::Accept live = live_only(control);
+  for (const EvaluationQuery& query : development.queries) {
+    const Candidates found = ranker.retrieve(query.query, SearchStage::fused, depth, without_source(query, live));
+    std::unordered_map<DocId, std::string> ids;
+    for (size_t step = 0; step < kVectorWeights; ++step)
+      for (const RankedMatch& match :
+           fuse(found.lexical.matches, found.feedback.matches, found.vectors, vector_weight(step))) {
+        const auto [entry, fresh] = ids.try_emplace(match.docid);
+        if (fresh)
+          if (const auto post = reader.summary(match.docid)) entry->second = post->id;
+        if (!entry->second.empty()) runs[step][query.id].push_back({entry->second, match.score});
+      }
+  }
+  return runs;
 }
 
 }  // namespace
@@ -47,7 +70,7 @@ double choose_vector_weight(const Workspace& workspace, const Config& config, co
                             const ControlDb& control, Engine& embedder) {
   std::optional<VectorsHeader> header = read_vectors_header(workspace.index());
   if (!header) throw DataError(fmt::format("{}: no vectors to weigh", workspace.index().string()));
-  RankingSettings settings = read_ranking_settings(config);
+  const RankingSettings settings = read_ranking_settings(config);
   const PostIndexReader reader(workspace.index(), settings.bm25);
   const VectorIndex vectors(workspace.index(), *header, VectorIndex::Mode::read);
   const TimeSplit split = split_by_time(workspace, config, posts);
@@ -55,23 +78,15 @@ double choose_vector_weight(const Workspace& workspace, const Config& config, co
       held_out_queries(posts, control, reader, split.tune_before_s, split.held_out_from_s);
   if (development.queries.empty()) return header->vector_weight;
 
-  std::vector<Run> runs(kWeightSteps);
-  const auto weight_of = [](int step) { return static_cast<double>(step) / kWeightSteps; };
-  for (const EvaluationQuery& query : development.queries) {
-    const Candidates found = Ranker(reader, &vectors, &embedder, settings)
-                                 .retrieve(query.query, SearchStage::fused, settings.candidates, live_only(control));
-    for (int step = 0; step < kWeightSteps; ++step)
-      for (const RankedMatch& match : fuse(found.lexical.matches, found.vectors, weight_of(step)))
-        if (const auto post = reader.summary(match.docid); post && post->id != query.hidden_post_id)
-          runs[static_cast<size_t>(step)][query.id].push_back({post->id, match.score});
-  }
+  const Ranker ranker(reader, &vectors, &embedder, settings);
+  const std::vector<Run> runs = runs_by_vector_weight(ranker, reader, development, settings.candidates, control);
   double best = -1;
-  for (int step = 0; step < kWeightSteps; ++step) {
+  for (size_t step = 0; step < runs.size(); ++step) {
     int64_t queries = 0;
-    const double ndcg = measure_run(runs[static_cast<size_t>(step)], development.qrels, queries).ndcg_10;
+    const double ndcg = measure_run(runs[step], development.qrels, queries).ndcg_10;
     if (ndcg <= best) continue;
     best = ndcg;
-    header->vector_weight = weight_of(step);
+    header->vector_weight = vector_weight(step);
   }
   VectorIndex::save_header(workspace.index(), *header);
   return header->vector_weight;

@@ -86,7 +86,7 @@ bool same_embedder(const VectorsHeader& header, std::span<const float> probe) {
 struct VectorIndex::State {
   fs::path rows_path, docids_path;
   size_t hidden_size = 0;
-  double weight = 0;
+  VectorsHeader header;
   mutable std::shared_mutex mutex;
   MappedFile rows_file, docids_file;
   size_t count = 0;
@@ -95,6 +95,20 @@ struct VectorIndex::State {
     return {reinterpret_cast<const float*>(rows_file.bytes().data()), count * hidden_size};
   }
   std::span<const DocId> docids() const { return {reinterpret_cast<const DocId*>(docids_file.bytes().data()), count}; }
+
+  // Binary search; erased rows (0) are passed over. The number of rows when there is none.
+  size_t row_of(DocId docid) const {
+    const std::span<const DocId> all = docids();
+    for (size_t begin = 0, end = all.size(); begin < end;) {
+      const size_t middle = begin + (end - begin) / 2;
+      size_t at = middle;
+      while (at < end && all[at] == 0) ++at;
+      if (at < end && all[at] == docid) return at;
+      if (at < end && all[at] < docid) begin = at + 1;
+      else end = middle;
+    }
+    return all.size();
+  }
 
   void map() {
     rows_file = MappedFile(rows_path);
@@ -140,7 +154,7 @@ VectorIndex::VectorIndex(const fs::path& index_folder, const VectorsHeader& head
   state_->rows_path = folder / "rows.f32";
   state_->docids_path = folder / "docids.u32";
   state_->hidden_size = static_cast<size_t>(header.hidden_size);
-  state_->weight = header.vector_weight;
+  state_->header = header;
   state_->map();
   if (mode == Mode::read) return;
   fs::resize_file(state_->rows_path, state_->count * state_->hidden_size * sizeof(float));
@@ -166,6 +180,27 @@ std::vector<VectorMatch> VectorIndex::find(std::span<const float> query, int lim
   for (size_t i = 0; i < k; ++i)
     if (rows[i] >= 0) out.push_back({state_->docids()[static_cast<size_t>(rows[i])], cosines[i]});
   return out;
+}
+
+std::vector<VectorMatch> VectorIndex::cosines(std::span<const float> query, const std::vector<DocId>& docids) const {
+  const std::shared_lock lock(state_->mutex);
+  const std::span<const DocId> all = state_->docids();
+  std::vector<VectorMatch> out;
+  for (const DocId docid : docids) {
+    const size_t row = state_->row_of(docid);
+    if (row == all.size()) continue;
+    const std::span<const float> values = state_->rows().subspan(row * state_->hidden_size, state_->hidden_size);
+    out.push_back({docid, static_cast<float>(dot(query, values))});
+  }
+  return out;
+}
+
+std::vector<float> VectorIndex::row(DocId docid) const {
+  const std::shared_lock lock(state_->mutex);
+  const size_t at = state_->row_of(docid);
+  if (at == state_->count) return {};
+  const std::span<const float> values = state_->rows().subspan(at * state_->hidden_size, state_->hidden_size);
+  return {values.begin(), values.end()};
 }
 
 void VectorIndex::append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows) {
@@ -215,7 +250,7 @@ DocId VectorIndex::last_docid() const {
   return docids.empty() ? 0 : *std::max_element(docids.begin(), docids.end());
 }
 
-double VectorIndex::weight() const { return state_->weight; }
+const VectorsHeader& VectorIndex::header() const { return state_->header; }
 
 uint64_t VectorIndex::size() const {
   const std::shared_lock lock(state_->mutex);

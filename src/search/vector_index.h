@@ -1,9 +1,8 @@
 // The posts' embeddings: one row a post, L2-normalised f32, searched by inner product (faiss) straight from the mapped
 // file.
 //
-//   index/vectors.json          model, hidden_size, probe (the embedding of kProbeText: tells one training of a model
-//   from
-//                               another), generation, vector_weight
+//   index/vectors.json          model, hidden_size, probe, generation, vector_weight; the probe is the embedding of
+//                               kProbeText and tells one training of a model from another
 //   index/vectors-<generation>/rows.f32     rows of hidden_size little-endian f32
 //   index/vectors-<generation>/docids.u32   the row's document number in the lexical index; 0: erased
 //
@@ -53,20 +52,23 @@ class VectorIndex {
   // Opens what `header` describes. In write mode also cuts the surplus of a crash.
   VectorIndex(const std::filesystem::path& index_folder, const VectorsHeader& header, Mode mode);
   ~VectorIndex();
-  // An empty index for a new model: replaces vectors.json atomically, then removes the older generation.
   // Writes the header again, with another vector_weight.
   static void save_header(const std::filesystem::path& index_folder, const VectorsHeader& header);
+  // An empty index for a new model: replaces vectors.json atomically, then removes the older generation.
   static VectorsHeader start(const std::filesystem::path& index_folder, const std::string& model,
                              std::span<const float> probe);
 
   // The `limit` nearest rows, best first; only those in `allowed` when given. Thread-safe.
   std::vector<VectorMatch> find(std::span<const float> query, int limit,
                                 const std::unordered_set<DocId>* allowed) const;
+  // The cosines of these posts, in their order; those without a vector are left out. Thread-safe.
+  std::vector<VectorMatch> cosines(std::span<const float> query, const std::vector<DocId>& docids) const;
+  std::vector<float> row(DocId docid) const;  // empty when the post has none; thread-safe
   // Durable on return. Docids ascend and lie above last_docid().
   void append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows);
   void erase(const std::vector<DocId>& docids);  // overwrites the rows with zeros, durable on return
   void refresh();                                // sees what another process has appended
-  double weight() const;                         // the header's vector_weight
+  const VectorsHeader& header() const;
   DocId last_docid() const;
   uint64_t size() const;  // rows, erased ones included
 

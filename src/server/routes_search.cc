@@ -13,10 +13,11 @@ constexpr size_t kMaxQueryBytes = 2000;
 
 SearchStage stage_of(const std::string& name) {
   if (name == "lexical") return SearchStage::lexical;
+  if (name == "feedback") return SearchStage::feedback;
   if (name == "vector") return SearchStage::vector;
   if (name == "fused") return SearchStage::fused;
   if (name == "ranked") return SearchStage::ranked;
-  throw HttpError(400, "invalid_field", "`stage` must be lexical, vector, fused or ranked", "stage");
+  throw HttpError(400, "invalid_field", "`stage` must be lexical, feedback, vector, fused or ranked", "stage");
 }
 
 std::string bounded_text(const JsonBody& body, const char* name) {

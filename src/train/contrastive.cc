@@ -3,175 +3,215 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/progress.h"
+#include "core/random.h"
 #include "core/stop.h"
+#include "core/threads.h"
 #include "core/time.h"
 #include "model/model_folder.h"
-#include "model/transformer.h"
-#include "ops/elementwise.h"
 #include "ops/matmul.h"
 #include "tokenizer/tokenizer.h"
 #include "train/checkpoint.h"
 #include "train/data_loader.h"
 #include "train/lineage.h"
-#include "train/optimizer.h"
 
 namespace starling {
 namespace {
 
-using TextPairs = std::span<const std::pair<std::string, std::string>>;
+constexpr double kFrequentToken = 1e-3;   // a of a / (a + p): Arora et al. 2017
+constexpr float kConstantNormEps = 1e4f;  // rows' mean squares stay below 1: the norm divides by 100, whatever the row
+constexpr float kBeta1 = 0.9f, kBeta2 = 0.999f, kAdamEps = 1e-8f;
+constexpr uint64_t kDrawStream = 0x5e1ec7, kChoiceStream = 0xc401ce;
 
-// Adds one direction of the loss: row i of `from` should choose row i of `to`.
-double add_direction(const float* from, const float* to, int64_t n, int64_t C, float temperature, float* dfrom,
-                     float* dto) {
-  std::vector<double> p(static_cast<size_t>(n));
-  double loss = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    double largest = -1e30, sum = 0;
-    for (int64_t j = 0; j < n; ++j) {
-      double dot = 0;
-      for (int64_t c = 0; c < C; ++c) dot += static_cast<double>(from[i * C + c]) * static_cast<double>(to[j * C + c]);
-      p[static_cast<size_t>(j)] = dot / static_cast<double>(temperature);
-      largest = std::max(largest, p[static_cast<size_t>(j)]);
+// The distinct words of all texts: their tokens, and how many texts hold them.
+class Words {
+ public:
+  explicit Words(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  std::vector<uint32_t> read(const std::string& text, size_t limit) {
+    std::vector<uint32_t> ids;
+    for (size_t begin = 0; begin < text.size() && ids.size() < limit;) {
+      const size_t end = std::min(text.find(' ', begin), text.size());
+      if (end > begin) ids.push_back(id_of(text.substr(begin, end - begin)));
+      begin = end + 1;
     }
-    const double chosen = p[static_cast<size_t>(i)];
-    for (double& value : p) sum += value = std::exp(value - largest);
-    loss += (largest + std::log(sum) - chosen) / (2.0 * static_cast<double>(n));
-    for (int64_t j = 0; j < n; ++j) {
-      const double gradient = p[static_cast<size_t>(j)] / sum - (i == j ? 1.0 : 0.0);
-      const auto factor =
-          static_cast<float>(gradient / (2.0 * static_cast<double>(n) * static_cast<double>(temperature)));
-      for (int64_t c = 0; c < C; ++c) {
-        dfrom[i * C + c] += factor * to[j * C + c];
-        dto[j * C + c] += factor * from[i * C + c];
-      }
-    }
+    std::vector<uint32_t> distinct = ids;
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    for (const uint32_t id : distinct) ++texts_with_[id];
+    ++texts_;
+    return ids;
   }
-  return loss;
-}
+  const std::vector<TokenId>& tokens(uint32_t word) const { return tokens_[word]; }
+  double rarity(uint32_t word) const { return std::log(1.0 + static_cast<double>(texts_) / texts_with_[word]); }
 
-struct Document {
-  int64_t first = 0, tokens = 0;  // places in the batch
+ private:
+  uint32_t id_of(const std::string& word) {
+    const auto [entry, fresh] = ids_.try_emplace(word, static_cast<uint32_t>(tokens_.size()));
+    if (fresh) {
+      tokens_.push_back(tokenizer_.encode(" " + word));  // in the middle of a text a word follows a space
+      texts_with_.push_back(0);
+    }
+    return entry->second;
+  }
+
+  const Tokenizer& tokenizer_;
+  std::unordered_map<std::string, uint32_t> ids_;
+  std::vector<std::vector<TokenId>> tokens_;
+  std::vector<uint32_t> texts_with_;
+  uint64_t texts_ = 0;
 };
 
-// Mean-pooled, normalised embeddings, and the way back.
-class Pooling {
+// The token embedding and its Adam moments; only rows that a batch touches move.
+class EmbeddingTable {
  public:
-  Pooling(std::vector<Document> documents, int64_t C)
-      : documents_(std::move(documents)), C_(C), lengths_(documents_.size()) {}
+  EmbeddingTable(Tensor rows, int64_t C)
+      : rows_(rows.as<float>()),
+        C_(C),
+        rows_count_(rows.elements() / C),
+        gradient_(rows.elements()),
+        first_(rows.elements()),
+        second_(rows.elements()),
+        touched_(static_cast<size_t>(rows_count_)) {}
 
-  std::vector<float> forward(ConstTensor hidden) {
-    std::vector<float> embeddings(documents_.size() * static_cast<size_t>(C_), 0.0f);
-    dispatch_float(hidden.dtype(), "pooling", [&]<class T>(T) {
-      for (size_t d = 0; d < documents_.size(); ++d)
-        pool(hidden.as<T>(), d, embeddings.data() + d * static_cast<size_t>(C_));
+  // Mean removed, rows of length 1, then a / (a + p). Tokens that no text holds keep the weight of a rare one.
+  void weigh(const std::vector<double>& frequency) {
+    std::vector<double> mean(static_cast<size_t>(C_), 0.0);
+    for (int64_t r = 0; r < rows_count_; ++r)
+      for (int64_t c = 0; c < C_; ++c) mean[static_cast<size_t>(c)] += row(r)[c] / static_cast<double>(rows_count_);
+    for (int64_t r = 0; r < rows_count_; ++r) {
+      double squares = 1e-12;
+      for (int64_t c = 0; c < C_; ++c) {
+        row(r)[c] -= static_cast<float>(mean[static_cast<size_t>(c)]);
+        squares += static_cast<double>(row(r)[c]) * row(r)[c];
+      }
+      const double weight = kFrequentToken / (kFrequentToken + frequency[static_cast<size_t>(r)]);
+      for (int64_t c = 0; c < C_; ++c) row(r)[c] *= static_cast<float>(weight / std::sqrt(squares));
+    }
+  }
+  void clear(int64_t token) { std::fill(row(token), row(token) + C_, 0.0f); }
+
+  // embeddings[d] = s / |s|; keeps |s|.
+  void pool(const std::vector<std::vector<TokenId>>& bags, std::vector<float>& embeddings) {
+    lengths_.assign(bags.size(), 1.0f);
+    parallel_for(static_cast<int64_t>(bags.size()), 8, [&](int64_t begin, int64_t end) {
+      for (int64_t d = begin; d < end; ++d) {
+        float* e = embeddings.data() + d * C_;
+        std::fill(e, e + C_, 0.0f);
+        for (const TokenId token : bags[static_cast<size_t>(d)])
+          for (int64_t c = 0; c < C_; ++c) e[c] += row(token)[c];
+        float squares = 1e-12f;
+        for (int64_t c = 0; c < C_; ++c) squares += e[c] * e[c];
+        const float length = lengths_[static_cast<size_t>(d)] = std::sqrt(squares);
+        for (int64_t c = 0; c < C_; ++c) e[c] /= length;
+      }
     });
-    return embeddings;
   }
 
-  // d mean = (d e - e (e . d e)) / |mean|, shared out to the document's places.
-  void backward(Tensor dhidden, const std::vector<float>& embeddings, const std::vector<float>& gradients) const {
-    std::memset(dhidden.data(), 0, static_cast<size_t>(dhidden.bytes()));
-    dispatch_float(dhidden.dtype(), "pooling", [&]<class T>(T) {
-      for (size_t d = 0; d < documents_.size(); ++d) {
-        const float* e = embeddings.data() + d * static_cast<size_t>(C_);
-        const float* g = gradients.data() + d * static_cast<size_t>(C_);
-        float dot = 0;
-        for (int64_t c = 0; c < C_; ++c) dot += e[c] * g[c];
-        const float share = 1.0f / (lengths_[d] * static_cast<float>(documents_[d].tokens));
-        for (int64_t place = documents_[d].first; place < documents_[d].first + documents_[d].tokens; ++place)
-          for (int64_t c = 0; c < C_; ++c) dhidden.as<T>()[place * C_ + c] = from_float<T>((g[c] - e[c] * dot) * share);
+  // From d loss / d e: ds = (de - e (e . de)) / |s|, added to the row of each of the text's tokens.
+  void add_gradients(const std::vector<std::vector<TokenId>>& bags, const std::vector<float>& embeddings,
+                     std::vector<float>& gradients) {
+    for (size_t d = 0; d < bags.size(); ++d) {
+      const float* e = embeddings.data() + d * static_cast<size_t>(C_);
+      float* g = gradients.data() + d * static_cast<size_t>(C_);
+      float dot = 0;
+      for (int64_t c = 0; c < C_; ++c) dot += e[c] * g[c];
+      for (int64_t c = 0; c < C_; ++c) g[c] = (g[c] - e[c] * dot) / lengths_[d];
+      for (const TokenId token : bags[d]) touched_[static_cast<size_t>(token)] = 1;
+    }
+    // Split by columns: two texts may share a token, and the order of the sum must not depend on the threads.
+    parallel_for(C_, 16, [&](int64_t begin, int64_t end) {
+      for (size_t d = 0; d < bags.size(); ++d)
+        for (const TokenId token : bags[d])
+          for (int64_t c = begin; c < end; ++c)
+            gradient_[static_cast<size_t>(token * C_ + c)] +=
+                gradients[d * static_cast<size_t>(C_) + static_cast<size_t>(c)];
+    });
+  }
+
+  void step(int64_t step, float learning_rate) {
+    const float correct1 = 1.0f - std::pow(kBeta1, static_cast<float>(step));
+    const float correct2 = 1.0f - std::pow(kBeta2, static_cast<float>(step));
+    parallel_for(rows_count_, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        if (!touched_[static_cast<size_t>(r)]) continue;
+        touched_[static_cast<size_t>(r)] = 0;
+        for (int64_t i = r * C_; i < (r + 1) * C_; ++i) {
+          const auto at = static_cast<size_t>(i);
+          first_[at] = kBeta1 * first_[at] + (1 - kBeta1) * gradient_[at];
+          second_[at] = kBeta2 * second_[at] + (1 - kBeta2) * gradient_[at] * gradient_[at];
+          rows_[i] -= learning_rate * (first_[at] / correct1) / (std::sqrt(second_[at] / correct2) + kAdamEps);
+          gradient_[at] = 0;
+        }
       }
     });
   }
 
  private:
-  template <class T>
-  void pool(const T* hidden, size_t d, float* embedding) {
-    const Document& document = documents_[d];
-    for (int64_t place = document.first; place < document.first + document.tokens; ++place)
-      for (int64_t c = 0; c < C_; ++c)
-        embedding[c] += to_float(hidden[place * C_ + c]) / static_cast<float>(document.tokens);
-    float squares = 1e-12f;
-    for (int64_t c = 0; c < C_; ++c) squares += embedding[c] * embedding[c];
-    lengths_[d] = std::sqrt(squares);
-    for (int64_t c = 0; c < C_; ++c) embedding[c] /= lengths_[d];
-  }
+  float* row(int64_t token) { return rows_ + token * C_; }
 
-  std::vector<Document> documents_;
-  int64_t C_;
-  std::vector<float> lengths_;
+  float* rows_;
+  int64_t C_, rows_count_;
+  std::vector<float> gradient_, first_, second_, lengths_;
+  std::vector<char> touched_;
 };
-
-// One text a sequence, so that sequences have a fixed length; unused places see only themselves.
-Batch batch_of(const std::vector<std::vector<TokenId>>& texts, int64_t length, int64_t begin_token,
-               std::vector<Document>& documents) {
-  const auto size = texts.size() * static_cast<size_t>(length);
-  Batch batch{static_cast<int64_t>(texts.size()), length,
-              std::vector<int32_t>(size, 0),      std::vector<int32_t>(size, -1),
-              std::vector<int32_t>(size, 0),      std::vector<int32_t>(size, 0)};
-  for (size_t t = 0; t < texts.size(); ++t) {
-    const int64_t tokens = std::min(length, static_cast<int64_t>(texts[t].size()) + 1);
-    const int64_t first = static_cast<int64_t>(t) * length;
-    documents.push_back({first, tokens});
-    for (int64_t i = 0; i < length; ++i) {
-      const auto at = static_cast<size_t>(first + i);
-      if (i < tokens)
-        batch.tokens[at] = i == 0 ? static_cast<int32_t>(begin_token) : texts[t][static_cast<size_t>(i - 1)];
-      batch.positions[at] = i < tokens ? static_cast<int32_t>(i) : 0;
-      batch.document_starts[at] = i < tokens ? 0 : static_cast<int32_t>(i);
-    }
-  }
-  return batch;
-}
 
 class Tuner {
  public:
-  Tuner(const std::filesystem::path& folder, const EmbeddingTuneOptions& options)
+  Tuner(const std::filesystem::path& folder, std::span<const RelatedTexts> pairs, const EmbeddingTuneOptions& options)
       : options_(options),
-        config_(ModelConfig::load(folder / "config.json")),
+        source_(folder),
         tokenizer_(Tokenizer::load(folder / "tokenizer.json")),
-        length_(std::min(options.max_tokens, config_.max_positions)),
-        model_(config_, bf16_products_are_fast() ? DType::bf16 : DType::f32, 2 * options.batch_pairs * length_),
-        optimizer_(model_.parameters(), false),
-        dhidden_(bf16_products_are_fast() ? DType::bf16 : DType::f32,
-                 {2 * options.batch_pairs * length_, config_.hidden_size}) {
-    load_parameters(model_.parameters(), folder / "model.safetensors");
+        words_(*tokenizer_),
+        config_(without_blocks(ModelConfig::load(folder / "config.json"))),
+        parameters_(config_, DType::f32),
+        table_(parameters_.value(0), config_.hidden_size) {
+    std::vector<double> frequency(static_cast<size_t>(config_.vocab_size), 0.0);
+    double total = 0;
+    for (const RelatedTexts& pair : pairs) {
+      const auto limit = static_cast<size_t>(options_.max_words);
+      pairs_.push_back({words_.read(pair.first, limit), words_.read(pair.second, limit), pair.group});
+      for (const auto* text : {&pairs_.back().first, &pairs_.back().second})
+        for (const uint32_t word : *text)
+          for (const TokenId token : words_.tokens(word)) ++frequency[static_cast<size_t>(token)], ++total;
+    }
+    for (double& count : frequency) count /= std::max(1.0, total);
+    load_embedding();
+    table_.weigh(frequency);
+    table_.clear(config_.bos_token);  // Engine::embed puts it before every text
   }
 
-  double step(TextPairs pairs, const std::vector<uint32_t>& chosen, int64_t step, double fraction_left) {
-    std::vector<std::vector<TokenId>> texts;
-    for (uint32_t index : chosen) texts.push_back(tokenizer_->encode(pairs[index].first));
-    for (uint32_t index : chosen) texts.push_back(tokenizer_->encode(pairs[index].second));
-    std::vector<Document> documents;
-    const Batch batch = batch_of(texts, length_, config_.bos_token, documents);
-    Pooling pooling(std::move(documents), config_.hidden_size);
-    const std::vector<float> embeddings = pooling.forward(model_.forward(batch));
-    std::vector<float> gradients(embeddings.size(), 0.0f);
-    const double loss = info_nce(embeddings, static_cast<int64_t>(chosen.size()), options_.temperature, gradients);
-    const Tensor dhidden = dhidden_.tensor().rows(0, batch.size());
-    pooling.backward(dhidden, embeddings, gradients);
-    model_.parameters().zero_gradients();
-    model_.backward(batch, dhidden);
-    const double norm = std::sqrt(sum_of_squares(model_.parameters().gradients()));
-    const auto rate = static_cast<float>(static_cast<double>(options_.learning_rate) * fraction_left);
-    optimizer_.step({.step = step,
-                     .learning_rate = rate,
-                     .embedding_learning_rate = rate,
-                     .gradient_scale = static_cast<float>(norm > 1.0 ? 1.0 / norm : 1.0)});
+  double step(std::span<const uint32_t> chosen, int64_t step, double fraction_left) {
+    std::vector<std::vector<TokenId>> bags(2 * chosen.size());
+    std::vector<uint64_t> groups(chosen.size());
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      const Pair& pair = pairs_[chosen[i]];
+      const auto draw = static_cast<uint64_t>(step) * chosen.size() + i;
+      const bool as_query =
+          pair.first == pair.second || random_uniform(options_.seed, kChoiceStream, draw) < options_.query_share;
+      bags[i] = tokens_of(as_query ? draw_query(pair.first, draw) : pair.first);
+      bags[chosen.size() + i] = tokens_of(pair.second);
+      groups[i] = pair.group;
+    }
+    std::vector<float> embeddings(bags.size() * static_cast<size_t>(config_.hidden_size)), gradients(embeddings.size());
+    table_.pool(bags, embeddings);
+    const double loss = info_nce(embeddings, groups, options_.temperature, gradients);
+    table_.add_gradients(bags, embeddings, gradients);
+    table_.step(step, static_cast<float>(static_cast<double>(options_.learning_rate) * fraction_left));
     return loss;
   }
 
-  void save(const std::filesystem::path& source, const std::filesystem::path& target) const {
+  void save(const std::filesystem::path& target) const {
     write_folder_atomic(target, [&](const std::filesystem::path& hidden) {
       config_.save(hidden / "config.json");
-      save_parameters(const_cast<Transformer&>(model_).parameters(), hidden / "model.safetensors");
-      write_file_atomic(hidden / "tokenizer.json", read_file(source / "tokenizer.json"));
+      save_parameters(parameters_, hidden / "model.safetensors");
+      write_file_atomic(hidden / "tokenizer.json", read_file(source_ / "tokenizer.json"));
       SeenIds seen;
-      if (std::filesystem::exists(source / "seen.bin")) seen.merge(source / "seen.bin");
+      if (std::filesystem::exists(source_ / "seen.bin")) seen.merge(source_ / "seen.bin");
       for (const auto& [post, author] : options_.seen) {
         seen.add("post", post);
         seen.add("author", author);
@@ -181,13 +221,58 @@ class Tuner {
   }
 
  private:
-  EmbeddingTuneOptions options_;
-  ModelConfig config_;
+  struct Pair {
+    std::vector<uint32_t> first, second;
+    uint64_t group;
+  };
+
+  static ModelConfig without_blocks(ModelConfig config) {
+    config.num_layers = 0;
+    config.rms_norm_eps = kConstantNormEps;
+    config.tied_head = true;
+    return config;
+  }
+
+  void load_embedding() {
+    const ModelConfig whole = ModelConfig::load(source_ / "config.json");
+    Parameters all(whole, DType::f32);
+    load_parameters(all, source_ / "model.safetensors");
+    std::memcpy(parameters_.value(0).data(), all.value(0).data(), static_cast<size_t>(all.value(0).bytes()));
+    const Tensor norm = parameters_.value(1);
+    std::fill(norm.as<float>(), norm.as<float>() + norm.elements(), 1.0f);
+  }
+
+  // 2 to query_words different words, drawn with weights that grow with their rarity (Efraimidis & Spirakis 2006: the
+  // largest of u^(1/w)).
+  std::vector<uint32_t> draw_query(const std::vector<uint32_t>& text, uint64_t draw) const {
+    const auto uniform = [&](uint64_t index) { return random_uniform(options_.seed, kDrawStream + draw, index); };
+    std::vector<std::pair<double, uint32_t>> keys;
+    for (size_t i = 0; i < text.size(); ++i) {
+      const double rarity = words_.rarity(text[i]);
+      keys.emplace_back(std::log(uniform(i + 1) + 1e-300) / (rarity * rarity), text[i]);
+    }
+    std::sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    const auto most = 2 + static_cast<size_t>(uniform(0) * static_cast<double>(options_.query_words - 1));
+    std::vector<uint32_t> query;
+    for (const auto& [key, word] : keys)
+      if (query.size() < most && std::find(query.begin(), query.end(), word) == query.end()) query.push_back(word);
+    return query;
+  }
+
+  std::vector<TokenId> tokens_of(const std::vector<uint32_t>& text) const {
+    std::vector<TokenId> out;
+    for (const uint32_t word : text) out.insert(out.end(), words_.tokens(word).begin(), words_.tokens(word).end());
+    return out;
+  }
+
+  const EmbeddingTuneOptions& options_;
+  std::filesystem::path source_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  int64_t length_;
-  Transformer model_;
-  Optimizer optimizer_;
-  Buffer dhidden_;
+  Words words_;
+  ModelConfig config_;
+  Parameters parameters_;
+  EmbeddingTable table_;
+  std::vector<Pair> pairs_;
 };
 
 double mean_of(const std::vector<double>& values, size_t first, size_t count) {
@@ -196,20 +281,54 @@ double mean_of(const std::vector<double>& values, size_t first, size_t count) {
   return sum / static_cast<double>(count);
 }
 
+// Adds the direction in which row i of `scores` chooses column i: softmax minus one-hot into `gradient`, both with
+// these strides. A pair of i's own group is no choice.
+double add_direction(const float* scores, float* gradient, std::span<const uint64_t> groups, size_t row, size_t column,
+                     float temperature) {
+  const size_t n = groups.size();
+  const auto share = 1.0 / (2.0 * static_cast<double>(n));
+  std::vector<double> p(n);
+  double loss = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const auto score = [&](size_t j) { return static_cast<double>(scores[i * row + j * column] / temperature); };
+    const auto is_choice = [&](size_t j) { return i == j || groups[i] != groups[j]; };
+    double largest = -1e30, sum = 0;
+    for (size_t j = 0; j < n; ++j)
+      if (is_choice(j)) largest = std::max(largest, score(j));
+    for (size_t j = 0; j < n; ++j) sum += p[j] = is_choice(j) ? std::exp(score(j) - largest) : 0.0;
+    loss += (largest + std::log(sum) - score(i)) * share;
+    for (size_t j = 0; j < n; ++j)
+      gradient[i * row + j * column] +=
+          static_cast<float>((p[j] / sum - (i == j ? 1.0 : 0.0)) * share / static_cast<double>(temperature));
+  }
+  return loss;
+}
+
 }  // namespace
 
-double info_nce(std::span<const float> embeddings, int64_t pairs, float temperature, std::span<float> gradients) {
-  const int64_t C = static_cast<int64_t>(embeddings.size()) / (2 * pairs);
-  const float *a = embeddings.data(), *b = a + pairs * C;
-  float *da = gradients.data(), *db = da + pairs * C;
-  return add_direction(a, b, pairs, C, temperature, da, db) + add_direction(b, a, pairs, C, temperature, db, da);
+double info_nce(std::span<const float> embeddings, std::span<const uint64_t> groups, float temperature,
+                std::span<float> gradients) {
+  const auto n = static_cast<int64_t>(groups.size()), C = static_cast<int64_t>(embeddings.size()) / (2 * n);
+  const auto matrix = [](const float* data, int64_t rows, int64_t columns) {
+    return ConstMatrix{data, DType::f32, rows, columns, columns, 1};
+  };
+  const ConstMatrix a = matrix(embeddings.data(), n, C), b = matrix(embeddings.data() + n * C, n, C);
+  std::vector<float> scores(static_cast<size_t>(n * n)), gradient(scores.size(), 0.0f);
+  matmul(Matrix{matrix(scores.data(), n, n)}, a, transposed(b));
+  const auto rows = static_cast<size_t>(n);
+  const double loss = add_direction(scores.data(), gradient.data(), groups, rows, 1, temperature) +
+                      add_direction(scores.data(), gradient.data(), groups, 1, rows, temperature);
+  const ConstMatrix g = matrix(gradient.data(), n, n);
+  matmul(Matrix{matrix(gradients.data(), n, C)}, g, b);
+  matmul(Matrix{matrix(gradients.data() + n * C, n, C)}, transposed(g), a);
+  return loss;
 }
 
 EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder,
-                                    const std::filesystem::path& output_folder, TextPairs pairs,
+                                    const std::filesystem::path& output_folder, std::span<const RelatedTexts> pairs,
                                     const EmbeddingTuneOptions& options) {
   if (pairs.size() < 2) throw DataError("tuning embeddings needs at least two pairs of texts; index more posts first");
-  Tuner tuner(model_folder, options);
+  Tuner tuner(model_folder, pairs, options);
   const auto batch = static_cast<size_t>(std::min<int64_t>(options.batch_pairs, static_cast<int64_t>(pairs.size())));
   const size_t steps_per_epoch = pairs.size() / batch;
   const size_t total = steps_per_epoch * static_cast<size_t>(options.epochs);
@@ -221,14 +340,13 @@ EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder,
     if (stop_requested()) throw Error("tuning was stopped; the model was not changed");
     const size_t at = losses.size() % steps_per_epoch;
     if (at == 0) order = epoch_order(pairs.size(), options.seed, static_cast<int64_t>(losses.size() / steps_per_epoch));
-    const std::vector<uint32_t> chosen(order.begin() + static_cast<long>(at * batch),
-                                       order.begin() + static_cast<long>((at + 1) * batch));
     const double done = std::max(static_cast<double>(losses.size()) / static_cast<double>(total),
                                  (monotonic_s() - start) / options.seconds);
-    losses.push_back(tuner.step(pairs, chosen, static_cast<int64_t>(losses.size()) + 1, std::max(0.0, 1.0 - done)));
+    losses.push_back(tuner.step(std::span(order).subspan(at * batch, batch), static_cast<int64_t>(losses.size()) + 1,
+                                std::max(0.0, 1.0 - done)));
     progress.update(losses.size());
   }
-  tuner.save(model_folder, output_folder);
+  tuner.save(output_folder);
   const size_t tenth = std::max<size_t>(1, losses.size() / 10);
   if (losses.empty()) return {};
   return {static_cast<int64_t>(losses.size()), static_cast<int64_t>(losses.size() * batch), mean_of(losses, 0, tenth),

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -16,6 +17,8 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/random.h"
+#include "model/model_folder.h"
+#include "model/transformer.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
@@ -205,32 +208,49 @@ TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
 
 TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
   train(workspace_, small_config({"train.steps=20", "train.checkpoint_interval=1000"}), {});
-  std::vector<std::pair<std::string, std::string>> pairs;
+  std::vector<RelatedTexts> pairs;
   for (uint64_t i = 0; i < 160; ++i) {
     const std::string sentence = kSentences[i % std::size(kSentences)];
-    pairs.emplace_back(sentence.substr(0, 30), sentence.substr(25));
+    pairs.push_back({sentence.substr(0, 30), sentence.substr(25), i % std::size(kSentences)});
   }
-  const EmbeddingTuneResult result =
-      tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
-                      {.seconds = 30, .epochs = 3, .batch_pairs = 6, .max_tokens = 24, .learning_rate = 2e-3f});
-  EXPECT_LT(result.last_loss, result.first_loss);
-  EXPECT_TRUE(fs::exists(workspace_.model("own-embed") / "model.safetensors"));
+  const EmbeddingTuneResult result = tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
+                                                     {.seconds = 30, .epochs = 10, .batch_pairs = 8});
+  EXPECT_LT(result.last_loss, 0.9 * result.first_loss);
   EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "nobody"), std::vector<std::string>{});
+
+  // A Llama without blocks, whose embedding of a text is the sum of its tokens' rows: their order does not matter.
+  const ModelConfig config = ModelConfig::load(workspace_.model("own-embed") / "config.json");
+  EXPECT_EQ(config.num_layers, 0);
+  EXPECT_THROW(Transformer(config, DType::f32, 8), ConfigError);
+  Parameters parameters(config, DType::f32);
+  load_parameters(parameters, workspace_.model("own-embed") / "model.safetensors");
+  const float* begin_row = parameters.value(0).as<float>() + config.bos_token * config.hidden_size;
+  EXPECT_TRUE(std::all_of(begin_row, begin_row + config.hidden_size, [](float value) { return value == 0; }));
 }
 
-// Central differences of the loss in double: h = 1e-3 leaves an error of h^2.
+// Central differences of the loss in double: h = 1e-3 leaves an error of h^2. Pairs 1 and 2 are of one group.
 TEST(InfoNce, GradientsMatchFiniteDifferences) {
   constexpr int64_t kPairs = 4, kWidth = 6;
+  const std::vector<uint64_t> groups = {7, 8, 8, 9};
   std::vector<float> e(2 * kPairs * kWidth), g(e.size(), 0.0f), unused(e.size());
   for (size_t i = 0; i < e.size(); ++i) e[i] = 0.4f * random_normal(1, 1, i);
-  info_nce(e, kPairs, 0.5f, g);
+  info_nce(e, groups, 0.5f, g);
   for (size_t i = 0; i < e.size(); ++i) {
     std::vector<float> up = e, down = e;
     up[i] += 1e-3f, down[i] -= 1e-3f;
-    const double measured = (info_nce(up, kPairs, 0.5f, unused) - info_nce(down, kPairs, 0.5f, unused)) /
+    const double measured = (info_nce(up, groups, 0.5f, unused) - info_nce(down, groups, 0.5f, unused)) /
                             static_cast<double>(up[i] - down[i]);
     EXPECT_NEAR(measured, static_cast<double>(g[i]), 1e-3);
   }
+}
+
+TEST(InfoNce, PairsOfOneGroupAreNotEachOthersNegatives) {
+  // Both pairs are the same text: told apart they cost log 2, as one group nothing.
+  const std::vector<float> e = {1, 0, 1, 0, 1, 0, 1, 0};
+  std::vector<float> g(e.size());
+  EXPECT_NEAR(info_nce(e, std::vector<uint64_t>{1, 2}, 0.1f, g), std::log(2.0), 1e-6);
+  EXPECT_NEAR(info_nce(e, std::vector<uint64_t>{1, 1}, 0.1f, g), 0, 1e-9);
+  for (const float value : g) EXPECT_EQ(value, 0);
 }
 
 }  // namespace
