@@ -57,8 +57,8 @@ void check_parity(const ModelConfig& config) {
   const TestModel model(config);
   std::vector<TokenId> tokens;
   for (int i = 0; i < 90; ++i) tokens.push_back((i * 37 + 5) % 290);
-  std::string command = python + " '" + std::string(__FILE__).substr(0, std::string(__FILE__).rfind('/')) +
-                        "/llama_reference.py' '" + model.folder().string() + "'";
+  std::string command =
+      python + " '" STARLING_SOURCE_DIR "/src/infer/llama_reference.py' '" + model.folder().string() + "'";
   for (TokenId token : tokens) command += " " + std::to_string(token);
   std::istringstream lines(output_of(command));
   std::vector<float> expected;
