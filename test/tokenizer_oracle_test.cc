@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/file.h"
 #include "core/random.h"
@@ -217,13 +218,14 @@ TEST_F(Oracle, LearnsTheSameTokensInTheSameOrder) {
   ASSERT_TRUE(oracle(fmt::format("train {} {} > /dev/null", quoted(lines), quoted(json))));
   const std::vector<std::string> found = learned_by_starling(lines);
   std::vector<std::string> expected;
+  std::set<std::string> seen;  // a merge may make an old token once more, from other halves
   const auto model = nlohmann::json::parse(MappedFile(json).text()).at("model");
   for (const auto& merge : model.at("merges")) {
     const std::string both =
         merge.is_array() ? merge[0].get<std::string>() + merge[1].get<std::string>() : merge.get<std::string>();
     std::string token = both;
     std::erase(token, ' ');
-    expected.push_back(from_byte_alphabet(token).value());
+    if (seen.insert(token).second) expected.push_back(from_byte_alphabet(token).value());
   }
   fs::remove(lines);
   fs::remove(json);
