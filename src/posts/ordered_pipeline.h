@@ -45,10 +45,14 @@ class OrderedPipeline {
         take(number, std::move(batch));
       }
     } catch (...) {
-      const std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      changed_.notify_all();
+      fail();
     }
+  }
+
+  void fail() {  // with the exception that is being handled
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+    changed_.notify_all();
   }
 
   bool make(Batch& batch, uint64_t& number) {
@@ -58,7 +62,13 @@ class OrderedPipeline {
       changed_.wait(lock, [this] { return failure_ || made_ - taken_ < max_ahead_; });
       if (failure_ || ended_) return false;
     }
-    const bool more = stages_.make(batch);
+    bool more = false;
+    try {
+      more = stages_.make(batch);
+    } catch (...) {
+      fail();  // before the next thread has its turn, which would go on behind the gap
+      return false;
+    }
     const std::lock_guard lock(mutex_);
     if (more) number = made_++;
     else ended_ = true;
