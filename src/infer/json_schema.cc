@@ -8,8 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/error.h"
 #include "infer/grammar_regex.h"
+#include "infer/json_schema_combination.h"
+#include "infer/json_schema_key.h"
 #include "infer/json_schema_number.h"
 
 namespace starling {
@@ -18,53 +19,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Node = Grammar::Node;
 
-constexpr int kMaxNesting = 64;        // of schemas that are read within each other
 constexpr size_t kMaxBranches = 256;   // of one anyOf or oneOf
 constexpr size_t kMaxLiterals = 2000;  // of one enum
-
-// Restrict what is valid, in ways that a grammar of prefixes cannot keep, or that are not made yet.
-constexpr const char* kRefused[] = {"not",
-                                    "if",
-                                    "then",
-                                    "else",
-                                    "dependentRequired",
-                                    "contains",
-                                    "minContains",
-                                    "maxContains",
-                                    "dependencies",
-                                    "dependentSchemas",
-                                    "$dynamicRef",
-                                    "$recursiveRef",
-                                    "unevaluatedItems"};
-constexpr const char* kRestricting[] = {"type",
-                                        "enum",
-                                        "const",
-                                        "properties",
-                                        "required",
-                                        "additionalProperties",
-                                        "patternProperties",
-                                        "items",
-                                        "prefixItems",
-                                        "minItems",
-                                        "maxItems",
-                                        "uniqueItems",
-                                        "propertyNames",
-                                        "minProperties",
-                                        "maxProperties",
-                                        "minLength",
-                                        "maxLength",
-                                        "pattern",
-                                        "format",
-                                        "minimum",
-                                        "maximum",
-                                        "exclusiveMinimum",
-                                        "exclusiveMaximum",
-                                        "multipleOf",
-                                        "anyOf",
-                                        "oneOf",
-                                        "allOf",
-                                        "$ref",
-                                        "additionalItems"};
 
 // What a keyword without `type` says the type is. OpenAI's clients leave the type out now and then.
 constexpr std::pair<const char*, const char*> kTypeOfKeyword[] = {{"properties", "object"},
@@ -125,20 +81,15 @@ bool has_type(const Json& value, const std::string& type) {
   return type == "integer" && own == "number" && value.get<double>() == std::floor(value.get<double>());
 }
 
-bool restricts(const Json& schema) {
-  return std::any_of(std::begin(kRestricting), std::end(kRestricting),
-                     [&](const char* key) { return schema.contains(key); });
-}
-
 class SchemaCompiler {
  public:
-  SchemaCompiler(Grammar& grammar, const Json& root) : grammar_(grammar), root_(root) {}
+  SchemaCompiler(Grammar& grammar, const Json& root) : grammar_(grammar), combiner_(root, grammar) {}
 
   Node value(Node from, const Json& schema, const std::string& where) {
     if (schema.is_boolean()) return schema.get<bool>() ? grammar_.call(from, any_value()) : grammar_.add_node();
-    if (!schema.is_object()) throw refused(where, "a schema is an object, true or false");
-    if (++nesting_ > kMaxNesting)
-      throw refused(where, fmt::format("schemas are nested deeper than {} levels", kMaxNesting));
+    if (!schema.is_object()) throw schema_refused(where, "a schema is an object, true or false");
+    if (++nesting_ > kMaxSchemaNesting)
+      throw schema_refused(where, fmt::format("schemas are nested deeper than {} levels", kMaxSchemaNesting));
     grammar_.check_time();
     check_keywords(schema, where);
     const Node end = dispatch(from, schema, where);
@@ -148,16 +99,6 @@ class SchemaCompiler {
   Node any_object(Node from) { return free_object(from, any_key(), any_value(), 0, std::nullopt); }
 
  private:
-  static ConfigError refused(const std::string& where, std::string_view why) {
-    return ConfigError(fmt::format("schema at {}: {}", where, why));
-  }
-  void check_keywords(const Json& schema, const std::string& where) const {
-    for (const char* keyword : kRefused)
-      if (schema.contains(keyword)) throw refused(where, fmt::format("`{}` is not supported", keyword));
-    if (schema.contains("unevaluatedProperties") && schema["unevaluatedProperties"] != false)
-      throw refused(where, "`unevaluatedProperties` is supported only as false");
-  }
-
   Node dispatch(Node from, const Json& schema, const std::string& where) {
     if (schema.contains("$ref") || schema.contains("allOf")) return combined(from, schema, where);
     if (schema.contains("const")) return literals(from, schema, Json::array({schema["const"]}), where);
@@ -179,10 +120,10 @@ class SchemaCompiler {
     const Json list = schema["type"].is_array() ? schema["type"] : Json::array({schema["type"]});
     std::vector<std::string> types;
     for (const Json& type : list) {
-      if (!type.is_string()) throw refused(where, "`type` is a string or a list of strings");
+      if (!type.is_string()) throw schema_refused(where, "`type` is a string or a list of strings");
       types.push_back(type.get<std::string>());
     }
-    if (types.empty()) throw refused(where, "`type` has no entry");
+    if (types.empty()) throw schema_refused(where, "`type` has no entry");
     return types;
   }
 
@@ -194,7 +135,7 @@ class SchemaCompiler {
     if (type == "integer" || type == "number") return number(from, schema, type == "integer", where);
     if (type == "object") return object(from, schema, where);
     if (type == "array") return array(from, schema, where);
-    throw refused(where, fmt::format("`type` \"{}\" is none of JSON's", type));
+    throw schema_refused(where, fmt::format("`type` \"{}\" is none of JSON's", type));
   }
 
   Node boolean(Node from) {
@@ -204,92 +145,17 @@ class SchemaCompiler {
   }
 
   // References and combinations.
-  const Json& target_of(const Json& reference, const std::string& where) const {
-    if (!reference.is_string()) throw refused(where, "`$ref` is a string");
-    const std::string text = reference.get<std::string>();
-    if (text.empty() || text[0] != '#')
-      throw refused(where, "`$ref` may only point into this schema (\"#/$defs/name\")");
-    try {
-      const Json::json_pointer pointer(text.substr(1));
-      if (root_.contains(pointer)) return root_.at(pointer);
-    } catch (const Json::exception&) {
-    }
-    throw refused(where, fmt::format("`$ref` \"{}\" points to nothing", text));
-  }
-
   Node combined(Node from, const Json& schema, const std::string& where) {
     Json rest = schema;
     rest.erase("$ref");
     rest.erase("allOf");
-    if (schema.contains("$ref") && !schema.contains("allOf") && !restricts(rest))
+    if (schema.contains("$ref") && !schema.contains("allOf") && !has_restriction(rest))
       return grammar_.call(from, rule_of_reference(schema["$ref"], where));
-    return value(from, merged_all(schema, where), where);
-  }
-
-  // A schema without $ref and allOf: their contents are merged into it.
-  Json merged_all(const Json& schema, const std::string& where) {
-    grammar_.check_time();
-    if (++merging_ > kMaxNesting) throw refused(where, "`$ref` and `allOf` lead back to themselves");
-    Json result = schema;
-    result.erase("$ref");
-    result.erase("allOf");
-    const auto add = [&](const Json& part) {
-      if (part.is_boolean() && part.get<bool>()) return;
-      if (!part.is_object()) throw refused(where, "`allOf` combines objects only");
-      check_keywords(part, where);
-      result = merged(result, part.contains("$ref") || part.contains("allOf") ? merged_all(part, where) : part, where);
-    };
-    if (schema.contains("$ref")) add(target_of(schema["$ref"], where));
-    if (schema.contains("allOf")) {
-      if (!schema["allOf"].is_array()) throw refused(where, "`allOf` is a list");
-      for (const Json& part : schema["allOf"]) add(part);
-    }
-    --merging_;
-    return result;
-  }
-
-  Json merged(Json a, const Json& b, const std::string& where) const {
-    const bool closed = a.contains("additionalProperties") || b.contains("additionalProperties");
-    if (closed && a.contains("properties") && b.contains("properties") && a["properties"] != b["properties"])
-      throw refused(where, "`additionalProperties` cannot be combined with another schema's `properties`");
-    for (const auto& [key, value] : b.items()) {
-      const bool restricting =
-          std::find(std::begin(kRestricting), std::end(kRestricting), key) != std::end(kRestricting);
-      if (!a.contains(key)) a[key] = value;
-      else if (restricting && a[key] != value) a[key] = merged_keyword(key, a[key], value, where);
-    }
-    return a;
-  }
-  Json merged_keyword(const std::string& key, const Json& a, const Json& b, const std::string& where) const {
-    const bool numbers = a.is_number() && b.is_number();
-    if (numbers && (key == "minimum" || key == "exclusiveMinimum" || key.starts_with("min"))) return std::max(a, b);
-    if (numbers && (key == "maximum" || key == "exclusiveMaximum" || key.starts_with("max"))) return std::min(a, b);
-    Json result;
-    if (key == "required" || key == "enum" || key == "type") {
-      const Json left = a.is_array() ? a : Json::array({a}), right = b.is_array() ? b : Json::array({b});
-      const auto in = [](const Json& list, const Json& item) {
-        return std::find(list.begin(), list.end(), item) != list.end();
-      };
-      result = key == "required" ? left : Json::array();
-      if (key == "required") {
-        for (const Json& item : right)
-          if (!in(left, item)) result.push_back(item);
-        return result;
-      }
-      for (const Json& item : left)
-        if (in(right, item)) result.push_back(item);
-      if (!result.empty()) return result;
-    } else if (key == "properties" && a.is_object() && b.is_object()) {
-      result = a;
-      for (const auto& [name, schema] : b.items())
-        result[name] = result.contains(name) ? Json{{"allOf", Json::array({result[name], schema})}} : schema;
-      return result;
-    }
-    throw refused(where, fmt::format("two different values of `{}` cannot be combined", key));
+    return value(from, combiner_.resolved(schema, where), where);
   }
 
   Grammar::Rule rule_of_reference(const Json& reference, const std::string& where) {
-    const Json& target = target_of(reference, where);
+    const Json& target = combiner_.target_of(reference, where);
     return rule_of(reference.get<std::string>(),
                    [&](Node start) { return value(start, target, reference.get<std::string>()); });
   }
@@ -308,68 +174,25 @@ class SchemaCompiler {
   Node alternatives(Node from, const Json& schema, const char* keyword, const std::string& where) {
     const Json& list = schema[keyword];
     if (!list.is_array() || list.empty() || list.size() > kMaxBranches)
-      throw refused(where, fmt::format("`{}` is a list of 1 to {} schemas", keyword, kMaxBranches));
+      throw schema_refused(where, fmt::format("`{}` is a list of 1 to {} schemas", keyword, kMaxBranches));
     Json common = schema;
     common.erase(keyword);
     std::vector<Json> branches;
     for (const Json& branch : list)
-      branches.push_back(restricts(common) ? merged(common, resolved(branch, where), where) : branch);
-    if (std::string_view(keyword) == "oneOf") check_exclusive(branches, where);
+      branches.push_back(has_restriction(common) ? combiner_.merged(common, combiner_.resolved(branch, where), where)
+                                                 : branch);
+    if (std::string_view(keyword) == "oneOf") combiner_.check_exclusive(branches, where);
     const Node end = grammar_.add_node();
     for (size_t i = 0; i < branches.size(); ++i)
       grammar_.add_epsilon(value(from, branches[i], fmt::format("{}/{}/{}", where, keyword, i)), end);
     return end;
   }
-  Json resolved(const Json& schema, const std::string& where) {
-    return schema.is_object() && (schema.contains("$ref") || schema.contains("allOf")) ? merged_all(schema, where)
-                                                                                       : schema;
-  }
-
-  void check_exclusive(const std::vector<Json>& branches, const std::string& where) {
-    std::vector<Json> whole;
-    for (const Json& branch : branches) whole.push_back(resolved(branch, where));
-    for (size_t i = 0; i < branches.size(); grammar_.check_time(), ++i)
-      for (size_t j = 0; j < i; ++j)
-        if (!exclude_each_other(whole[i], whole[j]))
-          throw refused(where,
-                        fmt::format("`oneOf`: a value might satisfy both branch {} and branch {}; use anyOf, or give "
-                                    "both a required property with different constants",
-                                    j, i));
-  }
-  // Different types, different constants, or objects that differ so in a required property.
-  static bool exclude_each_other(const Json& a, const Json& b) {
-    if (!a.is_object() || !b.is_object()) return a == false || b == false;
-    const auto constants = [](const Json& s) {
-      return s.contains("const") ? Json::array({s["const"]}) : s.contains("enum") ? s["enum"] : Json();
-    };
-    const Json ca = constants(a), cb = constants(b);
-    if (ca.is_array() && cb.is_array())
-      return std::none_of(ca.begin(), ca.end(),
-                          [&](const Json& v) { return std::find(cb.begin(), cb.end(), v) != cb.end(); });
-    if (a.contains("type") && b.contains("type") && a["type"].is_string() && b["type"].is_string() &&
-        a["type"] != b["type"]) {
-      const std::string ta = a["type"], tb = b["type"];
-      return !((ta == "integer" && tb == "number") || (ta == "number" && tb == "integer"));
-    }
-    if (!a.contains("properties") || !b.contains("properties")) return false;
-    const auto requires_name = [](const Json& s, const std::string& name) {
-      return s.contains("required") &&
-             std::find(s["required"].begin(), s["required"].end(), name) != s["required"].end();
-    };
-    for (const auto& [name, schema] : a["properties"].items())
-      if (b["properties"].contains(name) && requires_name(a, name) && requires_name(b, name) &&
-          exclude_each_other(schema, b["properties"][name]))
-        return true;
-    return false;
-  }
-
   Node literals(Node from, const Json& schema, const Json& list, const std::string& where) {
     if (!list.is_array() || list.empty() || list.size() > kMaxLiterals)
-      throw refused(where, fmt::format("`enum` is a list of 1 to {} values", kMaxLiterals));
-    for (const char* keyword : kRestricting) {
-      const std::string_view key = keyword;
-      if (schema.contains(keyword) && key != "type" && key != "enum" && key != "const" && key != "format")
-        throw refused(where, fmt::format("`{}` beside `enum` or `const` is not supported", keyword));
+      throw schema_refused(where, fmt::format("`enum` is a list of 1 to {} values", kMaxLiterals));
+    for (const auto& [key, value] : schema.items()) {
+      if (is_restricting(key) && key != "type" && key != "enum" && key != "const" && key != "format")
+        throw schema_refused(where, fmt::format("`{}` beside `enum` or `const` is not supported", key));
     }
     const Node end = grammar_.add_node();
     const std::vector<std::string> types =
@@ -402,7 +225,7 @@ class SchemaCompiler {
     if (schema.contains("format"))
       for (const auto& [name, regex] : kFormats) {
         if (schema["format"] != name) continue;
-        if (!pattern.empty()) throw refused(where, "`pattern` beside this `format` is not supported");
+        if (!pattern.empty()) throw schema_refused(where, "`pattern` beside this `format` is not supported");
         pattern = regex;
       }
     Node end;
@@ -417,7 +240,7 @@ class SchemaCompiler {
       if (least > 0 || most) nfa = with_length(nfa, least, most);
       return add_nfa(grammar_, from, nfa, true);
     } catch (const ConfigError& error) {
-      throw refused(where, fmt::format("`pattern`: {}", error.what()));
+      throw schema_refused(where, fmt::format("`pattern`: {}", error.what()));
     }
   }
   Node repeated(Node from, Grammar::Rule rule, int64_t least, std::optional<int64_t> most) {
@@ -438,14 +261,14 @@ class SchemaCompiler {
     NumberBounds bounds;
     bounds.max_fraction_digits = whole ? 0 : 12;
     const auto bound = [&](const char* keyword) {
-      if (!schema[keyword].is_number()) throw refused(where, fmt::format("`{}` is a number", keyword));
+      if (!schema[keyword].is_number()) throw schema_refused(where, fmt::format("`{}` is a number", keyword));
       return parse_decimal(schema[keyword].dump());
     };
     const auto both = [&](const char* plain, const char* exclusive, std::optional<Decimal>& value, bool& is_exclusive) {
       if (schema.contains(plain)) value = bound(plain);
       if (!schema.contains(exclusive)) return;
       if (schema.contains(plain))
-        throw refused(where, fmt::format("`{}` beside `{}` is not supported", exclusive, plain));
+        throw schema_refused(where, fmt::format("`{}` beside `{}` is not supported", exclusive, plain));
       value = bound(exclusive);
       is_exclusive = true;
     };
@@ -472,7 +295,7 @@ class SchemaCompiler {
         return;
       }
     }
-    throw refused(where, fmt::format("`multipleOf` is supported from 1 to {} and as 0.1, 0.01, ...", kMost));
+    throw schema_refused(where, fmt::format("`multipleOf` is supported from 1 to {} and as 0.1, 0.01, ...", kMost));
   }
 
   // Arrays.
@@ -482,7 +305,7 @@ class SchemaCompiler {
     const int64_t least = count(schema, "minItems", 0, where);
     const int64_t most = schema.contains("maxItems") ? count(schema, "maxItems", 0, where) : -1;
     if (schema.contains("uniqueItems") && schema["uniqueItems"] != false && (most < 0 || most > 1))
-      throw refused(where, "`uniqueItems` is not supported");
+      throw schema_refused(where, "`uniqueItems` is not supported");
     const bool old_list = schema.contains("items") && schema["items"].is_array();
     const char* prefix_key = old_list ? "items" : "prefixItems";
     const char* rest_key = old_list ? "additionalItems" : "items";
@@ -539,8 +362,8 @@ class SchemaCompiler {
     if (properties.empty() && extra_key && least <= 1)
       return free_object(from, *extra_key, extra, least, most < 0 ? std::nullopt : std::optional(most));
     if (least > required || (most >= 0 && (extra_key || most < static_cast<int64_t>(properties.size()))))
-      throw refused(where,
-                    "`minProperties` and `maxProperties` are supported only where the declared properties keep them");
+      throw schema_refused(
+          where, "`minProperties` and `maxProperties` are supported only where the declared properties keep them");
     return declared_object(from, properties, extra_key, extra);
   }
 
@@ -548,14 +371,14 @@ class SchemaCompiler {
     std::vector<Property> properties;
     std::set<std::string> required;
     if (schema.contains("required")) {
-      if (!schema["required"].is_array()) throw refused(where, "`required` is a list of names");
+      if (!schema["required"].is_array()) throw schema_refused(where, "`required` is a list of names");
       for (const Json& name : schema["required"]) {
-        if (!name.is_string()) throw refused(where, "`required` is a list of names");
+        if (!name.is_string()) throw schema_refused(where, "`required` is a list of names");
         required.insert(name.get<std::string>());
       }
     }
     if (schema.contains("properties")) {
-      if (!schema["properties"].is_object()) throw refused(where, "`properties` is an object");
+      if (!schema["properties"].is_object()) throw schema_refused(where, "`properties` is an object");
       for (const auto& [name, property] : schema["properties"].items())
         properties.push_back(
             {name, inline_rule(property, fmt::format("{}/properties/{}", where, name)), required.erase(name) > 0});
@@ -575,10 +398,13 @@ class SchemaCompiler {
     const Json additional = schema.contains("additionalProperties") ? schema["additionalProperties"] : Json(open);
     if (additional == false) return;
     if (schema.contains("propertyNames")) {
-      if (!properties.empty()) throw refused(where, "`propertyNames` beside declared properties is not supported");
+      if (!properties.empty())
+        throw schema_refused(where, "`propertyNames` beside declared properties is not supported");
       key = key_of_schema(schema["propertyNames"], where);
     } else {
-      key = any_key_but(properties);
+      std::vector<std::string> names;
+      for (const Property& property : properties) names.push_back(property.name);
+      key = any_key_but(names);
     }
     rule = inline_rule(additional, where + "/additionalProperties");
   }
@@ -587,64 +413,33 @@ class SchemaCompiler {
     const Json& patterns = schema["patternProperties"];
     const bool closed = !schema.contains("additionalProperties") || schema["additionalProperties"] == false;
     if (!patterns.is_object() || patterns.size() != 1 || !closed || schema.contains("propertyNames"))
-      throw refused(where, "`patternProperties` is supported with one pattern and without additional properties");
+      throw schema_refused(where,
+                           "`patternProperties` is supported with one pattern and without additional properties");
     const std::string pattern = patterns.begin().key();
     try {
       key = parse_regex(pattern);
     } catch (const ConfigError& error) {
-      throw refused(where, fmt::format("`patternProperties`: {}", error.what()));
+      throw schema_refused(where, fmt::format("`patternProperties`: {}", error.what()));
     }
     for (const Property& property : properties)
       if (key->matches(to_characters(property.name)))
-        throw refused(where, fmt::format("`patternProperties` matches the declared property \"{}\"", property.name));
+        throw schema_refused(where,
+                             fmt::format("`patternProperties` matches the declared property \"{}\"", property.name));
     rule = inline_rule(patterns.begin().value(), where + "/patternProperties");
   }
   CharacterNfa key_of_schema(const Json& names, const std::string& where) const {
     if (names.is_boolean()) return any_key();
-    if (!names.is_object()) throw refused(where, "`propertyNames` is a schema");
+    if (!names.is_object()) throw schema_refused(where, "`propertyNames` is a schema");
     for (const auto& [keyword, value] : names.items())
       if (keyword != "type" && keyword != "pattern" && keyword != "minLength" && keyword != "maxLength" &&
           keyword != "description")
-        throw refused(where, fmt::format("`propertyNames` with `{}` is not supported", keyword));
+        throw schema_refused(where, fmt::format("`propertyNames` with `{}` is not supported", keyword));
     std::optional<int64_t> most;
     if (names.contains("maxLength")) most = count(names, "maxLength", 0, where);
     CharacterNfa nfa = names.contains("pattern") ? parse_regex(text(names, "pattern", where)) : any_key();
     return with_length(nfa, count(names, "minLength", 0, where), most);
   }
   static CharacterNfa any_key() { return any_key_but({}); }
-  // Keys of at least one character that are no declared property's: a trie of the names that leads out where it can.
-  static CharacterNfa any_key_but(const std::vector<Property>& properties) {
-    CharacterNfa nfa;
-    nfa.start = nfa.add_state();
-    nfa.end = nfa.add_state();
-    const int32_t other = nfa.add_state();
-    const CharacterSet characters = CharacterSet({{0, 31}, {127, 159}}).complement();
-    nfa.states[static_cast<size_t>(other)].edges.push_back({characters, other});
-    nfa.states[static_cast<size_t>(other)].epsilon.push_back(nfa.end);
-    std::map<std::u32string, int32_t> known{{U"", nfa.start}};
-    std::set<std::u32string> names;
-    for (const Property& property : properties) {
-      const std::u32string name = to_characters(property.name);
-      names.insert(name);
-      for (size_t length = 1; length <= name.size(); ++length)
-        if (!known.contains(name.substr(0, length))) known[name.substr(0, length)] = nfa.add_state();
-    }
-    std::map<int32_t, std::vector<std::pair<char32_t, char32_t>>> taken;
-    for (const auto& [prefix, state] : known) {
-      if (prefix.empty()) continue;
-      const int32_t parent = known.at(prefix.substr(0, prefix.size() - 1));
-      nfa.states[static_cast<size_t>(parent)].edges.push_back({CharacterSet({{prefix.back(), prefix.back()}}), state});
-      taken[parent].push_back({prefix.back(), prefix.back()});
-      if (!names.contains(prefix)) nfa.states[static_cast<size_t>(state)].epsilon.push_back(nfa.end);
-    }
-    for (const auto& [prefix, state] : known) {
-      std::vector<std::pair<char32_t, char32_t>> out = taken[state];
-      out.insert(out.end(), {{0, 31}, {127, 159}});
-      nfa.states[static_cast<size_t>(state)].edges.push_back({CharacterSet(out).complement(), other});
-    }
-    return nfa;
-  }
-
   // The `:` and the value of a member.
   void member(Node after_key, Grammar::Rule rule, Node to) {
     const Node value = grammar_.optional_literal(grammar_.literal(after_key, ":"), " ");
@@ -715,17 +510,17 @@ class SchemaCompiler {
     if (value.is_number() && value.get<double>() >= 0 && value.get<double>() <= kMost &&
         value.get<double>() == std::floor(value.get<double>()))
       return static_cast<int64_t>(value.get<double>());
-    throw refused(where, fmt::format("`{}` is a whole number from 0 to {}", keyword, kMost));
+    throw schema_refused(where, fmt::format("`{}` is a whole number from 0 to {}", keyword, kMost));
   }
   static std::string text(const Json& schema, const char* keyword, const std::string& where) {
-    if (!schema[keyword].is_string()) throw refused(where, fmt::format("`{}` is a string", keyword));
+    if (!schema[keyword].is_string()) throw schema_refused(where, fmt::format("`{}` is a string", keyword));
     return schema[keyword].get<std::string>();
   }
 
   Grammar& grammar_;
-  const Json& root_;
+  SchemaCombiner combiner_;
   std::map<std::string, Grammar::Rule> rules_;
-  int nesting_ = 0, merging_ = 0;
+  int nesting_ = 0;
 };
 
 template <typename Body>
