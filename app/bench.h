@@ -2,9 +2,29 @@
 // limit it is compared with in the same run.
 #pragma once
 
+#include <vector>
+
 #include "app/command.h"
+#include "core/time.h"
 
 namespace starling {
+
+struct Spread {
+  double median = 0, fastest = 0, slowest = 0;
+};
+Spread spread_of(std::vector<double> seconds);  // of at least one
+
+// The seconds of each round of work.
+template <typename Work>
+Spread time_rounds(int64_t rounds, const Work& work) {
+  std::vector<double> seconds;
+  for (int64_t round = 0; round < rounds; ++round) {
+    const double start = monotonic_s();
+    work();
+    seconds.push_back(monotonic_s() - start);
+  }
+  return spread_of(std::move(seconds));
+}
 
 void add_bench_machine(CLI::App& bench, const GlobalOptions& options);
 void add_bench_infer(CLI::App& bench, const GlobalOptions& options);

@@ -9,13 +9,14 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "core/threads.h"
-#include "core/time.h"
 #include "ops/machine_limits.h"
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
 
 namespace starling {
 namespace {
+
+constexpr int64_t kRounds = 11;
 
 // A linear layer's three products: y = x w^T, dx = dy w, dw += dy^T x.
 enum class Layout { forward, input_gradient, weight_gradient };
@@ -106,22 +107,6 @@ void check(const Operands& operands) {
   }
 }
 
-struct GemmTime {
-  double median_s, fastest_s;
-};
-
-GemmTime time_product(const Operands& operands) {
-  constexpr int kRounds = 11;
-  std::vector<double> seconds;
-  for (int round = 0; round < kRounds; ++round) {
-    const double start = monotonic_s();
-    operands.multiply();
-    seconds.push_back(monotonic_s() - start);
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds[kRounds / 2], seconds.front()};
-}
-
 void bench_gemm(const GemmOptions& options, bool json) {
   const DType type = options.type == "bf16" ? DType::bf16 : DType::f32;
   double peak = measure_peak_flops(type);
@@ -130,15 +115,15 @@ void bench_gemm(const GemmOptions& options, bool json) {
     const Operands operands(s, type);
     operands.multiply();
     check(operands);
-    const GemmTime time = time_product(operands);
+    const Spread time = time_rounds(kRounds, [&] { operands.multiply(); });
     const double flops = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
     rows.push_back({{"m", s.m},
                     {"n", s.n},
                     {"k", s.k},
                     {"layout", name_of(s.layout)},
                     {"type", options.type},
-                    {"tflops", flops / time.median_s / 1e12},
-                    {"best_tflops", flops / time.fastest_s / 1e12}});
+                    {"tflops", flops / time.median / 1e12},
+                    {"best_tflops", flops / time.fastest / 1e12}});
   }
   peak = std::max(peak, measure_peak_flops(type));
   for (auto& row : rows) row["fraction_of_peak"] = row["tflops"].get<double>() * 1e12 / peak;

@@ -138,11 +138,9 @@ Timing time_decoder(Decoder& decoder, const Arguments& arguments) {
       next[i] = static_cast<TokenId>(std::max_element(row, row + decoder.config().vocab_size) - row);
     }
   }
-  std::sort(prefill_s.begin(), prefill_s.end());
-  std::sort(step_s.begin(), step_s.end());
+  const Spread prefill = spread_of(prefill_s), step = spread_of(step_s);
   const auto prompt = static_cast<double>(arguments.prompt);
-  return {prompt / prefill_s[prefill_s.size() / 2], 1.0 / step_s[step_s.size() / 2], prompt / prefill_s.back(),
-          step_s.back()};
+  return {prompt / prefill.median, 1.0 / step.median, prompt / prefill.slowest, step.slowest};
 }
 
 // Bytes of weights and of keys and values that one decoding step must read.

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "app/bench.h"
@@ -58,7 +57,8 @@ void check_result(const Workspace& workspace, const PrepareReport& report, uint6
   uint64_t counted = report.train.posts + report.valid.posts;
   for (const uint64_t dropped : report.dropped) counted += dropped;
   const ShardReader train(workspace.shards(), "train"), valid(workspace.shards(), "valid");
-  if (report.posts != stored || counted != report.posts || train.sample_count() != report.train.posts + report.canary_samples ||
+  if (report.posts != stored || counted != report.posts ||
+      train.sample_count() != report.train.posts + report.canary_samples ||
       valid.sample_count() != report.valid.posts || train.token_count() != report.train.tokens ||
       valid.token_count() != report.valid.tokens)
     throw Error(
@@ -99,8 +99,8 @@ void bench_prepare(const PrepareBenchArguments& arguments, const GlobalOptions& 
     if (read_file(workspace.shards() / "manifest.json") != manifest)
       throw Error("the benchmark's result is wrong: a second run gave other bytes");
   }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
+  const Spread spread = spread_of(seconds);
+  const double median = spread.median;
   const uint64_t text_bytes = first.report.train.text_bytes + first.report.valid.text_bytes;
   const auto posts = static_cast<double>(stored);
   if (options.json) {
@@ -111,8 +111,8 @@ void bench_prepare(const PrepareBenchArguments& arguments, const GlobalOptions& 
                                               {"posts_per_s", posts / median},
                                               {"mb_s", static_cast<double>(text_bytes) / 1e6 / median},
                                               {"median_s", median},
-                                              {"fastest_s", seconds.front()},
-                                              {"slowest_s", seconds.back()},
+                                              {"fastest_s", spread.fastest},
+                                              {"slowest_s", spread.slowest},
                                               {"with_tokenizer_training_s", first.seconds},
                                               {"peak_memory_bytes", peak_memory_bytes()}}
                            .dump(2));
@@ -122,7 +122,7 @@ void bench_prepare(const PrepareBenchArguments& arguments, const GlobalOptions& 
       "{} posts, {} threads: {:.0f} posts/s, {:.1f} MB/s of kept text (median {:.2f} s of {}; {:.2f} to {:.2f} s)\n"
       "with the training of the tokenizer {:.2f} s; peak memory {:.0f} MB, ingest included\n",
       stored, compute_threads(), posts / median, static_cast<double>(text_bytes) / 1e6 / median, median, arguments.runs,
-      seconds.front(), seconds.back(), first.seconds, static_cast<double>(peak_memory_bytes()) / 1e6);
+      spread.fastest, spread.slowest, first.seconds, static_cast<double>(peak_memory_bytes()) / 1e6);
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/threads.h"
-#include "core/time.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/tiktoken_ranks.h"
 #include "tokenizer/tokenizer.h"
@@ -63,26 +62,10 @@ void check(const Tokenizer& tokenizer, const Texts& texts, const EncodedTexts& e
   }
 }
 
-struct Seconds {
-  double median = 0, slowest = 0;
-};
-
-template <typename Work>
-Seconds time(int64_t rounds, const Work& work) {
-  std::vector<double> seconds;
-  for (int64_t round = 0; round < rounds; ++round) {
-    const double start = monotonic_s();
-    work();
-    seconds.push_back(monotonic_s() - start);
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds[seconds.size() / 2], seconds.back()};
-}
-
 nlohmann::ordered_json measure(const Arguments& arguments) {
   const Texts texts = read_lines(arguments.text_file);
   std::unique_ptr<Tokenizer> tokenizer;
-  const Seconds training = time(arguments.rounds, [&] { tokenizer = train(texts, arguments.vocab_size); });
+  const Spread training = time_rounds(arguments.rounds, [&] { tokenizer = train(texts, arguments.vocab_size); });
   const auto trained_tokens = tokenizer->vocab_size();
   if (!arguments.tokenizer.empty()) tokenizer = load(arguments.tokenizer);
 
@@ -91,15 +74,15 @@ nlohmann::ordered_json measure(const Arguments& arguments) {
     ids.clear();
     for (const std::string_view line : texts.lines) tokenizer->append_tokens(line, ids);
   };
-  const Seconds first = time(1, encode);  // nothing is cached yet
+  const Spread first = time_rounds(1, encode);  // nothing is cached yet
   const EncodedTexts encoded = tokenizer->encode_all(texts.lines);
   if (encoded.ids != ids)
     throw Error("the benchmark's result is wrong: the threads together give other tokens than one");
   check(*tokenizer, texts, encoded, arguments.tokenizer.empty());
-  const Seconds one = time(arguments.rounds, encode);
-  const Seconds all = time(arguments.rounds, [&] { tokenizer->encode_all(texts.lines); });
+  const Spread one = time_rounds(arguments.rounds, encode);
+  const Spread all = time_rounds(arguments.rounds, [&] { tokenizer->encode_all(texts.lines); });
   size_t decoded_bytes = 0;
-  const Seconds decoding = time(arguments.rounds, [&] { decoded_bytes = tokenizer->decode(ids).size(); });
+  const Spread decoding = time_rounds(arguments.rounds, [&] { decoded_bytes = tokenizer->decode(ids).size(); });
   return {{"text_mb", texts.text_mb()},
           {"texts", texts.lines.size()},
           {"tokenizer", arguments.tokenizer.empty() ? "trained here" : arguments.tokenizer.string()},

@@ -118,8 +118,8 @@ void bench_train(const TrainShape& shape, bool json) {
   const double peak_after = measure_peak_flops(compute), peak = std::max(peak_before, peak_after);
   nlohmann::ordered_json table;
   if (shape.profile) table = operator_table(operators, total, peak, measure_read_bytes_per_s(int64_t{512} << 20, 0.5));
-  std::sort(seconds.begin(), seconds.end());
-  const double tokens_per_s = static_cast<double>(batch.size()) / seconds[seconds.size() / 2];
+  const Spread spread = spread_of(seconds);
+  const double tokens_per_s = static_cast<double>(batch.size()) / spread.median;
   const double flops = tokens_per_s * config.train_flops_per_token(shape.seq);
   if (json) {
     nlohmann::ordered_json result{{"parameters", config.parameter_count()},
@@ -129,8 +129,8 @@ void bench_train(const TrainShape& shape, bool json) {
                                   {"tflops", flops / 1e12},
                                   {"peak_tflops", peak / 1e12},
                                   {"fraction_of_peak", flops / peak},
-                                  {"slowest_step_s", seconds.back()},
-                                  {"fastest_step_s", seconds.front()}};
+                                  {"slowest_step_s", spread.slowest},
+                                  {"fastest_step_s", spread.fastest}};
     result["peak_tflops_before"] = peak_before / 1e12, result["peak_tflops_after"] = peak_after / 1e12;
     if (shape.profile) result["operators"] = table;
     fmt::print("{}\n", result.dump(2));
@@ -141,7 +141,7 @@ void bench_train(const TrainShape& shape, bool json) {
       "{:.3f} s)\n"
       "{:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n",
       static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
-      tokens_per_s, shape.steps, seconds.front(), seconds.back(), flops / 1e12, flops / peak * 100, peak / 1e12);
+      tokens_per_s, shape.steps, spread.fastest, spread.slowest, flops / 1e12, flops / peak * 100, peak / 1e12);
   if (shape.profile) print_table(table);
 }
 

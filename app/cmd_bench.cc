@@ -1,6 +1,13 @@
+#include <algorithm>
+
 #include "app/bench.h"
 
 namespace starling {
+
+Spread spread_of(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
+}
 
 void add_bench(CLI::App& root, const GlobalOptions& options) {
   CLI::App* command = root.add_subcommand("bench", "Measure this machine and how much of it each part uses");
