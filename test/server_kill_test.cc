@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <set>
 #include <thread>
@@ -320,28 +321,29 @@ void wait_until_it_takes_no_more(int port) {
   while (TestClient(port).connected()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
-TEST_F(ServerKillTest, SigtermLetsAStreamUnderWayFinish) {
-  make_model(workspace_.model("own"), 1024);
-  server_ = std::make_unique<ServerProcess>(workspace_.root);
-  ASSERT_GT(server_->port(), 0);
-  TestClient reader(server_->port());
-  ASSERT_NO_FATAL_FAILURE(ask_for_megabytes(reader, key_));
-  server_->signal(SIGTERM);
-  wait_until_it_takes_no_more(server_->port());
-  EXPECT_TRUE(reader.receive_until("data: [DONE]\n\n"));
+class ShutdownTest : public ServerKillTest {
+ protected:
+  // A server that has had SIGTERM, and a stream that is not yet read.
+  void SetUp() override {
+    ServerKillTest::SetUp();
+    make_model(workspace_.model("own"), 1024);
+    server_ = std::make_unique<ServerProcess>(workspace_.root);
+    ASSERT_GT(server_->port(), 0);
+    reader_.emplace(server_->port());
+    ASSERT_NO_FATAL_FAILURE(ask_for_megabytes(*reader_, key_));
+    server_->signal(SIGTERM);
+    wait_until_it_takes_no_more(server_->port());
+  }
+
+  std::optional<TestClient> reader_;
+};
+
+TEST_F(ShutdownTest, SigtermLetsAStreamUnderWayFinish) {
+  EXPECT_TRUE(reader_->receive_until("data: [DONE]\n\n"));
   EXPECT_EQ(server_->end(0), 0);  // no further signal
 }
 
-TEST_F(ServerKillTest, ASecondSigtermEndsItAtOnce) {
-  make_model(workspace_.model("own"), 1024);
-  server_ = std::make_unique<ServerProcess>(workspace_.root);
-  ASSERT_GT(server_->port(), 0);
-  TestClient reader(server_->port());
-  ASSERT_NO_FATAL_FAILURE(ask_for_megabytes(reader, key_));
-  server_->signal(SIGTERM);
-  wait_until_it_takes_no_more(server_->port());
-  EXPECT_EQ(server_->end(SIGTERM), 130);
-}
+TEST_F(ShutdownTest, ASecondSigtermEndsItAtOnce) { EXPECT_EQ(server_->end(SIGTERM), 130); }
 
 TEST_F(ServerKillTest, APortInUseEndsWithOneClearError) {
   server_ = std::make_unique<ServerProcess>(workspace_.root);
