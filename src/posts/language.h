@@ -6,9 +6,9 @@
 
 namespace starling {
 
-// ISO 639-1 code ("en", "zh"), the 639-2 code where there is none, "und" when unsure: a text of few letters seldom holds
-// enough evidence. URLs, mentions and hashtag signs do not count. text: any bytes. docs/formats/posts.md has how often
-// it answers and is right, by length.
+// ISO 639-1 code ("en", "zh"), the 639-2 code where there is none, "und" when unsure: a text of few letters seldom
+// holds enough evidence. URLs, mentions and hashtag signs do not count. text: any bytes. docs/formats/posts.md has how
+// often it answers and is right, by length.
 std::string detect_language(std::string_view text);
 
 // ISO 639-1 code of a code or an English name ("EN", "pt-BR", "Russian"); empty when it is neither.

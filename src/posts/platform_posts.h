@@ -3,7 +3,8 @@
 //   X archive          tweets.js, tweets-part1.js: `window.YTD.tweets.part0 = [ {"tweet": {...}}, ... ]`
 //   Mastodon           outbox.json, an ActivityStreams 2.0 OrderedCollection; only public notes become posts
 //   Bluesky            jetstream events, JSON lines: app.bsky.feed.post is read, its deletions and deleted accounts
-//   obeyed Reddit             dumps of comments (RC_*) and submissions (RS_*), JSON lines
+//                      are obeyed
+//   Reddit             dumps of comments (RC_*) and submissions (RS_*), JSON lines
 // Sources: W3C ActivityStreams 2.0; https://github.com/bluesky-social/jetstream; the lexicon app.bsky.feed.post.
 #pragma once
 

@@ -31,6 +31,11 @@ constexpr std::array<std::pair<RowFormat, const char*>, 8> kFormatNames = {{{Row
                                                                             {RowFormat::kBluesky, "bluesky"},
                                                                             {RowFormat::kReddit, "reddit"}}};
 
+constexpr std::pair<Platform, RowFormat> kPlatformFormats[] = {{Platform::kXArchive, RowFormat::kXArchive},
+                                                               {Platform::kMastodon, RowFormat::kMastodon},
+                                                               {Platform::kBluesky, RowFormat::kBluesky},
+                                                               {Platform::kReddit, RowFormat::kReddit}};
+
 // A stream that gives its first bytes twice: once to look at, once to read.
 class PeekedStream : public ByteStream {
  public:
@@ -64,34 +69,15 @@ RowFormat format_of_name(fs::path name) {
 }
 
 RowFormat format_of(Platform platform) {
-  switch (platform) {
-    case Platform::kXArchive:
-      return RowFormat::kXArchive;
-    case Platform::kMastodon:
-      return RowFormat::kMastodon;
-    case Platform::kBluesky:
-      return RowFormat::kBluesky;
-    case Platform::kReddit:
-      return RowFormat::kReddit;
-    case Platform::kNone:
-      break;
-  }
+  for (const auto& [known, format] : kPlatformFormats)
+    if (known == platform) return format;
   return RowFormat::kAuto;
 }
 
 Platform platform_of(RowFormat format) {
-  switch (format) {
-    case RowFormat::kXArchive:
-      return Platform::kXArchive;
-    case RowFormat::kMastodon:
-      return Platform::kMastodon;
-    case RowFormat::kBluesky:
-      return Platform::kBluesky;
-    case RowFormat::kReddit:
-      return Platform::kReddit;
-    default:
-      return Platform::kNone;
-  }
+  for (const auto& [platform, known] : kPlatformFormats)
+    if (known == format) return platform;
+  return Platform::kNone;
 }
 
 RowFormat format_of_content(std::string_view first) {
@@ -229,7 +215,7 @@ struct JsonRecords::State {
 };
 
 JsonRecords::JsonRecords(const RowOptions& options, RowFormat format)
-    : state_(new State{options, platform_of(format), {}}) {}
+    : state_(new State{options, platform_of(format), simdjson::dom::parser()}) {}
 JsonRecords::~JsonRecords() = default;
 
 void JsonRecords::read(Row& row) {

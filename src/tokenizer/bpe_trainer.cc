@@ -18,7 +18,6 @@ namespace {
 
 constexpr int kByteTokens = 256;
 constexpr int64_t kLargestVocabulary = 1 << 24;
-// A longer piece (a text without spaces) is counted in parts, which bounds the work of one merge.
 constexpr size_t kLongestPiece = 1024;
 constexpr size_t kBatchBytes = 4 << 20;
 constexpr int64_t kTextsWorthAThread = 64;

@@ -32,6 +32,7 @@ class BpeTrainer {
 
   void add(std::string_view text);
 
+  // Pieces of more than 1024 bytes (texts without spaces) are counted in parts, which bounds the work of one merge.
   // Ties between pairs as in MergeLearner (merge_learner.h). Ids: the special tokens, the 256 bytes, the merged tokens.
   // The vocabulary is smaller than asked when no pair occurs twice. Throws ConfigError when vocab_size < 256 + special
   // tokens, Error when a stop is requested, IoError when runs cannot be written.
