@@ -38,7 +38,7 @@ export interface SearchResult {
   took_ms: number;
 }
 
-export type SearchStage = "lexical" | "vector" | "fused" | "ranked";
+export type SearchStage = "lexical" | "feedback" | "vector" | "fused" | "ranked";
 
 export interface AskAnswer {
   answered: boolean;
