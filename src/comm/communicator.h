@@ -25,6 +25,9 @@ class Communicator {
   virtual std::vector<double> all_gather(double value) = 0;  // of every rank, in their order
   virtual void broadcast(std::span<std::byte> bytes) = 0;    // rank 0's bytes, of one length on all ranks
   virtual void barrier() = 0;
+  // This rank ends by an error: the others, which would wait for it forever, fail too. Threads throw CommError at their
+  // next collective; with MPI every process of the world ends with status 1, this one included, so say why before.
+  virtual void fail() noexcept = 0;
 
   double all_reduce_sum(double value);
 };

@@ -63,6 +63,10 @@ class MpiCommunicator final : public Communicator {
 
   void barrier() override { check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
 
+  void fail() noexcept override {
+    if (size_ > 1) MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+
  private:
   // MPI_Allreduce may sum in any order. Here each rank gets its range of the chunk from all, sums it in the order of
   // the ranks, and gives the sums to all.

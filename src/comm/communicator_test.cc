@@ -68,6 +68,13 @@ TEST(Communicator, ARankThatLeavesIsNotWaitedFor) {
   });
 }
 
+TEST(Communicator, WhereOneRankEndsByAnErrorTheOthersDoNotWaitForIt) {
+  on_threads(3, [](Communicator& world) {
+    if (world.rank() == 1) return world.fail();
+    EXPECT_THROW(world.all_gather(1), CommError);
+  });
+}
+
 TEST(Communicator, AKindThatDoesNotExistIsAnError) { EXPECT_THROW(make_communicator("pigeon"), CommError); }
 
 }  // namespace

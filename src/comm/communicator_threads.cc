@@ -1,3 +1,4 @@
+#include <atomic>
 #include <barrier>
 #include <cstring>
 
@@ -11,6 +12,7 @@ namespace {
 struct World {
   explicit World(int count) : meeting(count), tensors(static_cast<size_t>(count)), values(static_cast<size_t>(count)) {}
   std::barrier<> meeting;
+  std::atomic<bool> failed = false;
   std::vector<Tensor> tensors;
   std::vector<double> values;
   std::span<std::byte> root_bytes;
@@ -53,7 +55,12 @@ class ThreadCommunicator final : public Communicator {
     if (root.size() != bytes.size()) throw CommError("broadcast: the ranks' byte counts differ");
   }
 
-  void barrier() override { world_->meeting.arrive_and_wait(); }
+  void barrier() override {
+    world_->meeting.arrive_and_wait();
+    if (world_->failed) throw CommError("another rank ended by an error");
+  }
+
+  void fail() noexcept override { world_->failed = true; }  // the destructor wakes those who wait
 
  private:
   void sum_range(int64_t begin, int64_t end) {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace starling {
 namespace {
@@ -91,20 +92,22 @@ void Config::assign(const std::string& name, ConfigValue value, const std::strin
   known->second = std::move(value);
 }
 
-void Config::load_file(const std::filesystem::path& path) {
+void Config::load_file(const std::filesystem::path& path) { load_text(read_file(path), path.string()); }
+
+void Config::load_text(std::string_view toml, const std::string& file) {
   toml::table document;
   try {
-    document = toml::parse_file(path.string());
+    document = toml::parse(toml);
   } catch (const toml::parse_error& error) {
-    throw ConfigError(fmt::format("{}:{}: {}", path.string(), error.source().begin.line, error.description()));
+    throw ConfigError(fmt::format("{}:{}: {}", file, error.source().begin.line, error.description()));
   }
   for (const auto& [section, node] : document) {
-    const std::string where = fmt::format("{}:{}", path.string(), node.source().begin.line);
+    const std::string where = fmt::format("{}:{}", file, node.source().begin.line);
     const toml::table* table = node.as_table();
     if (!table) throw ConfigError(fmt::format("{}: \"{}\" stands outside a [section]", where, section.str()));
     for (const auto& [key, value] : *table) {
       const std::string name = fmt::format("{}.{}", section.str(), key.str());
-      const std::string line = fmt::format("{}:{}", path.string(), value.source().begin.line);
+      const std::string line = fmt::format("{}:{}", file, value.source().begin.line);
       if (value.is_boolean()) assign(name, *value.value<bool>(), line);
       else if (value.is_integer()) assign(name, *value.value<int64_t>(), line);
       else if (value.is_floating_point()) assign(name, *value.value<double>(), line);

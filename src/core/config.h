@@ -25,8 +25,9 @@ class Config {
  public:
   explicit Config(std::span<const ConfigKey> keys);  // every key at its default
 
-  void load_file(const std::filesystem::path& toml);  // throws ConfigError with file, line and the nearest key
-  void set(std::string_view assignment);              // "train.steps=200"; throws ConfigError
+  void load_file(const std::filesystem::path& toml);  // throws ConfigError with file, line and the nearest key; IoError
+  void load_text(std::string_view toml, const std::string& name);  // the same; errors say `name` for the file
+  void set(std::string_view assignment);                           // "train.steps=200"; throws ConfigError
 
   bool boolean(std::string_view name) const;
   int64_t integer(std::string_view name) const;

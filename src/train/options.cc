@@ -52,6 +52,7 @@ std::vector<ConfigKey> train_config_keys() {
       {"train.evaluation_samples", t.evaluation_samples, "Validation samples while training; the end takes all"},
       {"train.checkpoint_interval", t.checkpoint_interval, "Steps between checkpoints"},
       {"train.keep_checkpoints", t.keep_checkpoints, "Checkpoints to keep"},
+      {"train.communicator", t.communicator, "self, mpi (a rank for each process of mpirun) or auto: mpi under mpirun"},
   };
 }
 
@@ -92,8 +93,11 @@ TrainOptions train_options(const Config& config) {
   t.evaluation_samples = at_least("train.evaluation_samples", 1);
   t.checkpoint_interval = at_least("train.checkpoint_interval", 1);
   t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
+  t.communicator = config.text("train.communicator");
   t.learning_rate_schedule();  // throws for a name that is not known
   if (t.optimizer != "muon" && t.optimizer != "adamw") throw ConfigError("train.optimizer must be muon or adamw");
+  if (t.communicator != "auto" && t.communicator != "self" && t.communicator != "mpi")
+    throw ConfigError("train.communicator must be auto, self or mpi");
   if (t.precision != "auto" && t.precision != "bf16" && t.precision != "f32")
     throw ConfigError("train.precision must be auto, bf16 or f32");
   if (t.batch_tokens % t.micro_batch_tokens != 0 || t.micro_batch_tokens % t.sequence_length != 0)

@@ -38,10 +38,12 @@ struct TrainOptions {
   int64_t evaluation_samples = 300;   // of the validation split while training; the end takes all
   int64_t checkpoint_interval = 200;  // steps
   int64_t keep_checkpoints = 2;
+  std::string communicator = "auto";  // "auto", "self", "mpi": communicator.h
 
   DType compute() const;  // what `precision` means on this machine
   Schedule learning_rate_schedule() const;
   int64_t accumulation() const { return batch_tokens / micro_batch_tokens; }
+  int64_t batch_rows() const { return batch_tokens / sequence_length; }  // sequences of an optimizer step
 };
 
 std::vector<ConfigKey> train_config_keys();

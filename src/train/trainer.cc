@@ -22,6 +22,7 @@
 #include "posts/post_store.h"
 #include "store/control_db.h"
 #include "train/checkpoint.h"
+#include "train/data_parallel.h"
 #include "train/evaluate.h"
 #include "train/model_card.h"
 #include "train/run_log.h"
@@ -49,17 +50,18 @@ SampleSource newest_of(SampleSource source, uint64_t newest) {
           std::move(source.is_masked)};
 }
 
+// One rank of a run. What only rank 0 has is empty on the others: the database, the loader, the log, the guard.
 class Trainer {
  public:
-  Trainer(const Workspace& workspace, const Config& config, std::string name)
-      : workspace_(workspace),
+  Trainer(const Workspace& workspace, const Config& config, std::string name, Communicator& world)
+      : world_(world),
+        workspace_(workspace),
         name_(std::move(name)),
         options_(train_options(config)),
         folder_(workspace.run(name_)),
-        db_(std::make_shared<ControlDb>(workspace.control_db())),
+        db_(is_root() ? std::make_shared<ControlDb>(workspace.control_db()) : nullptr),
         train_shards_(workspace.shards(), "train"),
         valid_shards_(workspace.shards(), "valid"),
-        communicator_(make_communicator("self")),
         train_(newest_of(source_of(train_shards_, mask_of(db_)), static_cast<uint64_t>(options_.newest_samples))),
         valid_(source_of(valid_shards_, mask_of(db_))),
         model_config_(read_model_config(config)),
@@ -69,21 +71,30 @@ class Trainer {
     if (options_.sequence_length > model_config_.max_positions)
       throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}",
                                     options_.sequence_length, model_config_.max_positions));
+    if (options_.batch_rows() < world_.size())
+      throw ConfigError(
+          fmt::format("{} ranks share the {} sequences of a step: raise train.batch_tokens or start fewer ranks",
+                      world_.size(), options_.batch_rows()));
   }
 
   TrainResult run(const Config& config) {
-    start(config);
-    peak_flops_ = measure_peak_flops(options_.compute());
-    loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
-                                           state_.cursor);
-    log_ = std::make_unique<RunLog>(folder_, state_.step);
-    guard_ = SpikeGuard(options_.spike_deviations, state_.spikes);
-    noise_ = NoiseScale(state_.noise);
+    if (is_root()) start(config);
+    share_start();
+    world_.barrier();  // measured at the same time, ranks of one machine share its peak
+    peak_flops_ = world_.all_reduce_sum(measure_peak_flops(options_.compute()));
+    if (is_root()) {
+      loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
+                                             state_.cursor);
+      log_ = std::make_unique<RunLog>(folder_, state_.step);
+      guard_ = SpikeGuard(options_.spike_deviations, state_.spikes);
+      noise_ = NoiseScale(state_.noise);
+    }
     loop();
-    return stop_requested() ? result() : finish();
+    return stopped_ || !is_root() ? result() : finish();
   }
 
  private:
+  bool is_root() const { return world_.rank() == 0; }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
   std::filesystem::path schedule_file() const { return folder_ / "schedule.json"; }
 
@@ -121,11 +132,26 @@ class Trainer {
     write_file_atomic(folder_ / "starling.toml", config.to_toml());
   }
 
+  // Rank 0 has read or made the start; the other ranks get its bytes, whatever files they see.
+  void share_start() {
+    share(world_, state_.step);
+    share(world_, state_.tokens);
+    share(world_, state_.total_steps);
+    share(world_, model_.parameters().values());
+    share(world_, optimizer_.first_moment());
+    share(world_, optimizer_.second_moment());
+    if (!is_root()) model_.parameters().refresh_compute();
+  }
+
+  // Ranks get a signal at different moments, or only one of them gets it: all end after the same step.
+  bool stop_agreed() { return world_.all_reduce_sum(stop_requested() ? 1.0 : 0.0) > 0; }
+
   void loop() {
-    Progress progress("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps");
+    std::optional<Progress> progress;
+    if (is_root()) progress.emplace("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps");
     double measured_from = monotonic_s();
     while (state_.total_steps == 0 || state_.step < state_.total_steps) {
-      if (stop_requested()) return stop();
+      if (stopped_ = stop_agreed(); stopped_) return stop();
       if (state_.step == kMeasuredFrom) measured_from = monotonic_s();
       if (state_.total_steps == 0 && state_.step == kMeasuredTo)
         settle((monotonic_s() - measured_from) / static_cast<double>(kMeasuredTo - kMeasuredFrom));
@@ -133,13 +159,18 @@ class Trainer {
       step();
       state_.seconds += monotonic_s() - begin;
       after_step();
-      show(progress);
+      if (is_root()) show(*progress);
     }
   }
 
   // Turns the time budget into a number of steps, once: it is on disk before it is used, so that a resumed run has the
   // same schedule. A tenth is kept for evaluation and checkpoints.
   void settle(double seconds_per_step) {
+    if (is_root()) settle_steps(seconds_per_step);
+    share(world_, state_.total_steps);
+  }
+
+  void settle_steps(double seconds_per_step) {
     const double left = options_.minutes * 60 * 0.9 - state_.seconds;
     const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step, 1e-6));
     state_.total_steps = state_.step + std::max<int64_t>(1, steps);
@@ -157,34 +188,53 @@ class Trainer {
 
   void step() {
     accumulate_gradients();
-    if (!guard_.admit(loss_, gradient_norm_)) skip();
-    else update();
+    bool admitted = is_root() && guard_.admit(loss_, gradient_norm_);
+    share(world_, admitted);
+    if (admitted) update();
+    else if (is_root()) skip();
     state_.step += 1;
     state_.tokens += options_.batch_tokens;
+    if (!is_root()) return;
     state_.cursor = loader_->cursor();
     state_.spikes = guard_.state();
     state_.noise = noise_.state();
   }
 
+  // This rank's rows of the next global batch. Rank 0 reads for all, so that a deletion counts for all at once.
+  Batch next_rows() {
+    Batch all{options_.batch_rows(), options_.sequence_length, {}, {}, {}, {}};
+    if (is_root()) all = loader_->next(all.sequences, all.length);
+    share(world_, all);
+    return take_rows(all, rows_of_rank(all.sequences, world_.rank(), world_.size()));
+  }
+
   void accumulate_gradients() {
     Parameters& parameters = model_.parameters();
     parameters.zero_gradients();
-    double nats = 0, first_square = 0;
+    const Batch own = next_rows();
+    const int64_t micro_rows = options_.micro_batch_tokens / options_.sequence_length;
     const CrossEntropyLoss loss{1.0f / static_cast<float>(options_.batch_tokens), options_.z_loss};
-    for (int64_t micro = 0; micro < options_.accumulation(); ++micro) {
-      nats += model_.train(
-          loader_->next(options_.micro_batch_tokens / options_.sequence_length, options_.sequence_length), loss);
-      if (micro == 0 && options_.accumulation() > 1) first_square = sum_of_squares(parameters.gradients());
+    double nats = 0, first_square = 0, first_tokens = 0;
+    for (int64_t row = 0; row < own.sequences; row += micro_rows) {
+      const Batch micro = take_rows(own, {row, std::min(micro_rows, own.sequences - row)});
+      nats += model_.train(micro, loss);
+      if (row > 0 || micro.size() == options_.batch_tokens || !is_root()) continue;
+      first_square = sum_of_squares(parameters.gradients());
+      first_tokens = static_cast<double>(micro.size());
     }
-    communicator_->all_reduce_sum(parameters.gradients());
+    world_.all_reduce_sum(parameters.gradients());
+    loss_ = world_.all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens);
     const double square = sum_of_squares(parameters.gradients());
     gradient_norm_ = std::sqrt(square);
-    loss_ = communicator_->all_reduce_sum(nats) / static_cast<double>(options_.batch_tokens);
-    if (options_.accumulation() > 1 && std::isfinite(square)) {
-      const auto parts = static_cast<double>(options_.accumulation());  // the first part has the scale of the whole
-      noise_.add(static_cast<double>(options_.micro_batch_tokens), first_square * parts * parts,
-                 static_cast<double>(options_.batch_tokens), square);
-    }
+    share(world_, gradient_norm_);
+    if (first_tokens > 0 && std::isfinite(square)) add_noise(first_square, first_tokens, square);
+  }
+
+  // The gradient of a part has the scale of the whole: 1 / batch_tokens for each token.
+  void add_noise(double part_square, double part_tokens, double square) {
+    const auto tokens = static_cast<double>(options_.batch_tokens);
+    const double scale = tokens / part_tokens;
+    noise_.add(part_tokens, part_square * scale * scale, tokens, square);
   }
 
   void update() {
@@ -224,12 +274,19 @@ class Trainer {
   int64_t schedule_steps() const { return state_.total_steps > 0 ? state_.total_steps : int64_t{1} << 40; }
 
   void after_step() {
+    const bool due = state_.step % options_.checkpoint_interval == 0 && state_.step != state_.total_steps;
+    if (due) check_weights();
+    if (!is_root()) return;
     losses_ += loss_;
     ++losses_count_;
     const bool last = state_.step == state_.total_steps;
     const bool evaluate = options_.evaluation_interval > 0 && state_.step % options_.evaluation_interval == 0 && !last;
     if (evaluate || last || state_.step % options_.log_interval == 0) log(evaluate);
-    if (!last && state_.step % options_.checkpoint_interval == 0) checkpoint();
+    if (due) checkpoint();
+  }
+
+  void check_weights() {
+    check_same(world_, model_.parameters().values(), fmt::format("the weights at step {}", state_.step));
   }
 
   double tokens_per_s() const { return static_cast<double>(state_.tokens) / std::max(state_.seconds, 1e-9); }
@@ -290,7 +347,8 @@ class Trainer {
 
   // Before a time budget is settled there is nothing worth keeping: the run starts again with the same bits.
   void stop() {
-    if (state_.total_steps > 0) checkpoint();
+    check_weights();
+    if (is_root() && state_.total_steps > 0) checkpoint();
   }
 
   TrainResult finish() {
@@ -322,6 +380,7 @@ class Trainer {
                                          {"tokens", state_.tokens},
                                          {"shards_sha256", state_.shards_sha256},
                                          {"seed", options_.seed},
+                                         {"ranks", world_.size()},
                                          {"newest_samples", options_.newest_samples},
                                          {"tombstone_version", db_->tombstone_version()}};
     return json.dump(2) + "\n";
@@ -353,12 +412,14 @@ class Trainer {
   TrainResult result() const {
     TrainResult r;
     r.name = name_;
+    r.rank = world_.rank();
+    r.ranks = world_.size();
     r.parameters = model_config_.parameter_count();
     r.steps = state_.step;
     r.total_steps = state_.total_steps;
     r.tokens = state_.tokens;
     r.epochs_begun = state_.cursor.epoch + 1;
-    if (!log_->points().empty()) r.loss = log_->points().back().loss;
+    if (is_root() && !log_->points().empty()) r.loss = log_->points().back().loss;
     r.seconds = state_.seconds;
     r.tokens_per_s = tokens_per_s();
     r.tflops = flops_per_s() / 1e12;
@@ -367,17 +428,17 @@ class Trainer {
     r.precision = name_of(options_.compute());
     r.skipped_steps = state_.spikes.skipped;
     r.noise_scale_tokens = noise_.tokens();
-    r.stopped = stop_requested();
+    r.stopped = stopped_;
     return r;
   }
 
+  Communicator& world_;
   const Workspace workspace_;
   const std::string name_;
   const TrainOptions options_;
   const std::filesystem::path folder_;
   std::shared_ptr<ControlDb> db_;
   ShardReader train_shards_, valid_shards_;
-  std::unique_ptr<Communicator> communicator_;
   SampleSource train_, valid_;
   ModelConfig model_config_;
   Transformer model_;
@@ -389,6 +450,7 @@ class Trainer {
   NoiseScale noise_;
   double peak_flops_ = 1, loss_ = 0, losses_ = 0, gradient_norm_ = 0;
   int64_t losses_count_ = 0;
+  bool stopped_ = false;
   float learning_rate_ = 0;
 };
 
@@ -397,26 +459,52 @@ bool is_finished(const Workspace& workspace, const std::filesystem::path& run, c
          std::filesystem::exists(workspace.model(name) / "model.safetensors");
 }
 
-}  // namespace
-
-TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request) {
-  if (request.name.empty() || request.name.starts_with(".") || request.name.find('/') != std::string::npos)
-    throw ConfigError(fmt::format("a run's name must be a plain folder name, not \"{}\"", request.name));
+// The settings that a run has, on rank 0: a resumed run's are those saved with it. Makes room for a run that starts
+// anew.
+void prepare_run(const Workspace& workspace, const TrainRequest& request, Config& config) {
   const std::filesystem::path run = workspace.run(request.name);
-  std::filesystem::create_directories(workspace.runs());
-  const FileLock lock(workspace.runs() / ("." + request.name + ".lock"), "training " + request.name);
-  Config resolved = config;
   if (request.resume) {
     if (is_finished(workspace, run, request.name))
       throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
-    if (std::filesystem::exists(run / "starling.toml")) resolved.load_file(run / "starling.toml");
-  } else {
-    if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
-      throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}",
-                                    request.name, run.string()));
-    std::filesystem::remove_all(run);
+    if (std::filesystem::exists(run / "starling.toml")) config.load_file(run / "starling.toml");
+    return;
   }
-  return Trainer(workspace, resolved, request.name).run(resolved);
+  if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
+    throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}",
+                                  request.name, run.string()));
+  std::filesystem::remove_all(run);
+}
+
+TrainResult train_rank(const Workspace& workspace, Config config, const TrainRequest& request, Communicator& world) {
+  std::optional<FileLock> lock;
+  if (world.rank() == 0) {
+    std::filesystem::create_directories(workspace.runs());
+    lock.emplace(workspace.runs() / ("." + request.name + ".lock"), "training " + request.name);
+    prepare_run(workspace, request, config);
+  }
+  std::string settings = config.to_toml();
+  share(world, settings);
+  config.load_text(settings, "settings of rank 0");
+  return Trainer(workspace, config, request.name, world).run(config);
+}
+
+}  // namespace
+
+TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request, Communicator& world) {
+  if (request.name.empty() || request.name.starts_with(".") || request.name.find('/') != std::string::npos)
+    throw ConfigError(fmt::format("a run's name must be a plain folder name, not \"{}\"", request.name));
+  try {
+    return train_rank(workspace, config, request, world);
+  } catch (const std::exception& error) {
+    if (world.size() > 1) spdlog::error("rank {} of {}: {}", world.rank(), world.size(), error.what());
+    world.fail();
+    throw;
+  }
+}
+
+TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request) {
+  const std::unique_ptr<Communicator> world = make_communicator(train_options(config).communicator);
+  return train(workspace, config, request, *world);
 }
 
 }  // namespace starling

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/communicator.h"
 #include "core/config.h"
 #include "core/workspace.h"
 
@@ -17,6 +18,7 @@ struct TrainRequest {
 
 struct TrainResult {
   std::string name;
+  int rank = 0, ranks = 1;  // ranks other than 0 know neither the loss of the log nor the validation
   int64_t parameters = 0, steps = 0, total_steps = 0, tokens = 0, epochs_begun = 0;
   double loss = 0;                      // nats a token at the last logged step
   double validation_bits_per_byte = 0;  // whole validation split; 0 when there is none
@@ -29,6 +31,12 @@ struct TrainResult {
 
 // The settings of a resumed run are those saved with it. Deletions and opt-outs of control.db are obeyed sample by
 // sample. Throws ConfigError when an unfinished run of that name exists and resume is not asked, IoError, DataError.
+//
+// All ranks of `world` call it alike, and each trains on its rows of every global batch. What is read does not depend
+// on their number, and a checkpoint loads at any: the sums of gradients then differ in their rounding only. The same
+// seed and number of ranks give the same bits. Throws CommError on ranks that another one left by an error.
+TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request, Communicator& world);
+// The same in the world of train.communicator.
 TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request);
 
 }  // namespace starling
