@@ -25,6 +25,8 @@ ModelConfig oracle_config(const std::string& architecture) {
   c.max_positions = 32, c.tied_head = architecture == "tied";
   if (architecture == "qwen2") c.type = ModelType::qwen2, c.qkv_bias = true;
   if (architecture == "mistral") c.type = ModelType::mistral, c.sliding_window = 6, c.head_dim = 12;
+  if (architecture == "mixtral")
+    c.type = ModelType::mixtral, c.num_experts = 4, c.experts_per_token = 2, c.router_loss = 0.02f;
   if (architecture == "llama3")
     c.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 16};
   if (architecture == "yarn")
@@ -111,7 +113,7 @@ TEST_P(Oracle, GradientsAndTheLossesOfTwoHundredStepsAreThoseOfPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, Oracle,
-                         testing::Values("tied", "untied", "qwen2", "mistral", "llama3", "yarn"));
+                         testing::Values("tied", "untied", "qwen2", "mistral", "mixtral", "llama3", "yarn"));
 
 }  // namespace
 }  // namespace starling

@@ -1,4 +1,4 @@
-"""An independent forward pass of a Llama, Mistral or Qwen2 model in PyTorch, f32, for parity tests.
+"""An independent forward pass of a Llama, Mistral, Mixtral or Qwen2 model in PyTorch, f32, for parity tests.
 
 usage: llama_reference.py MODEL_FOLDER TOKEN...
 Prints one line a token: the logits. Source of the equations: Touvron et al. 2023, arXiv:2302.13971.
@@ -36,6 +36,21 @@ def rotate(x, theta, factor):  # x [heads, T, d]; pairs (i, i + d/2); linear sca
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
+def feed_forward(n, gate, up, down):
+    return (torch.nn.functional.silu(n @ gate.T) * (n @ up.T)) @ down.T
+
+
+def mixture(n, w, config):  # token by token
+    rows = []
+    for token in n:
+        logits = w("block_sparse_moe.gate") @ token
+        chosen = logits.sort(descending=True).indices[: config["num_experts_per_tok"]]
+        expert = lambda e: (w(f"block_sparse_moe.experts.{e}.{part}") for part in ("w1", "w3", "w2"))
+        weights = torch.softmax(logits[chosen], 0)
+        rows.append(sum(weight * feed_forward(token, *expert(e)) for weight, e in zip(weights, chosen.tolist())))
+    return torch.stack(rows)
+
+
 def forward(config, weights, tokens):
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     d, eps = config["head_dim"], config["rms_norm_eps"]
@@ -57,7 +72,10 @@ def forward(config, weights, tokens):
         attention = torch.softmax(q @ k.transpose(1, 2) / d**0.5 + mask, dim=-1) @ v
         x = x + attention.transpose(0, 1).reshape(T, -1) @ w("self_attn.o_proj").T
         n = rmsnorm(x, w("post_attention_layernorm"), eps)
-        x = x + (torch.nn.functional.silu(n @ w("mlp.gate_proj").T) * (n @ w("mlp.up_proj").T)) @ w("mlp.down_proj").T
+        if "num_local_experts" in config:
+            x = x + mixture(n, w, config)
+        else:
+            x = x + feed_forward(n, w("mlp.gate_proj"), w("mlp.up_proj"), w("mlp.down_proj"))
     head = "model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"
     return rmsnorm(x, weights["model.norm.weight"], eps) @ weights[head].T
 

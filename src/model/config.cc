@@ -14,8 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kTypes[] = {"llama", "mistral", "qwen2"};
-constexpr const char* kArchitectures[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"};
+constexpr const char* kTypes[] = {"llama", "mistral", "qwen2", "mixtral"};
+constexpr const char* kArchitectures[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM",
+                                          "MixtralForCausalLM"};
 constexpr const char* kScalings[] = {"default", "linear", "llama3", "yarn"};
 
 template <class Enum, size_t N>
@@ -63,8 +64,8 @@ Json scaling_json(const RopeScaling& s) {
   return json;
 }
 
-// Mistral's window is on when it is a number; Qwen2's only with use_sliding_window, which then leaves it out of some
-// layers: that is not supported.
+// Mistral's and Mixtral's window is on when it is a number; Qwen2's only with use_sliding_window, which then leaves it
+// out of some layers: that is not supported.
 int64_t read_window(const Json& json, ModelType type) {
   if (type == ModelType::llama) return 0;
   if (type == ModelType::qwen2) {
@@ -79,6 +80,35 @@ void refuse_unknown(const Json& json) {
     if (const auto found = json.find(key); found != json.end() && !found->is_null() && *found != false)
       throw ConfigError(fmt::format("{} is set, which is not supported", key));
   if (value_or<std::string>(json, "hidden_act", "silu") != "silu") throw ConfigError("hidden_act is not silu");
+  if (value_or(json, "router_jitter_noise", 0.0) != 0) throw ConfigError("router_jitter_noise is not supported");
+}
+
+// Hugging Face's names and, for keys that a Mixtral leaves out, its values.
+void read_experts(const Json& json, ModelConfig& config) {
+  const bool mixtral = config.type == ModelType::mixtral;
+  config.num_experts = value_or(json, "num_local_experts", mixtral ? int64_t{8} : int64_t{0});
+  if (config.num_experts == 0) return;
+  config.experts_per_token = value_or(json, "num_experts_per_tok", int64_t{2});
+  config.router_loss = value_or(json, "router_aux_loss_coef", 0.001f);
+}
+
+void check_experts(const ModelConfig& c) {
+  constexpr int64_t kMost = 256;
+  if ((c.num_experts > 0) != (c.type == ModelType::mixtral))
+    throw ConfigError(
+        fmt::format("model config: model_type \"{}\" does not go with num_local_experts {}; mixtral has experts, the "
+                    "others have none",
+                    kTypes[static_cast<size_t>(c.type)], c.num_experts));
+  if (c.num_experts == 0 && (c.experts_per_token != 0 || c.router_loss != 0))
+    throw ConfigError("model config: num_experts_per_tok and router_aux_loss_coef need num_local_experts");
+  if (c.num_experts == 0) return;
+  if (c.num_experts < 1 || c.num_experts > kMost)
+    throw ConfigError(fmt::format("model config: num_local_experts {} is outside 1..{}", c.num_experts, kMost));
+  if (c.experts_per_token < 1 || c.experts_per_token > c.num_experts)
+    throw ConfigError(fmt::format("model config: num_experts_per_tok {} must be between 1 and num_local_experts {}",
+                                  c.experts_per_token, c.num_experts));
+  if (!(c.router_loss >= 0 && std::isfinite(c.router_loss)))
+    throw ConfigError("model config: router_aux_loss_coef must be a number from 0");
 }
 
 // The share of the stretched frequency that yarn gives pair `i` of d/2: 0 for fast pairs, 1 for slow ones, a line
@@ -155,6 +185,7 @@ void ModelConfig::check() const {
     throw ConfigError(fmt::format("model config: num_attention_heads {} must be a multiple of num_key_value_heads {}",
                                   num_heads, num_kv_heads));
   if (sliding_window < 0) throw ConfigError("model config: sliding_window must not be negative");
+  check_experts(*this);
   if (!(rope_theta > 1)) throw ConfigError(fmt::format("model config: rope_theta {} must be above 1", rope_theta));
   const RopeScaling& s = rope_scaling;
   if (s.kind == RopeScaling::Kind::none) return;
@@ -186,6 +217,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     config.rope_scaling = read_scaling(json, config.max_positions);
     config.sliding_window = read_window(json, config.type);
     config.qkv_bias = config.type == ModelType::qwen2;
+    read_experts(json, config);
     config.rms_norm_eps = value_or(json, "rms_norm_eps", 1e-6f);
     config.tied_head = value_or(json, "tie_word_embeddings", false);
     config.bos_token = value_or(json, "bos_token_id", int64_t{1});
@@ -222,8 +254,32 @@ void ModelConfig::save(const std::filesystem::path& path) const {
       {"eos_token_id", eos_token},
       {"torch_dtype", "float32"},
   };
-  if (type == ModelType::mistral) json["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
+  if (type == ModelType::mistral || type == ModelType::mixtral)
+    json["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
+  if (num_experts > 0)
+    json.update({{"num_local_experts", num_experts},
+                 {"num_experts_per_tok", experts_per_token},
+                 {"router_aux_loss_coef", router_loss}});
   write_file_atomic(path, json.dump(2) + "\n");
+}
+
+// Gate before up, as they are multiplied together.
+static void add_feed_forward_shapes(std::vector<ParameterShape>& shapes, const ModelConfig& c,
+                                    const std::string& block) {
+  const std::vector<int64_t> wide = {c.intermediate_size, c.hidden_size}, narrow = {c.hidden_size, c.intermediate_size};
+  if (c.num_experts == 0) {
+    shapes.push_back({block + "mlp.gate_proj.weight", wide});
+    shapes.push_back({block + "mlp.up_proj.weight", wide});
+    shapes.push_back({block + "mlp.down_proj.weight", narrow});
+    return;
+  }
+  shapes.push_back({block + "block_sparse_moe.gate.weight", {c.num_experts, c.hidden_size}});
+  for (int64_t expert = 0; expert < c.num_experts; ++expert) {
+    const std::string prefix = fmt::format("{}block_sparse_moe.experts.{}.", block, expert);
+    shapes.push_back({prefix + "w1.weight", wide});
+    shapes.push_back({prefix + "w3.weight", wide});
+    shapes.push_back({prefix + "w2.weight", narrow});
+  }
 }
 
 std::vector<ParameterShape> parameter_shapes(const ModelConfig& c) {
@@ -241,9 +297,7 @@ std::vector<ParameterShape> parameter_shapes(const ModelConfig& c) {
     }
     shapes.push_back({prefix + "self_attn.o_proj.weight", {c.hidden_size, c.query_size()}});
     shapes.push_back({prefix + "post_attention_layernorm.weight", {c.hidden_size}});
-    shapes.push_back({prefix + "mlp.gate_proj.weight", {c.intermediate_size, c.hidden_size}});
-    shapes.push_back({prefix + "mlp.up_proj.weight", {c.intermediate_size, c.hidden_size}});
-    shapes.push_back({prefix + "mlp.down_proj.weight", {c.hidden_size, c.intermediate_size}});
+    add_feed_forward_shapes(shapes, c, prefix);
   }
   shapes.push_back({"model.norm.weight", {c.hidden_size}});
   if (!c.tied_head) shapes.push_back({"lm_head.weight", {c.vocab_size, c.hidden_size}});
@@ -260,13 +314,18 @@ int64_t ModelConfig::parameter_count() const {
   return total;
 }
 
-int64_t ModelConfig::matrix_parameter_count() const {
-  const int64_t block = hidden_size * (2 * query_size() + 2 * kv_size() + 3 * intermediate_size);
-  return num_layers * block + vocab_size * hidden_size;
+// Of the blocks with so many feed-forwards, and of the head.
+static int64_t matrix_parameters(const ModelConfig& c, int64_t feed_forwards) {
+  const int64_t width = 2 * c.query_size() + 2 * c.kv_size() + c.num_experts + 3 * feed_forwards * c.intermediate_size;
+  return c.num_layers * c.hidden_size * width + c.vocab_size * c.hidden_size;
 }
 
+int64_t ModelConfig::matrix_parameter_count() const { return matrix_parameters(*this, feed_forwards()); }
+
+int64_t ModelConfig::active_matrix_parameter_count() const { return matrix_parameters(*this, active_feed_forwards()); }
+
 double ModelConfig::forward_flops_per_token(int64_t context_tokens) const {
-  const double products = 2.0 * static_cast<double>(matrix_parameter_count());
+  const double products = 2.0 * static_cast<double>(active_matrix_parameter_count());
   // Scores and weighted values: 2 products of head_size a pair; a token sees (T + 1) / 2 positions on average, fewer
   // with a window W: (W (W + 1) / 2 + (T - W) W) / T.
   const double T = static_cast<double>(context_tokens), W = static_cast<double>(sliding_window);

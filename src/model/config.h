@@ -1,9 +1,12 @@
 // The one description of a Llama-style decoder, stored as Hugging Face `config.json` (Llama 2 and 3, SmolLM, Mistral,
-// Qwen2 and 2.5). Training, inference and the planner take their shapes, parameter counts, FLOPs and bytes from here.
+// Mixtral, Qwen2 and 2.5). Training, inference and the planner take their shapes, parameter counts, FLOPs and bytes
+// from here.
 //
 // Block l:  h = x + Wo attention(rope(Wq n1), rope(Wk n1), Wv n1),  n1 = rmsnorm(x)
-//           y = h + Wdown (silu(Wgate n2) * Wup n2),                n2 = rmsnorm(h)
-// Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245.
+//           y = h + F(n2),  F(n) = Wdown (silu(Wgate n) * Wup n),   n2 = rmsnorm(h)
+// With E experts F(n) = sum over the K that the router Wr n chose of w_e F_e(n), see ops/router.h.
+// Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245;
+// experts: Jiang et al. 2024, arXiv:2401.04088.
 #pragma once
 
 #include <cstdint>
@@ -30,13 +33,13 @@ struct RopeScaling {
 };
 
 // The name under which Hugging Face knows the architecture; what differs is in the fields of ModelConfig.
-enum class ModelType { llama, mistral, qwen2 };
+enum class ModelType { llama, mistral, qwen2, mixtral };
 
 struct ModelConfig {
   ModelType type = ModelType::llama;
   int64_t vocab_size = 8192;
   int64_t hidden_size = 288;        // C
-  int64_t intermediate_size = 768;  // F, width of the SwiGLU
+  int64_t intermediate_size = 768;  // F, width of the SwiGLU, of one expert where there are some
   int64_t num_layers = 4;           // L; 0: an embedding alone, which can be embedded with but not trained
   int64_t num_heads = 4;            // H
   int64_t num_kv_heads = 4;         // Hkv, divides H
@@ -46,6 +49,10 @@ struct ModelConfig {
   RopeScaling rope_scaling;
   int64_t sliding_window = 0;  // a place sees itself and this many - 1 before it; 0: all
   bool qkv_bias = false;       // Qwen2: queries, keys and values have a bias
+  // Mixtral alone: the feed-forward of each block is a mixture of experts.
+  int64_t num_experts = 0;        // E; 0: one feed-forward for all tokens
+  int64_t experts_per_token = 0;  // K
+  float router_loss = 0;          // weight of the routers' mean imbalance in nats a token; 0: none
   float rms_norm_eps = 1e-5f;
   bool tied_head = false;  // the output head is the embedding
   int64_t bos_token = 1;
@@ -55,6 +62,8 @@ struct ModelConfig {
   int64_t query_size() const { return num_heads * head_size(); }
   int64_t kv_size() const { return num_kv_heads * head_size(); }
   int64_t qkv_size() const { return query_size() + 2 * kv_size(); }
+  int64_t feed_forwards() const { return num_experts > 0 ? num_experts : 1; }               // of a block
+  int64_t active_feed_forwards() const { return num_experts > 0 ? experts_per_token : 1; }  // that a token passes
   // Radians a position of each of the D/2 pairs, and the factor of cos and sin (1 but for yarn).
   std::vector<double> rope_frequencies() const;
   double rope_magnitude() const;
@@ -65,6 +74,7 @@ struct ModelConfig {
 
   int64_t parameter_count() const;
   int64_t matrix_parameter_count() const;  // those that take part in products (head included, embedding look-up not)
+  int64_t active_matrix_parameter_count() const;  // of them, those that one token passes
   // Multiply-adds count as two. Attention counts the lower triangle only.
   double forward_flops_per_token(int64_t context_tokens) const;  // at sequences of this length
   double train_flops_per_token(int64_t context_tokens) const { return 3.0 * forward_flops_per_token(context_tokens); }

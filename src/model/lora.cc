@@ -35,6 +35,12 @@ std::vector<int64_t> shape_of(const ModelConfig& config, const std::string& weig
   throw ConfigError(fmt::format("lora: the model has no matrix {}", weight));
 }
 
+bool is_target(const LoraOptions& options, const std::string& module) {
+  return std::find(options.targets.begin(), options.targets.end(), last_name(module)) != options.targets.end();
+}
+
+bool is_feed_forward(const std::string& module) { return module.starts_with("mlp."); }
+
 void check(const LoraOptions& options) {
   if (options.rank < 1 || options.rank > 4096)
     throw ConfigError(fmt::format("lora: the rank must be between 1 and 4096, not {}", options.rank));
@@ -43,6 +49,15 @@ void check(const LoraOptions& options) {
   for (const std::string& target : options.targets)
     if (std::find(all.targets.begin(), all.targets.end(), target) == all.targets.end())
       throw ConfigError(fmt::format("lora: \"{}\" is not one of {}", target, fmt::join(all.targets, ", ")));
+}
+
+void refuse_experts(const LoraOptions& options) {
+  for (const std::vector<std::string>& site : kSites)
+    for (const std::string& module : site)
+      if (is_feed_forward(module) && is_target(options, module))
+        throw ConfigError(fmt::format(
+            "lora: experts take no adapters, so {} is no target; name only q_proj, k_proj, v_proj and o_proj",
+            last_name(module)));
 }
 
 // y[n, first + c] += x[n, c], y in bf16 or f32, x in f32.
@@ -71,6 +86,7 @@ std::string tensor_name(const std::string& module, const char* which) {
 
 Lora::Lora(const ModelConfig& config, const LoraOptions& options, DType compute, int64_t max_tokens)
     : options_((check(options), options)), scale_(options.alpha / static_cast<float>(options.rank)) {
+  if (config.num_experts > 0) refuse_experts(options);
   for (int64_t layer = 0; layer < config.num_layers; ++layer)
     for (LoraSite which : {LoraSite::qkv, LoraSite::attention_out, LoraSite::gate_up, LoraSite::down})
       sites_.push_back(lay_out_site(config, layer, which));
@@ -88,11 +104,10 @@ Lora::Site Lora::lay_out_site(const ModelConfig& config, int64_t layer, LoraSite
   Site site;
   int64_t row = 0;
   for (const std::string& module : kSites[static_cast<size_t>(which)]) {
+    if (config.num_experts > 0 && is_feed_forward(module)) continue;  // no such matrix
     const std::string name = fmt::format("model.layers.{}.{}", layer, module);
     const std::vector<int64_t> shape = shape_of(config, name + ".weight");
-    const auto& targets = options_.targets;
-    if (std::find(targets.begin(), targets.end(), last_name(module)) != targets.end())
-      site.push_back({name, row, shape[1], shape[0], 0, 0});
+    if (is_target(options_, module)) site.push_back({name, row, shape[1], shape[0], 0, 0});
     row += shape[0];
     widest_ = std::max({widest_, shape[0], shape[1]});
   }

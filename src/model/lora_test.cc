@@ -211,5 +211,28 @@ TEST_F(LoraTest, UnknownTargetsAndRanksAreRefused) {
   EXPECT_THROW(Lora(config_, {.targets = {}}, DType::f32, 8), ConfigError);
 }
 
+TEST_F(LoraTest, ExpertsTakeNoAdaptersButTheirAttentionDoes) {
+  config_.type = ModelType::mixtral, config_.num_experts = 4, config_.experts_per_token = 2;
+  try {
+    make(DType::f32, all_);
+    ADD_FAILURE() << "adapters beside experts";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("gate_proj is no target"), std::string::npos) << error.what();
+  }
+  Transformer model = make(DType::f32, {.rank = 3, .targets = {"q_proj", "o_proj"}});
+  set_weights(model.parameters(), config_);
+  model.lora()->initialize(1);
+  const double before = total_nats(model, batch_);
+  for (int step = 0; step < 3; ++step) {
+    Lora& lora = *model.lora();
+    std::memset(lora.gradients().data(), 0, static_cast<size_t>(lora.gradients().bytes()));
+    model.train(batch_, {.scale = 1.0f});
+    for (int64_t i = 0; i < lora.values().elements(); ++i)
+      lora.values().as<float>()[i] -= 0.001f * lora.gradients().as<float>()[i];
+    lora.refresh_compute();
+  }
+  EXPECT_LT(total_nats(model, batch_), before);
+}
+
 }  // namespace
 }  // namespace starling

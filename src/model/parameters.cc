@@ -39,10 +39,12 @@ bool ends_with(const std::string& text, const char* ending) {
 }
 
 float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
-  if (ends_with(parameter.name, "embed_tokens.weight") || ends_with(parameter.name, "lm_head.weight")) return 0.02f;
+  // A router that begins near even lets every expert learn; Mixtral's has the same deviation.
+  for (const char* name : {"embed_tokens.weight", "lm_head.weight", "block_sparse_moe.gate.weight"})
+    if (ends_with(parameter.name, name)) return 0.02f;
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(parameter.shape[1]));
-  const bool writes_residual =
-      ends_with(parameter.name, "o_proj.weight") || ends_with(parameter.name, "down_proj.weight");
+  const bool writes_residual = ends_with(parameter.name, "o_proj.weight") ||
+                               ends_with(parameter.name, "down_proj.weight") || ends_with(parameter.name, ".w2.weight");
   return writes_residual ? fan_in / std::sqrt(2.0f * static_cast<float>(config.num_layers)) : fan_in;
 }
 
@@ -137,13 +139,20 @@ Tensor Parameters::embedding_gradient() const { return gradient(0); }
 Tensor Parameters::head_gradient() const { return gradient(head_index()); }
 Tensor Parameters::final_norm_gradient() const { return gradient(norm_index()); }
 
-// The order of parameter_shapes(): input norm, q, k, v, their biases, o, post norm, gate, up, down.
+// The order of parameter_shapes(): input norm, q, k, v, their biases, o, post norm, the router, and of every
+// feed-forward gate, up, down.
 template <class View, class Vectors, class Matrices>
 BlockViews<View> Parameters::block_views(int64_t layer, Vectors&& vectors, Matrices&& matrices) const {
   const size_t i = block_first(layer), after = i + 4 + bias_count();
-  const View bias = config_.qkv_bias ? vectors(i + 4, 3) : View();
-  return {vectors(i, 1),          matrices(i + 1, 3),    bias, matrices(after, 1), vectors(after + 1, 1),
-          matrices(after + 2, 2), matrices(after + 4, 1)};
+  BlockViews<View> views{.input_norm = vectors(i, 1),
+                         .qkv = matrices(i + 1, 3),
+                         .attention_out = matrices(after, 1),
+                         .post_norm = vectors(after + 1, 1)};
+  if (config_.qkv_bias) views.qkv_bias = vectors(i + 4, 3);
+  if (router_count() > 0) views.router = matrices(after + 2, 1);
+  for (size_t first = after + 2 + router_count(); first < i + block_count(); first += 3)
+    views.feed_forwards.push_back({matrices(first, 2), matrices(first + 2, 1)});
+  return views;
 }
 
 BlockViews<ConstTensor> Parameters::block(int64_t layer) const {

@@ -1,6 +1,6 @@
 // The parameters of a model in flat memory: f32 master values, f32 gradients, and the copy that products read (bf16, or
 // the master itself). Names and shapes are those of parameter_shapes(), in that order and without gaps, so that the
-// matrices that are multiplied together (query, key, value; gate, up) are one matrix in memory.
+// matrices that are multiplied together (query, key, value; an expert's gate, up) are one matrix in memory.
 //
 // Parameters that are not trained have no gradients, and in bf16 their matrices are kept in bf16 alone: a quarter of
 // the memory. Embedding, norms and biases are read in f32 and stay so.
@@ -25,16 +25,21 @@ struct Parameter {
   bool is_matrix() const { return shape.size() == 2; }
 };
 
-// One block's views; C, F, D as in ModelConfig.
+// One block's views; C, F, D, E as in ModelConfig.
+template <class View>
+struct FeedForwardViews {
+  View gate_up;  // [2F, C]
+  View down;     // [C, F]
+};
 template <class View>
 struct BlockViews {
-  View input_norm;     // [C] f32
-  View qkv;            // [q + 2 kv, C]
-  View qkv_bias;       // [q + 2 kv] f32; empty without qkv_bias
-  View attention_out;  // [C, q]
-  View post_norm;      // [C] f32
-  View gate_up;        // [2F, C]
-  View down;           // [C, F]
+  View input_norm;                                    // [C] f32
+  View qkv;                                           // [q + 2 kv, C]
+  View qkv_bias;                                      // [q + 2 kv] f32; empty without qkv_bias
+  View attention_out;                                 // [C, q]
+  View post_norm;                                     // [C] f32
+  View router;                                        // [E, C]; empty without experts
+  std::vector<FeedForwardViews<View>> feed_forwards;  // one, or one an expert
 };
 
 enum class Trained { all, none };
@@ -54,8 +59,8 @@ class Parameters {
   void assign(size_t index, ConstTensor rows, int64_t first_row = 0);
 
   // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L);
-  // embedding with 0.02; norms 1; biases 0. A function of (seed, parameter, index). Source of the scaling: Radford et
-  // al. 2019 (GPT-2).
+  // embedding and routers with 0.02; norms 1; biases 0. A function of (seed, parameter, index). Source of the scaling:
+  // Radford et al. 2019 (GPT-2).
   void initialize(uint64_t seed);
   void refresh_compute();  // after the values changed
   void zero_gradients();
@@ -73,7 +78,11 @@ class Parameters {
  private:
   static Tensor part(Tensor flat, const Parameter& parameter);
   size_t bias_count() const { return config_.qkv_bias ? 3 : 0; }
-  size_t block_first(int64_t layer) const { return 1 + static_cast<size_t>(layer) * (9 + bias_count()); }
+  size_t router_count() const { return config_.num_experts > 0 ? 1 : 0; }
+  size_t block_count() const {
+    return 6 + bias_count() + router_count() + 3 * static_cast<size_t>(config_.feed_forwards());
+  }
+  size_t block_first(int64_t layer) const { return 1 + static_cast<size_t>(layer) * block_count(); }
   size_t norm_index() const { return block_first(config_.num_layers); }
   size_t head_index() const { return config_.tied_head ? 0 : norm_index() + 1; }
   Tensor stacked(Tensor flat, size_t first, size_t count) const;  // matrices with the same columns, as one

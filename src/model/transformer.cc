@@ -13,7 +13,6 @@
 #include "ops/linear.h"
 #include "ops/rmsnorm.h"
 #include "ops/rope.h"
-#include "ops/swiglu.h"
 
 namespace starling {
 namespace {
@@ -40,8 +39,7 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
       logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
   if (config.num_layers == 0) throw ConfigError("model config: a model without blocks is an embedding; it has no loss");
   if (options.lora) lora_.emplace(config, *options.lora, compute, max_tokens);
-  const int64_t N = max_tokens, C = config.hidden_size, F = config.intermediate_size;
-  const int64_t Q = config.query_size(), S = config.qkv_size();
+  const int64_t N = max_tokens, C = config.hidden_size, Q = config.query_size(), S = config.qkv_size();
   const auto full = [&](int64_t columns) { return arena_.allocate(DType::f32, {N, columns}); };
   const auto low = [&](int64_t columns) { return arena_.allocate(compute, {N, columns}); };
   const auto column = [&] { return arena_.allocate(DType::f32, {N}); };
@@ -49,13 +47,12 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
     const bool shared = recompute_ == Recompute::blocks && layer > 0;
     if (shared) blocks_.push_back(blocks_.front()), blocks_.back().x = full(C);
     else
-      blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column(),
-                         low(2 * F), low(F)});
+      blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column()});
   }
+  feed_forward_ = make_feed_forward(config, compute, max_tokens, recompute_ == Recompute::blocks, arena_);
   for (Tensor* ids : {&tokens_, &targets_, &positions_, &document_starts_}) *ids = arena_.allocate(DType::i32, {N});
   last_x_ = full(C), last_rstd_ = column(), hidden_ = low(C), nats_ = column();
-  dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dgate_up_ = low(2 * F);
-  dswiglu_ = low(F), dhidden_ = low(C);
+  dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dhidden_ = low(C);
   unread_norm_ = arena_.allocate(DType::f32, {C});
   rope_table_ = arena_.allocate(DType::f32, {config.max_positions, config.head_size()});
   rope_fill_table(rope_table_, config.rope_frequencies(), config.rope_magnitude());
@@ -84,8 +81,8 @@ Transformer::BlockActivations Transformer::block_activations(int64_t layer, cons
   const BlockActivations& b = blocks_[static_cast<size_t>(layer)];
   const auto cut = [&](const Tensor& tensor) { return tensor.rows(0, batch.size()); };
   const Tensor lse(b.lse.data(), DType::f32, {batch.sequences, config_.num_heads, batch.length});
-  return {cut(b.x), cut(b.norm1), cut(b.rstd1), cut(b.qkv),     lse,          cut(b.attention),
-          cut(b.h), cut(b.norm2), cut(b.rstd2), cut(b.gate_up), cut(b.swiglu)};
+  return {cut(b.x),         cut(b.norm1), cut(b.rstd1), cut(b.qkv),  lse,
+          cut(b.attention), cut(b.h),     cut(b.norm2), cut(b.rstd2)};
 }
 
 ConstTensor Transformer::forward(const Batch& batch) {
@@ -118,14 +115,9 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   if (lora_) lora_->forward(layer, LoraSite::attention_out, a.h, a.attention);
   // 5. the feed-forward's input
   rmsnorm_forward(a.norm2, a.rstd2, a.h, w.post_norm, config_.rms_norm_eps);
-  // 6. gate and up, SwiGLU
-  linear_forward(a.gate_up, a.norm2, w.gate_up);
-  if (lora_) lora_->forward(layer, LoraSite::gate_up, a.gate_up, a.norm2);
-  swiglu_forward(a.swiglu, a.gate_up);
-  // 7. y = h + Wdown swiglu
+  // 6. y = h + F(n2)
   copy(y, a.h);
-  linear_forward(y, a.swiglu, w.down, Accumulate::yes);
-  if (lora_) lora_->forward(layer, LoraSite::down, y, a.swiglu);
+  feed_forward_->forward({.layer = layer, .w = w, .lora = lora()}, y, a.norm2);
 }
 
 std::vector<float> Transformer::score(const Batch& batch) {
@@ -140,7 +132,10 @@ double Transformer::train(const Batch& batch, const CrossEntropyLoss& loss) {
   const ConstTensor hidden = forward(batch);
   linear_cross_entropy_train(sized(nats_, n), sized(dhidden_, n), parameters_.head_gradient(), hidden,
                              parameters_.head(), sized(targets_, n), loss, logits_);
+  imbalance_weight_ =
+      loss.scale * static_cast<float>(batch.scored()) * config_.router_loss / static_cast<float>(config_.num_layers);
   backward(batch, sized(dhidden_, n));
+  imbalance_weight_ = 0;
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += static_cast<double>(nats_.as<float>()[i]);
   return total;
@@ -186,17 +181,9 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   const int64_t n = batch.size(), rotated = config_.num_heads + config_.num_kv_heads;
   const Tensor dbranch = sized(dbranch_, n), dnorm = sized(dnorm_, n), dqkv = sized(dqkv_, n),
                dattention = sized(dattention_, n);
-  const Tensor dgate_up = sized(dgate_up_, n), dswiglu = sized(dswiglu_, n);
-  // 7. y = h + Wdown swiglu
+  // 6. y = h + F(n2)
   convert(dbranch, dx);
-  linear_backward_input(dswiglu, dbranch, w.down);
-  weight_gradient(g.down, dbranch, a.swiglu);
-  if (lora_) lora_->backward(layer, LoraSite::down, dswiglu, dbranch, a.swiglu);
-  // 6. gate and up, SwiGLU
-  swiglu_backward(dgate_up, dswiglu, a.gate_up);
-  linear_backward_input(dnorm, dgate_up, w.gate_up);
-  weight_gradient(g.gate_up, dgate_up, a.norm2);
-  if (lora_) lora_->backward(layer, LoraSite::gate_up, dnorm, dgate_up, a.norm2);
+  feed_forward_->backward({layer, w, g, lora(), imbalance_weight_}, dnorm, dbranch, a.norm2);
   // 5. the feed-forward's input
   rmsnorm_backward(dx, norm_gradient(g.post_norm), dnorm, a.h, w.post_norm, a.rstd2);
   // 4. h = x + Wo attention

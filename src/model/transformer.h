@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "model/batch.h"
 #include "model/config.h"
+#include "model/feed_forward.h"
 #include "model/lora.h"
 #include "model/parameters.h"
 #include "ops/linear_cross_entropy.h"
@@ -43,6 +45,8 @@ class Transformer {
   // forward, then -log p(target) of every place in nats (0 where the target is below 0).
   std::vector<float> score(const Batch& batch);
   // forward and backward of the loss of linear_cross_entropy.h; returns the sum of nats, neither scaled nor with z.
+  // With experts the loss has besides  scale * targets that count * router_loss * mean over the blocks of their
+  // imbalance.
   double train(const Batch& batch, const CrossEntropyLoss& loss);
   // The same for a loss whose derivative by the nats of each sequence (sums over its places) `weigh` returns.
   using Weigh = std::function<std::vector<float>(std::span<const double> sequence_nats)>;
@@ -50,12 +54,14 @@ class Transformer {
   // After forward(batch): gradients of the parameters from those of the hidden states [B*T, C] in the compute type.
   void backward(const Batch& batch, ConstTensor dhidden);
 
+  // Of the last forward pass, one a block; none without experts.
+  std::vector<ExpertLoad> expert_loads() const { return feed_forward_->expert_loads(); }
   int64_t activation_bytes() const { return arena_.bytes(); }
 
  private:
   struct BlockActivations {
     Tensor x, norm1, rstd1, qkv, lse, attention;  // x: the block's input
-    Tensor h, norm2, rstd2, gate_up, swiglu;      // h: between attention and feed-forward
+    Tensor h, norm2, rstd2;                       // h: between attention and feed-forward
   };
   Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
   BlockActivations block_activations(int64_t layer, const Batch& batch) const;
@@ -71,10 +77,12 @@ class Transformer {
   Parameters parameters_;
   std::optional<Lora> lora_;
   Arena arena_;
+  std::unique_ptr<FeedForward> feed_forward_;
+  float imbalance_weight_ = 0;            // of the backward pass under way
   std::vector<BlockActivations> blocks_;  // at max_tokens; under recomputation all but x are shared
   Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
   Tensor last_x_, last_rstd_, hidden_, nats_;
-  Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dgate_up_, dswiglu_, dhidden_;
+  Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dhidden_;
   Tensor unread_norm_;  // [C] where the gradient of a norm goes that is not trained
   LogitChunk logits_;
 };

@@ -64,7 +64,24 @@ def rotate(x, positions, config):  # x [B, H, T, D]
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
 
 
+def feed_forward(n, gate, up, down):
+    return (torch.nn.functional.silu(n @ gate.T) * (n @ up.T)) @ down.T
+
+
+def mixture(n, p, config):
+    """Every expert of every token, those not chosen with weight 0; and E sum_e f_e P_e (arXiv:2101.03961)."""
+    count = config["num_local_experts"]
+    probability = (n @ p("block_sparse_moe.gate").T).softmax(-1)
+    largest, chosen = probability.topk(config["num_experts_per_tok"], -1)
+    weight = torch.zeros_like(probability).scatter(-1, chosen, largest / largest.sum(-1, keepdim=True))
+    share = torch.zeros_like(probability).scatter(-1, chosen, 1.0).flatten(0, -2).mean(0)
+    parts = (f"block_sparse_moe.experts.{e}." for e in range(count))
+    outputs = torch.stack([feed_forward(n, p(part + "w1"), p(part + "w3"), p(part + "w2")) for part in parts], -1)
+    return (outputs * weight[..., None, :]).sum(-1), count * (share * probability.flatten(0, -2).mean(0)).sum()
+
+
 def loss_of(w, config, case, batch):
+    """The mean of the nats, and what the routers add to it."""
     B, T = case["sequences"], case["length"]
     heads, kv_heads, D = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
     shape = lambda values: torch.tensor(values).reshape(B, T)
@@ -74,7 +91,8 @@ def loss_of(w, config, case, batch):
     if config.get("sliding_window"):
         visible &= place[None, :, None] - place[None, None, :] < config["sliding_window"]
     x = w["model.embed_tokens.weight"][shape(batch["tokens"])]
-    for layer in range(config["num_hidden_layers"]):
+    imbalance, layers = 0.0, config["num_hidden_layers"]
+    for layer in range(layers):
         p = lambda name: w[f"model.layers.{layer}.{name}.weight"]
         n = rmsnorm(x, p("input_layernorm"), config["rms_norm_eps"])
         project = lambda name: n @ p(name).T + w.get(f"model.layers.{layer}.{name}.bias", 0)
@@ -87,18 +105,24 @@ def loss_of(w, config, case, batch):
         attention = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * D)
         x = x + attention @ p("self_attn.o_proj").T
         n = rmsnorm(x, p("post_attention_layernorm"), config["rms_norm_eps"])
-        x = x + (torch.nn.functional.silu(n @ p("mlp.gate_proj").T) * (n @ p("mlp.up_proj").T)) @ p("mlp.down_proj").T
+        if "num_local_experts" in config:
+            y, of_layer = mixture(n, p, config)
+            imbalance = imbalance + of_layer / layers
+        else:
+            y = feed_forward(n, p("mlp.gate_proj"), p("mlp.up_proj"), p("mlp.down_proj"))
+        x = x + y
     x = rmsnorm(x, w["model.norm.weight"], config["rms_norm_eps"])
     logits = x @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
     targets = shape(batch["targets"]).reshape(-1)
-    return torch.nn.functional.cross_entropy(logits.reshape(B * T, -1), targets, ignore_index=-1, reduction="sum") / (B * T)
+    nats = torch.nn.functional.cross_entropy(logits.reshape(B * T, -1), targets, ignore_index=-1, reduction="sum") / (B * T)
+    return nats, config.get("router_aux_loss_coef", 0) * imbalance * (targets >= 0).sum() / (B * T)
 
 
 def main(folder):
     config, case = (json.load(open(f"{folder}/{name}.json")) for name in ("config", "case"))
     weights = {name: value.requires_grad_() for name, value in load_safetensors(f"{folder}/model.safetensors").items()}
     batches, losses = case["batches"], case["losses"]
-    loss_of(weights, config, case, batches[0]).backward()
+    sum(loss_of(weights, config, case, batches[0])).backward()
     for name, gradient in load_safetensors(f"{folder}/gradients.safetensors").items():
         error = (weights[name].grad - gradient).norm() / gradient.norm()
         assert error < 1e-4, (name, error.item())
@@ -106,16 +130,17 @@ def main(folder):
     oracle = []
     for step in range(len(losses)):
         optimizer.zero_grad()
-        loss = loss_of(weights, config, case, batches[step])
-        loss.backward()
+        nats, of_routers = loss_of(weights, config, case, batches[step])
+        (nats + of_routers).backward()
         optimizer.step()
-        oracle.append(loss.item())
+        oracle.append(nats.item())
     worst = max(abs(a - b) for a, b in zip(oracle, losses))
     # f32 sums in another order: a few units of 2^-24 an operation, which the steps add up.
     assert worst < 1e-4, f"losses differ by up to {worst}: {oracle[-3:]} and {losses[-3:]}"
     bf16 = [abs(a - b) / a for a, b in zip(oracle, case["bf16_losses"])]
     # bf16 keeps 8 bits, 0.4 % a rounding: single losses scatter about the f32 curve, their mean does not drift from it.
-    assert max(bf16) < 0.02, f"a bf16 loss is off by {max(bf16):.2%}"
+    # With experts rounding also turns close choices over, which moves a single loss more.
+    assert max(bf16) < (0.04 if "num_local_experts" in config else 0.02), f"a bf16 loss is off by {max(bf16):.2%}"
     drift = abs(sum(case["bf16_losses"]) / sum(oracle) - 1)
     assert drift < 0.002, f"the bf16 curve drifts by {drift:.3%}"
     print(f"{len(weights)} gradients agree; {len(losses)} losses from {oracle[0]:.4f} to {oracle[-1]:.4f} within {worst:.1e}; "
