@@ -21,14 +21,27 @@ int64_t block_matrix_elements(const ModelConfig& model) {
   return model.matrix_parameter_count() - model.vocab_size * model.hidden_size;
 }
 
+struct PlaceBytes {
+  int64_t block = 0, shared = 0;  // kept from forward to backward; of the block at work
+};
+
+// A mixture keeps of every place what the router said, and of its K rows what a dense model keeps and the output.
+PlaceBytes feed_forward_bytes(const ModelConfig& m, int64_t low) {
+  const int64_t f32 = 4, C = m.hidden_size, E = m.num_experts, K = m.experts_per_token;
+  const int64_t inside = low * 3 * m.intermediate_size;
+  if (E == 0) return {inside, inside};
+  return {f32 * (E + 3 * K) + K * (inside + low * C), f32 * (E + K + C) + low * E + K * (inside + low * 2 * C)};
+}
+
 int64_t activation_bytes(const ModelConfig& m, const TrainOptions& options, int64_t tokens) {
-  const int64_t low = size_of(options.compute()), f32 = 4, C = m.hidden_size, F = m.intermediate_size;
-  const int64_t Q = m.query_size(), S = m.qkv_size();
-  const int64_t x = f32 * C;                                                         // a block's input
-  const int64_t rest = f32 * (C + m.num_heads + 2) + low * (2 * C + Q + S + 3 * F);  // of a block
+  const int64_t low = size_of(options.compute()), f32 = 4, C = m.hidden_size, Q = m.query_size(), S = m.qkv_size();
+  const PlaceBytes feed_forward = feed_forward_bytes(m, low);
+  const int64_t x = f32 * C;                                                                      // a block's input
+  const int64_t rest = f32 * (C + m.num_heads + 2) + low * (2 * C + Q + S) + feed_forward.block;  // of a block
   const int64_t kept = options.recompute ? m.num_layers * x + rest : m.num_layers * (x + rest);
-  const int64_t shared = f32 * (4 + 2 * C + 2) + low * (4 * C + Q + S + 3 * F);
-  return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + C);
+  const int64_t shared = f32 * (4 + 2 * C + 2) + low * (4 * C + Q + S) + feed_forward.shared;
+  const int64_t loads = m.num_layers * m.num_experts;
+  return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + C + loads);
 }
 
 }  // namespace

@@ -13,11 +13,15 @@ namespace starling {
 namespace {
 
 // The count from shapes against what the model and the optimizer really take.
-TEST(TrainEstimate, CountsTheMemoryThatModelAndOptimizerTake) {
+class EstimateOf : public testing::TestWithParam<int64_t> {};  // experts
+
+TEST_P(EstimateOf, CountsTheMemoryThatModelAndOptimizerTake) {
   for (const bool recompute : {false, true}) {
     for (const char* precision : {"f32", "bf16"}) {
       ModelConfig config = model_of_depth(2, 300);
-      config.max_positions = 96, config.num_kv_heads = 1, config.head_dim = 48, config.qkv_bias = true;
+      config.max_positions = 96, config.num_kv_heads = 1, config.head_dim = 48;
+      if (GetParam() == 0) config.qkv_bias = true;
+      else config.type = ModelType::mixtral, config.num_experts = GetParam(), config.experts_per_token = 3;
       TrainOptions options;
       options.micro_batch_tokens = 128, options.precision = precision, options.recompute = recompute;
       const TrainMemory memory = train_memory(config, options);
@@ -29,6 +33,8 @@ TEST(TrainEstimate, CountsTheMemoryThatModelAndOptimizerTake) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(DenseAndMixture, EstimateOf, testing::Values(0, 5));
 
 TEST(TrainEstimate, ARunLargerThanTheMachineIsRefusedBeforeItStarts) {
   TrainOptions options;

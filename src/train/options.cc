@@ -24,6 +24,9 @@ std::vector<ConfigKey> train_config_keys() {
       {"model.kv_heads", m.num_kv_heads, "Key and value heads; divide the attention heads"},
       {"model.max_positions", m.max_positions, "Longest context in tokens"},
       {"model.tied_head", m.tied_head, "The output head is the embedding"},
+      {"model.experts", m.num_experts, "Feed-forwards of a block, each of the width above; 0: one, for all tokens"},
+      {"model.experts_per_token", int64_t{2}, "Experts that a token passes"},
+      {"model.router_loss", 0.01, "Weight of the experts' uneven use in nats a token"},
       {"train.seed", static_cast<int64_t>(t.seed), "Seed of the weights and of the order of the samples"},
       {"train.steps", t.steps, "Optimizer steps; 0: as many as train.minutes allows"},
       {"train.minutes", t.minutes, "Time budget in minutes, used when train.steps is 0"},
@@ -130,6 +133,12 @@ ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin
   model.num_kv_heads = config.integer("model.kv_heads");
   model.max_positions = config.integer("model.max_positions");
   model.tied_head = config.boolean("model.tied_head");
+  model.num_experts = config.integer("model.experts");
+  if (model.num_experts != 0) {
+    model.type = ModelType::mixtral;
+    model.experts_per_token = config.integer("model.experts_per_token");
+    model.router_loss = static_cast<float>(config.number("model.router_loss"));
+  }
   model.bos_token = begin_token;
   model.eos_token = end_token;
   model.check();
