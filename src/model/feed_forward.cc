@@ -1,5 +1,7 @@
 #include "model/feed_forward.h"
 
+#include <algorithm>
+
 #include "ops/elementwise.h"
 #include "ops/expert_rows.h"
 #include "ops/linear.h"
@@ -171,6 +173,12 @@ class MixtureOfExperts : public FeedForward {
 };
 
 }  // namespace
+
+double ExpertLoad::largest_share() const {
+  int64_t sum = 0, largest = 0;
+  for (int64_t count : tokens) sum += count, largest = std::max(largest, count);
+  return sum == 0 ? 0.0 : static_cast<double>(largest) / static_cast<double>(sum);
+}
 
 std::unique_ptr<FeedForward> make_feed_forward(const ModelConfig& config, DType compute, int64_t max_tokens,
                                                bool recompute, Arena& arena) {

@@ -15,8 +15,9 @@ namespace starling {
 
 // How a block's router spread the tokens of a pass.
 struct ExpertLoad {
-  std::vector<int32_t> tokens;  // that chose each expert; they add up to N K
-  double imbalance = 0;         // ops/router.h
+  std::vector<int32_t> tokens;   // that chose each expert; they add up to N K
+  double imbalance = 0;          // ops/router.h
+  double largest_share() const;  // that one expert took of the N K; 1 / E when even
 };
 
 class FeedForward {

@@ -21,6 +21,7 @@ std::string to_line(const LogPoint& p) {
   if (p.noise_scale_tokens) json["noise_scale_tokens"] = *p.noise_scale_tokens;
   json["gradient_norms"] = p.gradient_norms;
   json["weight_norms"] = p.weight_norms;
+  if (!p.largest_expert_shares.empty()) json["largest_expert_shares"] = p.largest_expert_shares;
   return json.dump() + "\n";
 }
 
@@ -34,6 +35,7 @@ LogPoint from_json(const nlohmann::json& json) {
   p.skipped_steps = json.value("skipped_steps", int64_t{0});
   p.gradient_norms = json.value("gradient_norms", std::vector<double>{});
   p.weight_norms = json.value("weight_norms", std::vector<double>{});
+  p.largest_expert_shares = json.value("largest_expert_shares", std::vector<double>{});
   return p;
 }
 

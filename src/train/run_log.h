@@ -17,6 +17,9 @@ struct LogPoint {
   std::optional<double> noise_scale_tokens;  // stability.h; only with several micro batches a step
   // Norms of the last gradient (before clipping) and of the weights: embedding, each block, final norm with the head.
   std::vector<double> gradient_norms, weight_norms;
+  // Of each block, the share that its busiest expert took of the last pass; 1 / experts when even. None without
+  // experts.
+  std::vector<double> largest_expert_shares;
 };
 
 class RunLog {

@@ -305,7 +305,9 @@ class Trainer {
                    state_.spikes.skipped,
                    noise_.tokens(),
                    norms_by_part(model_.parameters().gradients()),
-                   norms_by_part(model_.parameters().values())};
+                   norms_by_part(model_.parameters().values()),
+                   {}};
+    for (const ExpertLoad& load : model_.expert_loads()) point.largest_expert_shares.push_back(load.largest_share());
     if (evaluate && valid_.count > 0)
       point.validation_bits_per_byte =
           score_split(model_, valid_, {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens})
