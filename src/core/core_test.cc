@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <numeric>
+#include <thread>
 
 #include "core/config.h"
 #include "core/error.h"
@@ -106,6 +108,19 @@ TEST(ParallelFor, CoversEveryIndexOnce) {
     EXPECT_EQ(std::accumulate(hits.begin(), hits.end(), int64_t{0}), count);
     EXPECT_EQ(*std::min_element(hits.begin(), hits.end()), 1);
   }
+}
+
+TEST(ParallelFor, LosesNoCallWhetherItsWorkersLookOrSleep) {
+  std::atomic<int64_t> sum = 0;
+  const auto add = [&](int64_t begin, int64_t end) { sum += end - begin; };
+  int64_t wanted = 0;
+  for (int64_t call = 0; call < 3000; ++call) {
+    parallel_for(call % 7 + 1, call % 3 + 1, add);
+    wanted += call % 7 + 1;
+    // Longer than a worker looks for the next call; every other pause is too short for it to fall asleep.
+    if (call % 50 == 0) std::this_thread::sleep_for(std::chrono::microseconds(call % 100 == 0 ? 300 : 30));
+  }
+  EXPECT_EQ(sum, wanted);
 }
 
 TEST(ParallelFor, RethrowsTheExceptionOfABody) {

@@ -1,11 +1,11 @@
 #include "core/threads.h"
 
+#include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/time.h"
 
 namespace starling {
 namespace {
@@ -29,8 +30,28 @@ std::vector<int> allowed_processors() {
 
 std::atomic<int> requested_threads{0};
 
-// The calling thread does the first range; workers the others. Workers sleep on a condition variable: a spinning worker
-// would take the processor from other work of the same machine.
+// How long a thread looks for a change before it sleeps. Waking a sleeper takes 10 us or more, as long as a small
+// product of matrices; the next one mostly follows sooner. Meanwhile it yields, so that other work of this machine goes
+// on.
+constexpr double kLookS = 50e-6;
+constexpr int kLooksBeforeYielding = 64;  // about a microsecond
+
+// Returns when `value` is no longer `old`; may return earlier.
+template <class T>
+void await_change(const std::atomic<T>& value, T old) {
+  const double start_s = monotonic_s();
+  for (int look = 0; value.load(std::memory_order_acquire) == old; ++look) {
+    if (look < kLooksBeforeYielding) {
+      _mm_pause();
+    } else if (monotonic_s() - start_s < kLookS) {
+      sched_yield();
+    } else {
+      return value.wait(old, std::memory_order_acquire);
+    }
+  }
+}
+
+// The calling thread does the first range; workers the others.
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -40,11 +61,9 @@ class Pool {
   }
 
   ~Pool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
+    stop_ = true;
+    call_ += uint64_t{1} << kRangeBits;
+    call_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -52,30 +71,28 @@ class Pool {
     const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads());
     if (ranges == 1) return body(0, count);
     std::lock_guard turn(turn_);
-    {
-      std::lock_guard lock(mutex_);
-      body_ = &body;
-      count_ = count;
-      ranges_ = ranges;
-      pending_ = ranges - 1;
-      failure_ = nullptr;
-      ++generation_;
-    }
-    wake_.notify_all();
-    run_range(0);
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return pending_ == 0; });
+    body_ = &body;
+    count_ = count;
+    failure_ = nullptr;
+    pending_ = static_cast<int>(ranges) - 1;
+    const uint64_t number = (call_.load(std::memory_order_relaxed) >> kRangeBits) + 1;
+    call_.store(number << kRangeBits | static_cast<uint64_t>(ranges));
+    call_.notify_all();
+    run_range(0, ranges);
+    while (const int pending = pending_.load(std::memory_order_acquire)) await_change(pending_, pending);
     if (failure_) std::rethrow_exception(failure_);
   }
 
   int threads() const { return static_cast<int>(threads_.size()) + 1; }
 
  private:
-  void run_range(int64_t range) {
+  static constexpr int kRangeBits = 16;
+
+  void run_range(int64_t range, int64_t ranges) {
     try {
-      (*body_)(count_ * range / ranges_, count_ * (range + 1) / ranges_);
+      (*body_)(count_ * range / ranges, count_ * (range + 1) / ranges);
     } catch (...) {
-      std::lock_guard lock(mutex_);
+      std::lock_guard lock(failing_);
       if (!failure_) failure_ = std::current_exception();
     }
   }
@@ -87,27 +104,26 @@ class Pool {
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     uint64_t seen = 0;
     for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-        if (stop_) return;
-        seen = generation_;
-        if (worker >= ranges_) continue;
-      }
-      run_range(worker);
-      std::lock_guard lock(mutex_);
-      if (--pending_ == 0) done_.notify_one();
+      uint64_t call;
+      while ((call = call_.load(std::memory_order_acquire)) == seen) await_change(call_, seen);
+      seen = call;
+      if (stop_) return;
+      const auto ranges = static_cast<int64_t>(call & ((1 << kRangeBits) - 1));
+      if (worker >= ranges) continue;  // and must not look at the call, which does not wait for this thread
+      run_range(worker, ranges);
+      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
     }
   }
 
   std::vector<std::thread> threads_;
-  std::mutex turn_, mutex_;
-  std::condition_variable wake_, done_;
+  std::mutex turn_, failing_;
+  // The number of the call and, in one word with it, how many ranges it has.
+  std::atomic<uint64_t> call_{0};
+  std::atomic<int> pending_{0};  // ranges of workers that are not done
   const std::function<void(int64_t, int64_t)>* body_ = nullptr;
-  int64_t count_ = 0, ranges_ = 0, pending_ = 0;
-  uint64_t generation_ = 0;
+  int64_t count_ = 0;
   std::exception_ptr failure_;
-  bool stop_ = false;
+  std::atomic<bool> stop_{false};
 };
 
 Pool& pool() {
