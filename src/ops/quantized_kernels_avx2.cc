@@ -9,23 +9,10 @@ namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;
 
-// Adds four columns of 8 rows; a row keeps its pairs of products in two neighbouring lanes of low or high.
-struct RowDots {
-  __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();  // rows 0-3, rows 4-7
-
-  void add(__m256i signed_bytes, __m256i four_values) {
-    const __m256i first = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(signed_bytes));
-    const __m256i second = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(signed_bytes, 1));
-    low = _mm256_add_epi32(low, _mm256_madd_epi16(first, four_values));
-    high = _mm256_add_epi32(high, _mm256_madd_epi16(second, four_values));
-  }
-  __m256 sums() const {                                  // rows 0..7
-    const __m256i pairs = _mm256_hadd_epi32(low, high);  // rows 0 1 4 5 | 2 3 6 7
-    return _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(pairs, _MM_SHUFFLE(3, 1, 2, 0)));
-  }
-};
-
-__m256i widened(int32_t quad) { return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(quad))); }
+// The second and the third quarter change places.
+__m256 exchange_middle(__m256 x) {
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
+}
 
 __m256i load(const uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
 
@@ -48,28 +35,47 @@ struct Code4Steps {
   __m256i codebook;
 };
 
-template <class Steps>
-void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+// A step's weights are widened once for all tokens of the tile. A row keeps its pairs of products in two neighbouring
+// lanes of low (rows 0-3) or high (rows 4-7); `hadd` adds them and leaves the rows in the order 0 1 4 5 | 2 3 6 7, in
+// which the scales are brought too: only the totals are put in order.
+template <class Steps, int T>
+void integer_half(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block, int half) {
   const Steps weights(w);
   const uint8_t* data = w.block_data(block);
-  const uint16_t* scales = w.block_scales(block);
-  for (int token = 0; token < x.tokens; ++token) {
-    for (int half = 0; half < 2; ++half) {
-      __m256 total = _mm256_setzero_ps();
-      for (int64_t group = 0; group < w.groups(); ++group) {
-        RowDots dots;
-        for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
-          dots.add(weights(data, step, half), widened(x.quads[step * x.tokens + token]));
-        }
-        const __m256 weight_scales =
-            _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + group * kRowBlock + half * 8)));
-        const __m256 scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[group * x.tokens + token]));
-        total = _mm256_fmadd_ps(dots.sums(), scale, total);
+  const uint16_t* scales = w.block_scales(block) + half * 8;
+  __m256 total[T];
+  for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
+  for (int64_t group = 0; group < w.groups(); ++group) {
+    __m256i low[T], high[T];
+    for (int t = 0; t < T; ++t) low[t] = high[t] = _mm256_setzero_si256();
+    for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
+      const __m256i bytes = weights(data, step, half);
+      const __m256i first = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes));
+      const __m256i second = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(bytes, 1));
+      for (int t = 0; t < T; ++t) {
+        const __m256i values = _mm256_set1_epi64x(x.wide_quads[step * T + t]);
+        low[t] = _mm256_add_epi32(low[t], _mm256_madd_epi16(first, values));
+        high[t] = _mm256_add_epi32(high[t], _mm256_madd_epi16(second, values));
+        // Token by token: GCC 12 makes the products of all tokens first otherwise, and has no registers left for sums.
+        asm("" : "+x"(low[t]), "+x"(high[t]));
       }
-      const __m256 unit = _mm256_loadu_ps(w.block_units(block) + half * 8);
-      _mm256_storeu_ps(y + token * kRowBlock + half * 8, _mm256_mul_ps(total, unit));
+    }
+    const __m256 in_order =
+        _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + group * kRowBlock)));
+    const __m256 weight_scales = exchange_middle(in_order);
+    for (int t = 0; t < T; ++t) {
+      const __m256 scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[group * T + t]));
+      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_hadd_epi32(low[t], high[t])), scale, total[t]);
     }
   }
+  const __m256 unit = _mm256_loadu_ps(w.block_units(block) + half * 8);
+  for (int t = 0; t < T; ++t)
+    _mm256_storeu_ps(y + t * kRowBlock + half * 8, _mm256_mul_ps(exchange_middle(total[t]), unit));
+}
+
+template <class Steps, int T>
+void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+  for (int half = 0; half < 2; ++half) integer_half<Steps, T>(y, x, w, block, half);
 }
 
 __m256 upper(__m256i pairs) { return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xffff))); }
@@ -100,20 +106,30 @@ void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
   for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
 }
 
+template <int T>
+TileKernel kernel_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::int8:
+      return each_block<integer_block<Int8Steps, T>>;
+    case WeightFormat::code4:
+      return each_block<integer_block<Code4Steps, T>>;
+    default:
+      return each_block<bf16_block<T>>;
+  }
+}
+
 }  // namespace
 
 TileKernel avx2_kernel(WeightFormat format, int tokens) {
-  if (format == WeightFormat::int8) return each_block<integer_block<Int8Steps>>;
-  if (format == WeightFormat::code4) return each_block<integer_block<Code4Steps>>;
   switch (tokens) {
     case 6:
-      return each_block<bf16_block<6>>;
+      return kernel_of<6>(format);
     case 4:
-      return each_block<bf16_block<4>>;
+      return kernel_of<4>(format);
     case 2:
-      return each_block<bf16_block<2>>;
+      return kernel_of<2>(format);
     default:
-      return each_block<bf16_block<1>>;
+      return kernel_of<1>(format);
   }
 }
 

@@ -39,6 +39,13 @@ float round_group(const float* values, int8_t* rounded) {
   return maximum / 127.0f;
 }
 
+// Four values in 16 bits each, the first lowest.
+int64_t widened(const int8_t* values) {
+  int32_t four;
+  std::memcpy(&four, values, 4);
+  return _mm_cvtsi128_si64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
+}
+
 // Two values rounded to bf16 (to nearest, ties to even), the first in the low half. A NaN may become an infinity.
 uint32_t bf16_pair(float low, float high) {
   const auto rounded = [](float value) {
@@ -52,11 +59,13 @@ uint32_t bf16_pair(float low, float high) {
 // decoder that makes one product after another allocates nothing.
 class Activations {
  public:
-  void fill(const float* x, int64_t tokens, const QuantizedMatrix& w) {
+  void fill(const float* x, int64_t tokens, const QuantizedMatrix& w, InstructionSet instructions) {
     cols_ = w.cols(), padded_ = w.padded_cols();
     const bool rounded = w.format() != WeightFormat::bf16;
     const int64_t groups = padded_ / kScaleGroup;
+    wide_ = instructions == InstructionSet::avx2;
     grow(quads_, rounded ? tokens * padded_ / 4 : 0);
+    grow(wide_quads_, rounded && wide_ ? tokens * padded_ / 4 : 0);
     grow(scales_, rounded ? tokens * groups : 0);
     grow(corrections_, rounded ? tokens * groups : 0);
     grow(pairs_, rounded ? 0 : tokens * padded_ / 2);
@@ -64,8 +73,9 @@ class Activations {
     for (int64_t first = 0; first < tokens;) {
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
                                      [&](int candidate) { return candidate <= tokens - first; });
-      tiles_.push_back({size, quads_.data() + first * padded_ / 4, scales_.data() + first * groups,
-                        corrections_.data() + first * groups, pairs_.data() + first * padded_ / 2});
+      tiles_.push_back({size, quads_.data() + first * padded_ / 4, wide_quads_.data() + first * padded_ / 4,
+                        scales_.data() + first * groups, corrections_.data() + first * groups,
+                        pairs_.data() + first * padded_ / 2});
       first_token_.push_back(first);
       first += size;
     }
@@ -108,9 +118,11 @@ class Activations {
         int sum = 0;
         for (int8_t value : rounded) sum += value;
         corrections_[at] = -128 * sum;
-        int32_t* quads = quads_.data() + first * padded_ / 4 + group * kScaleGroup / 4 * tokens + token;
-        for (int64_t quad = 0; quad < kScaleGroup / 4; ++quad)
-          std::memcpy(quads + quad * tokens, rounded + 4 * quad, 4);
+        const int64_t quads = first * padded_ / 4 + group * kScaleGroup / 4 * tokens + token;
+        for (int64_t quad = 0; quad < kScaleGroup / 4; ++quad) {
+          std::memcpy(&quads_[quads + quad * tokens], rounded + 4 * quad, 4);
+          if (wide_) wide_quads_[quads + quad * tokens] = widened(rounded + 4 * quad);
+        }
       }
     }
   }
@@ -123,9 +135,11 @@ class Activations {
   }
 
   int64_t cols_ = 0, padded_ = 0;
+  bool wide_ = false;
   std::vector<ActivationTile> tiles_;
   std::vector<int64_t> first_token_;
   std::vector<int32_t> quads_, corrections_;
+  std::vector<int64_t> wide_quads_;
   std::vector<float> scales_;
   std::vector<uint32_t> pairs_;
 };
@@ -186,7 +200,7 @@ void quantized_products(std::span<const QuantizedProduct> products, const float*
   }
   thread_local Activations buffers;
   Activations& activations = buffers;  // of this thread, for the bodies that run on others
-  activations.fill(x, tokens, first);
+  activations.fill(x, tokens, first, instructions);
   const int64_t panel_work = kPanelBlocks * kRowBlock * first.padded_cols() * tokens;
   const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / panel_work);
   parallel_for(end_panel.back(), grain, [&](int64_t begin, int64_t end) {
