@@ -28,57 +28,91 @@ void from_f16(const uint16_t* from, float* to, int64_t count) {
   for (; i < count; ++i) to[i] = _cvtsh_ss(from[i]);
 }
 
-float dot(const float* a, const float* b, int64_t count) {
-  __m256 sum = _mm256_setzero_ps();
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) sum = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), sum);
-  float total = sum8(sum);
-  for (; i < count; ++i) total = std::fma(a[i], b[i], total);
-  return total;
+// scores[r] = scale * q . rows[r] of `count` rows, in fours: `rows` and `scores` have room for the rest of a four. A
+// sum has 8 lanes, which are added in pairs: the same order for every row.
+void dots(float* scores, const float* q, const float* rows, int64_t count, int64_t d, float scale) {
+  for (int64_t first = 0; first < count; first += 4) {
+    const float* row = rows + first * d;
+    __m256 sum[4] = {};
+    int64_t i = 0;
+    for (; i + 8 <= d; i += 8) {
+      const __m256 query = _mm256_loadu_ps(q + i);
+      for (int r = 0; r < 4; ++r) sum[r] = _mm256_fmadd_ps(query, _mm256_loadu_ps(row + r * d + i), sum[r]);
+    }
+    const __m256 quarters = _mm256_hadd_ps(_mm256_hadd_ps(sum[0], sum[1]), _mm256_hadd_ps(sum[2], sum[3]));
+    __m128 total = _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1));
+    for (; i < d; ++i) {
+      const __m128 column = _mm_setr_ps(row[i], row[d + i], row[2 * d + i], row[3 * d + i]);
+      total = _mm_fmadd_ps(_mm_set1_ps(q[i]), column, total);
+    }
+    _mm_storeu_ps(scores + first, _mm_mul_ps(total, _mm_set1_ps(scale)));
+  }
 }
 
-void add_scaled(float* sum, float scale, const float* x, int64_t count) {
-  int64_t i = 0;
-  const __m256 factor = _mm256_set1_ps(scale);
-  for (; i + 8 <= count; i += 8) {
-    _mm256_storeu_ps(sum + i, _mm256_fmadd_ps(factor, _mm256_loadu_ps(x + i), _mm256_loadu_ps(sum + i)));
+// 8 * Registers columns, kept in registers while the rows pass.
+template <int Registers>
+void add_columns(float* sum, const float* weights, const float* rows, int64_t count, int64_t d) {
+  __m256 columns[Registers];
+  for (int c = 0; c < Registers; ++c) columns[c] = _mm256_loadu_ps(sum + 8 * c);
+  for (int64_t r = 0; r < count; ++r) {
+    const __m256 weight = _mm256_set1_ps(weights[r]);
+    for (int c = 0; c < Registers; ++c)
+      columns[c] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(rows + r * d + 8 * c), columns[c]);
   }
-  for (; i < count; ++i) sum[i] = std::fma(scale, x[i], sum[i]);
+  for (int c = 0; c < Registers; ++c) _mm256_storeu_ps(sum + 8 * c, columns[c]);
 }
+
+// sum += sum_r weights[r] * rows[r], in the order of the rows.
+void add_rows(float* sum, const float* weights, const float* rows, int64_t count, int64_t d) {
+  int64_t i = 0;
+  for (; i + 64 <= d; i += 64) add_columns<8>(sum + i, weights, rows + i, count, d);
+  for (; i + 8 <= d; i += 8) add_columns<1>(sum + i, weights, rows + i, count, d);
+  for (; i < d; ++i)
+    for (int64_t r = 0; r < count; ++r) sum[i] = std::fma(weights[r], rows[r * d + i], sum[i]);
+}
+
+__m256i mask_from(int64_t i, int64_t count) { return tail_mask(static_cast<int>(std::min<int64_t>(8, count - i))); }
 
 void softmax(float* scores, int64_t count) {
-  const float largest = *std::max_element(scores, scores + count);
-  const __m256 offset = _mm256_set1_ps(largest);
+  const __m256 offset = _mm256_set1_ps(max_of({scores, static_cast<size_t>(count)}));
   __m256 sums = _mm256_setzero_ps();
   for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
+    const __m256i mask = mask_from(i, count);
     const __m256 exponential = exp8(_mm256_sub_ps(_mm256_maskload_ps(scores + i, mask), offset));
     _mm256_maskstore_ps(scores + i, mask, exponential);
     sums = _mm256_add_ps(sums, _mm256_and_ps(exponential, _mm256_castsi256_ps(mask)));
   }
-  const float inverse = 1.0f / sum8(sums);
-  for (int64_t i = 0; i < count; ++i) scores[i] *= inverse;
+  const __m256 inverse = _mm256_set1_ps(1.0f / sum8(sums));
+  for (int64_t i = 0; i < count; i += 8) {
+    const __m256i mask = mask_from(i, count);
+    _mm256_maskstore_ps(scores + i, mask, _mm256_mul_ps(_mm256_maskload_ps(scores + i, mask), inverse));
+  }
 }
 
 }  // namespace
 
-void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer, int64_t kv_size) {
+void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
+                       const ModelConfig& config) {
+  const int64_t d = config.head_size();
   for (int64_t token = 0; token < span.tokens; ++token) {
     const int64_t position = span.first_position + token;
-    const int64_t page = position / kPagePositions, row = position % kPagePositions * kv_size;
-    to_f16(k + token * kv_size, span.cache->keys(layer, page) + row, kv_size);
-    to_f16(v + token * kv_size, span.cache->values(layer, page) + row, kv_size);
+    const int64_t page = position / kPagePositions, row = position % kPagePositions * d;
+    for (int64_t head = 0; head < config.num_kv_heads; ++head) {
+      const int64_t from = token * config.kv_size() + head * d;
+      to_f16(k + from, span.cache->keys(layer, head, page) + row, d);
+      to_f16(v + from, span.cache->values(layer, head, page) + row, d);
+    }
   }
 }
 
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config) {
-  const int64_t d = config.head_size(), kv_size = config.kv_size(), group = config.num_heads / config.num_kv_heads;
+  const int64_t d = config.head_size(), group = config.num_heads / config.num_kv_heads;
   const int64_t length = span.first_position + span.tokens;
   const auto first_visible = [&](int64_t position) {
     return config.sliding_window > 0 ? std::max<int64_t>(0, position - config.sliding_window + 1) : 0;
   };
   const int64_t first_page = first_visible(span.first_position) / kPagePositions * kPagePositions;
-  const int64_t stride = (length - first_page + 7) / 8 * 8;
+  const int64_t stride = pages_for(length - first_page) * kPagePositions;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   thread_local std::vector<float> scores, rows;
   scores.resize(static_cast<size_t>(span.tokens * group * stride));
@@ -95,16 +129,20 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
       }
     }
   };
-  const auto widen_page = [&](const uint16_t* page, int64_t count) {
-    for (int64_t row = 0; row < count; ++row) from_f16(page + row * kv_size + kv_head * d, rows.data() + row * d, d);
+  // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
+  const auto widen_page = [&](const uint16_t* page, const uint16_t* next, int64_t first) {
+    from_f16(page, rows.data(), std::min(kPagePositions, length - first) * d);
+    for (int64_t i = 0; next && i < kPagePositions * d; i += 32) _mm_prefetch(next + i, _MM_HINT_T0);
   };
+  const auto keys = [&](int64_t first) { return span.cache->keys(layer, kv_head, first / kPagePositions); };
+  const auto values = [&](int64_t first) { return span.cache->values(layer, kv_head, first / kPagePositions); };
 
   for (int64_t first = first_page; first < length; first += kPagePositions) {
-    widen_page(span.cache->keys(layer, first / kPagePositions), std::min(kPagePositions, length - first));
-    for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
-      const int64_t last = std::min(first + kPagePositions, end);
-      for (int64_t s = std::max(first, begin); s < last; ++s)
-        score[s - first_page] = scale * dot(span.q + offset, rows.data() + (s - first) * d, d);
+    const int64_t next = first + kPagePositions;
+    widen_page(keys(first), next < length ? keys(next) : values(first_page), first);
+    for_each_head([&](int64_t offset, float* score, int64_t, int64_t end) {
+      const int64_t count = std::min(kPagePositions, end - first);
+      if (count > 0) dots(score + first - first_page, span.q + offset, rows.data(), count, d, scale);
     });
   }
   for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
@@ -112,11 +150,12 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
     std::fill(span.out + offset, span.out + offset + d, 0.0f);
   });
   for (int64_t first = first_page; first < length; first += kPagePositions) {
-    widen_page(span.cache->values(layer, first / kPagePositions), std::min(kPagePositions, length - first));
+    const int64_t next = first + kPagePositions;
+    widen_page(values(first), next < length ? values(next) : nullptr, first);
     for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
-      const int64_t last = std::min(first + kPagePositions, end);
-      for (int64_t s = std::max(first, begin); s < last; ++s)
-        add_scaled(span.out + offset, score[s - first_page], rows.data() + (s - first) * d, d);
+      const int64_t visible = std::max(first, begin), count = std::min(first + kPagePositions, end) - visible;
+      if (count > 0)
+        add_rows(span.out + offset, score + visible - first_page, rows.data() + (visible - first) * d, count, d);
     });
   }
 }

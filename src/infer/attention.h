@@ -21,7 +21,8 @@ struct AttentionSpan {
 };
 
 // Rounds keys and values [tokens, kv_size] to f16 and stores them; the cache has room.
-void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer, int64_t kv_size);
+void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
+                       const ModelConfig& config);
 
 // One key-value head and all the query heads that share it, for a few tokens (about kAttentionTokens).
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config);

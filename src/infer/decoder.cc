@@ -155,7 +155,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   for (const BatchSpan& span : batch) {
     const auto tokens = static_cast<int64_t>(span.tokens.size());
     store_keys_values({span.cache, span.cache->length, tokens}, k_.data() + row * config_.kv_size(),
-                      v_.data() + row * config_.kv_size(), layer, config_.kv_size());
+                      v_.data() + row * config_.kv_size(), layer, config_);
     for (int64_t first = 0; first < tokens; first += kAttentionTokens) {
       const int64_t offset = (row + first) * config_.query_size();
       pieces.push_back({span.cache, span.cache->length + first, std::min(kAttentionTokens, tokens - first),

@@ -143,7 +143,7 @@ class GenerationSequence : public Sequence {
 
 // log sum_i exp(x_i), in one fixed order.
 double log_sum_exp(std::span<const float> x) {
-  const float largest = *std::max_element(x.begin(), x.end());
+  const float largest = max_of(x);
   __m256 sums = _mm256_setzero_ps();
   for (size_t i = 0; i < x.size(); i += 8) {
     const __m256i mask = tail_mask(static_cast<int>(std::min<size_t>(8, x.size() - i)));

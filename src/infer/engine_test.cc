@@ -149,7 +149,9 @@ TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
         threads.emplace_back([&, i] { made[i] = shared->generate(requests[i].prompt, requests[i].options); });
       for (std::thread& thread : threads) thread.join();
       check(made[7], room == 0 ? "among others" : "preempted");
-      if (room > 0) EXPECT_GT(shared->stats().preemptions, 0u);
+      if (room > 0) {
+        EXPECT_GT(shared->stats().preemptions, 0u);
+      }
       EXPECT_EQ(shared->stats().pages_used, shared->stats().pages_cached);
     }
   }

@@ -15,8 +15,7 @@ KvPagePool::Page KvPagePool::take() {
       free_.pop_back();
     }
   }
-  if (!memory)
-    memory = std::make_unique_for_overwrite<uint16_t[]>(static_cast<size_t>(layers_ * 2 * kPagePositions * kv_size_));
+  if (!memory) memory = std::make_unique_for_overwrite<uint16_t[]>(static_cast<size_t>(rows_offset(layers_, false, 0)));
   return {memory.release(), [this](uint16_t* page) { give_back(Memory(page)); }};
 }
 

@@ -19,20 +19,26 @@ inline int64_t pages_for(int64_t positions) { return (positions + kPagePositions
 // Pages of one model, kept for reuse. Thread-safe. Must outlive its pages.
 class KvPagePool {
  public:
-  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][position in page][kv_size]
+  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][kv_head][position in page][d]
 
   explicit KvPagePool(const ModelConfig& config, int64_t capacity = std::numeric_limits<int64_t>::max())
-      : layers_(config.num_layers), kv_size_(config.kv_size()), capacity_(capacity) {}
+      : layers_(config.num_layers),
+        kv_heads_(config.num_kv_heads),
+        head_size_(config.head_size()),
+        capacity_(capacity) {}
   Page take();                // throws Error when all pages are in use: ask available() first
   int64_t available() const;  // pages that take() can give now
   int64_t capacity() const { return capacity_; }
-  int64_t kv_size() const { return kv_size_; }
+  // Of the rows of one layer and head, which lie together: they are read together.
+  int64_t rows_offset(int64_t layer, bool values, int64_t kv_head) const {
+    return ((2 * layer + (values ? 1 : 0)) * kv_heads_ + kv_head) * kPagePositions * head_size_;
+  }
 
  private:
   using Memory = std::unique_ptr<uint16_t[]>;
   void give_back(Memory memory);
 
-  int64_t layers_, kv_size_, capacity_, used_ = 0;
+  int64_t layers_, kv_heads_, head_size_, capacity_, used_ = 0;
   mutable std::mutex mutex_;
   std::vector<Memory> free_;
 };
@@ -49,12 +55,15 @@ class KvCache {
   const KvPagePool::Page& page(int64_t index) const { return pages_[index]; }
   void append_full(KvPagePool::Page page);  // another sequence's; length is a multiple of kPagePositions
 
-  // The rows of one page, [kPagePositions][kv_size]; `page` is position / kPagePositions.
-  uint16_t* keys(int64_t layer, int64_t page) { return rows(2 * layer, page); }
-  uint16_t* values(int64_t layer, int64_t page) { return rows(2 * layer + 1, page); }
+  // The rows of one head in one page, [kPagePositions][d]; `page` is position / kPagePositions.
+  uint16_t* keys(int64_t layer, int64_t kv_head, int64_t page) {
+    return pages_[page].get() + pool_->rows_offset(layer, false, kv_head);
+  }
+  uint16_t* values(int64_t layer, int64_t kv_head, int64_t page) {
+    return pages_[page].get() + pool_->rows_offset(layer, true, kv_head);
+  }
 
  private:
-  uint16_t* rows(int64_t plane, int64_t page) { return pages_[page].get() + plane * kPagePositions * pool_->kv_size(); }
   KvPagePool* pool_;
   std::vector<KvPagePool::Page> pages_;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "core/error.h"
@@ -52,6 +53,41 @@ void keep_top_p(std::vector<Candidate>& candidates, float top_p) {
   candidates = std::move(kept);
 }
 
+// exp((l_i - max l) / temperature); 0 for what is below exp(-87), the least that exp8 gives.
+std::vector<float> weights_of(std::span<const float> logits, float largest, float temperature) {
+  std::vector<float> weights(logits.size());
+  const __m256 offset = _mm256_set1_ps(largest), scale = _mm256_set1_ps(1.0f / temperature);
+  for (size_t i = 0; i < logits.size(); i += 8) {
+    const __m256i mask = tail_mask(static_cast<int>(std::min<size_t>(8, logits.size() - i)));
+    const __m256 x = _mm256_mul_ps(_mm256_sub_ps(_mm256_maskload_ps(&logits[i], mask), offset), scale);
+    const __m256 is_more = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0f), _CMP_GE_OQ);
+    _mm256_maskstore_ps(&weights[i], mask, _mm256_and_ps(exp8(x), is_more));
+  }
+  return weights;
+}
+
+// The token at which the sum of the weights passes `part` (below 1) of the whole.
+TokenId draw(std::span<const float> weights, double part) {
+  constexpr size_t kBlock = 256;  // most blocks are only passed by
+  std::vector<double> sums;
+  for (size_t first = 0; first < weights.size(); first += kBlock) {
+    const std::span<const float> block = weights.subspan(first, std::min(kBlock, weights.size() - first));
+    double sum[4] = {};
+    for (size_t i = 0; i < block.size(); ++i) sum[i % 4] += static_cast<double>(block[i]);
+    sums.push_back(sum[0] + sum[1] + sum[2] + sum[3]);
+  }
+  double left = std::accumulate(sums.begin(), sums.end(), 0.0) * part;
+  size_t block = 0;
+  for (; block + 1 < sums.size() && left >= sums[block]; ++block) left -= sums[block];
+  size_t likely = 0;  // the last that may be drawn, should rounding leave nothing after it
+  for (size_t i = block * kBlock; i < weights.size() && left >= 0; ++i) {
+    if (weights[i] == 0) continue;
+    left -= static_cast<double>(weights[i]);
+    likely = i;
+  }
+  return static_cast<TokenId>(likely);
+}
+
 }  // namespace
 
 void check_sampling(const SamplingOptions& o) {
@@ -70,26 +106,28 @@ void check_sampling(const SamplingOptions& o) {
 }
 
 TokenId sample(std::span<const float> logits, const SamplingOptions& options, uint64_t index) {
-  const auto best = std::max_element(logits.begin(), logits.end());  // the first of equals
+  const float largest = max_of(logits);
+  const auto best = std::find(logits.begin(), logits.end(), largest);
+  if (best == logits.end()) return 0;  // a broken model's NaN
   if (options.temperature == 0) return static_cast<TokenId>(best - logits.begin());
+  const std::vector<float> weights = weights_of(logits, largest, options.temperature);
+  const double part = random_uniform(options.seed, kSamplerStream, index);
+  if (options.top_k == 0 && options.top_p >= 1 && options.min_p == 0) return draw(weights, part);
   std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float weight = std::exp((logits[i] - *best) / options.temperature);
-    if (weight >= options.min_p && weight > 0) candidates.push_back({weight, static_cast<TokenId>(i)});
-  }
+  for (size_t i = 0; i < weights.size(); ++i)
+    if (weights[i] >= options.min_p && weights[i] > 0) candidates.push_back({weights[i], static_cast<TokenId>(i)});
   keep_top_k(candidates, options.top_k);
   keep_top_p(candidates, options.top_p);
-  double left = sum_of(candidates) * random_uniform(options.seed, kSamplerStream, index);
+  double left = sum_of(candidates) * part;
   for (const Candidate& c : candidates) {
     left -= c.weight;
     if (left < 0) return c.id;
   }
-  return candidates.back().id;
+  return candidates.empty() ? 0 : candidates.back().id;
 }
 
 ScoredToken score_token(std::span<const float> logits, TokenId token, int top) {
-  const float best = *std::max_element(logits.begin(), logits.end());
+  const float best = max_of(logits);
   double sum = 0;  // of 8 lanes at a time: f32 within a vector, f64 across
   const __m256 largest = _mm256_set1_ps(best);
   size_t i = 0;

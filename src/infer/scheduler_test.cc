@@ -146,10 +146,12 @@ TEST_F(SchedulerTest, OneTenantsPrefixDoesNotServeAnother) {
 struct Plug : Sequence {
   Plug(const Scheduler& s, int64_t jobs) : Sequence({1}), scheduler(s), wanted(jobs) {}
   void take_hidden(int64_t, std::span<const float>) override {
+    holds = true;
     while (scheduler.stats().jobs < wanted) std::this_thread::yield();
   }
   const Scheduler& scheduler;
   int64_t wanted;
+  std::atomic<bool> holds = false;
 };
 
 struct Ordered : Sequence {
@@ -176,7 +178,7 @@ std::pair<int, int> ends_of(Decoder& decoder, const Service& first, const Servic
     Sequence* const job[] = {&plug};
     scheduler.run(job);
   });
-  while (scheduler.stats().jobs == 0) std::this_thread::yield();
+  while (!plug.holds) std::this_thread::yield();
   std::thread other([&] { scheduler.run(pointers(long_work), {}, first); });
   while (scheduler.stats().jobs == 1) std::this_thread::yield();
   scheduler.run(pointers(short_work), {}, second);

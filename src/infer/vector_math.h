@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include <span>
+
 namespace starling {
 
 inline __m256 exp8(__m256 x) {
@@ -14,9 +16,9 @@ inline __m256 exp8(__m256 x) {
   __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
   r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
   __m256 sum = _mm256_set1_ps(1.0f / 5040);
-  for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f, 1.0f}) {
+#pragma GCC unroll 7
+  for (const float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f, 1.0f})
     sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(coefficient));
-  }
   const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   return _mm256_mul_ps(sum, _mm256_castsi256_ps(exponent));
 }
@@ -30,6 +32,19 @@ inline float sum8(__m256 x) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+// Of at least one value, none of them NaN.
+inline float max_of(std::span<const float> x) {
+  __m256 largest = _mm256_set1_ps(x[0]);
+  size_t i = 0;
+  for (; i + 8 <= x.size(); i += 8) largest = _mm256_max_ps(largest, _mm256_loadu_ps(x.data() + i));
+  alignas(32) float lanes[8];
+  _mm256_store_ps(lanes, largest);
+  float most = lanes[0];
+  for (const float lane : lanes) most = lane > most ? lane : most;
+  for (; i < x.size(); ++i) most = x[i] > most ? x[i] : most;
+  return most;
 }
 
 }  // namespace starling
