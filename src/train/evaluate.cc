@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/error.h"
+#include "core/progress.h"
 #include "core/stop.h"
 
 namespace starling {
@@ -88,11 +90,16 @@ double SplitScore::bits_per_byte() const {
 SplitScore score_split(Transformer& model, const SampleSource& source, const ScoreOptions& options) {
   Scorer scorer(model, std::max(options.batch_tokens, model.config().max_positions));
   const uint64_t wanted = options.samples == 0 ? source.count : std::min(options.samples, source.count);
+  std::optional<Progress> progress;
+  if (!options.progress.empty()) progress.emplace(options.progress, wanted, "samples");
   for (uint64_t i = 0; i < wanted; ++i) {
+    if (progress) progress->update(i);
     const Sample sample = source.read(i * source.count / wanted);
     if (!source.is_masked || !source.is_masked(sample)) scorer.add(sample);
   }
-  return scorer.finish();
+  const SplitScore score = scorer.finish();
+  if (progress) progress->update(wanted);
+  return score;
 }
 
 }  // namespace starling

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "model/transformer.h"
 #include "train/sample_source.h"
@@ -18,8 +19,9 @@ struct SplitScore {
 };
 
 struct ScoreOptions {
-  uint64_t samples = 0;         // 0: all; else this many, evenly spaced
-  int64_t batch_tokens = 4096;  // places of a forward pass; at least the model's positions
+  uint64_t samples = 0;                        // 0: all; else this many, evenly spaced
+  int64_t batch_tokens = 4096;                 // places of a forward pass; at least the model's positions
+  std::string progress = "score later posts";  // label of the progress bar; empty: none
 };
 
 // Masked samples are left out. Throws Error when a stop is requested.
