@@ -24,8 +24,7 @@ void check(const ChatRecord& record, RecordKind kind) {
     throw DataError("its messages must end before the answer, which is chosen and rejected");
 }
 
-ChatRecord parse(const std::string& line, RecordKind kind) {
-  const nlohmann::json json = nlohmann::json::parse(line);
+ChatRecord parse(const nlohmann::json& json, RecordKind kind) {
   ChatRecord record;
   if (json.contains("prompt")) record.messages.push_back({"user", json.at("prompt")});
   else
@@ -41,24 +40,18 @@ ChatRecord parse(const std::string& line, RecordKind kind) {
   return record;
 }
 
-FineTuneExample example_of(std::vector<TokenId> prompt, const std::vector<TokenId>& answer) {
-  FineTuneExample example{std::move(prompt), static_cast<int64_t>(answer.size())};
-  example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
-  return example;
-}
-
-}  // namespace
-
-std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, RecordKind kind) {
+template <typename Record>
+std::vector<Record> read_lines(const std::filesystem::path& path,
+                               const std::function<Record(const nlohmann::json&)>& parse_record) {
   std::ifstream file(path);
   if (!file) throw IoError(fmt::format("{}: cannot be read", path.string()));
-  std::vector<ChatRecord> records;
+  std::vector<Record> records;
   int64_t number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
-      records.push_back(parse(line, kind));
+      records.push_back(parse_record(nlohmann::json::parse(line)));
     } catch (const nlohmann::json::exception& error) {
       throw DataError(fmt::format("{} line {}: not a record for fine-tuning: {}", path.string(), number, error.what()));
     } catch (const DataError& error) {
@@ -68,6 +61,22 @@ std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, Rec
   if (file.bad()) throw IoError(fmt::format("{}: reading failed at line {}", path.string(), number));
   if (records.empty()) throw DataError(fmt::format("{}: holds no records", path.string()));
   return records;
+}
+
+FineTuneExample example_of(std::vector<TokenId> prompt, const std::vector<TokenId>& answer) {
+  FineTuneExample example{std::move(prompt), static_cast<int64_t>(answer.size())};
+  example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
+  return example;
+}
+
+}  // namespace
+
+std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, RecordKind kind) {
+  return read_lines<ChatRecord>(path, [kind](const nlohmann::json& json) { return parse(json, kind); });
+}
+
+std::vector<std::string> read_text_records(const std::filesystem::path& path) {
+  return read_lines<std::string>(path, [](const nlohmann::json& json) { return json.at("text").get<std::string>(); });
 }
 
 std::vector<FineTuneExample> supervised_examples(const std::vector<ChatRecord>& records, const ChatEncoder& encoder) {

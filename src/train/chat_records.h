@@ -1,7 +1,8 @@
 // Records for fine-tuning, one JSON object a line (docs/formats/finetuning.md):
 //   supervised   {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}
 //   preference   {"messages": [... up to a user's], "chosen": "...", "rejected": "..."}
-// "prompt": "..." stands for one user message.
+// "prompt": "..." stands for one user message. Plain texts, for continued pretraining and against forgetting:
+//   text         {"text": "..."}; other fields are passed over, so that a file of posts holds such records
 #pragma once
 
 #include <filesystem>
@@ -26,6 +27,8 @@ enum class RecordKind { supervised, preference };
 
 // Throws IoError; DataError with file and line for a record that is not such.
 std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, RecordKind kind);
+
+std::vector<std::string> read_text_records(const std::filesystem::path& jsonl);  // throws as the former
 
 // How a model is talked to: a prompt that ends where an answer begins, and an answer with its end.
 struct ChatEncoder {

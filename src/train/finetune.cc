@@ -23,11 +23,11 @@ namespace {
 
 using Items = std::span<const uint32_t>;
 
-int64_t places(const FineTuneExample& e) { return static_cast<int64_t>(e.tokens.size()) - 1; }
+int64_t count_places(const FineTuneExample& e) { return static_cast<int64_t>(e.tokens.size()) - 1; }
 
 // Writes an example from place `at` of the batch on; `start` is that place within its row.
 void write_example(Batch& batch, size_t at, int64_t start, const FineTuneExample& example) {
-  const int64_t n = places(example), first_answer = n - example.answer_tokens;
+  const int64_t n = count_places(example), first_answer = n - example.answer_tokens;
   for (int64_t i = 0; i < n; ++i, ++at) {
     batch.tokens[at] = example.tokens[static_cast<size_t>(i)];
     batch.targets[at] = i < first_answer ? -1 : example.tokens[static_cast<size_t>(i) + 1];
@@ -51,6 +51,7 @@ Batch empty_batch(int64_t rows, int64_t length) {
 
 struct Score {
   double loss = 0, weight = 0, correct = 0;  // sums over what was scored
+  double mean() const { return weight > 0 ? loss / weight : 0; }
 };
 
 // What is minimised. Items are examples or pairs.
@@ -58,6 +59,9 @@ class Objective {
  public:
   virtual ~Objective() = default;
   virtual size_t count() const = 0;
+  virtual size_t replay_count() const { return 0; }  // items from count() on, of a general set
+  virtual double replay_share() const { return 0; }
+  virtual int64_t places(uint32_t item) const = 0;
   virtual bool usable(uint32_t item) const = 0;
   virtual bool fits(Items items) const = 0;  // into one batch
   virtual void begin(Items) {}               // before the first step
@@ -67,22 +71,27 @@ class Objective {
 
 class Supervised : public Objective {
  public:
-  Supervised(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options)
+  Supervised(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
+             const Replay& replay)
       : model_(model),
         examples_(examples),
+        replay_(replay),
         length_(std::min(options.max_length, options.batch_tokens)),
         rows_(std::max<int64_t>(1, options.batch_tokens / length_)) {}
 
   size_t count() const override { return examples_.size(); }
+  size_t replay_count() const override { return replay_.examples.size(); }
+  double replay_share() const override { return replay_.share; }
+  int64_t places(uint32_t item) const override { return count_places(at(item)); }
   bool usable(uint32_t item) const override {
-    const FineTuneExample& e = examples_[item];
-    return e.answer_tokens > 0 && places(e) >= e.answer_tokens && places(e) <= length_;
+    const FineTuneExample& e = at(item);
+    return e.answer_tokens > 0 && places(item) >= e.answer_tokens && places(item) <= length_;
   }
   bool fits(Items items) const override {
     int64_t rows = 1, used = 0;
     for (uint32_t item : items) {
-      if (used + places(examples_[item]) > length_) ++rows, used = 0;
-      used += places(examples_[item]);
+      if (used + places(item) > length_) ++rows, used = 0;
+      used += places(item);
     }
     return rows <= rows_;
   }
@@ -98,13 +107,17 @@ class Supervised : public Objective {
   }
 
  private:
+  const FineTuneExample& at(uint32_t item) const {
+    return item < examples_.size() ? examples_[item] : replay_.examples[item - examples_.size()];
+  }
   Batch pack(Items items) const {
     std::vector<const FineTuneExample*> chosen;
-    for (uint32_t item : items) chosen.push_back(&examples_[item]);
+    for (uint32_t item : items) chosen.push_back(&at(item));
     return pack_examples(chosen, length_);
   }
   Transformer& model_;
   std::span<const FineTuneExample> examples_;
+  Replay replay_;
   int64_t length_, rows_;
 };
 
@@ -115,9 +128,12 @@ class Preference : public Objective {
       : model_(model), pairs_(pairs), options_(options), before_(pairs.size()) {}
 
   size_t count() const override { return pairs_.size(); }
+  int64_t places(uint32_t item) const override {
+    return count_places(pairs_[item].chosen) + count_places(pairs_[item].rejected);
+  }
   bool usable(uint32_t item) const override {
     const auto good = [&](const FineTuneExample& e) {
-      return e.answer_tokens > 0 && places(e) >= e.answer_tokens && places(e) <= options_.max_length;
+      return e.answer_tokens > 0 && count_places(e) >= e.answer_tokens && count_places(e) <= options_.max_length;
     };
     return good(pairs_[item].chosen) && good(pairs_[item].rejected);
   }
@@ -153,7 +169,8 @@ class Preference : public Objective {
  private:
   int64_t length_of(Items items) const {
     int64_t length = 1;
-    for (uint32_t item : items) length = std::max({length, places(pairs_[item].chosen), places(pairs_[item].rejected)});
+    for (uint32_t item : items)
+      length = std::max({length, count_places(pairs_[item].chosen), count_places(pairs_[item].rejected)});
     return length;
   }
   Batch batch_of(Items items) const {
@@ -252,47 +269,68 @@ struct Split {
   std::vector<uint32_t> train, held_out;
 };
 
-Split split_items(const Objective& objective, const FineTuneOptions& options) {
+// Of the items from `first` on, those that can be trained on, in an order that is a function of the seed.
+Split split_items(const Objective& objective, uint32_t first, size_t count, const FineTuneOptions& options) {
   std::vector<uint32_t> usable;
-  for (uint32_t item : epoch_order(objective.count(), options.seed, -1))
-    if (objective.usable(item)) usable.push_back(item);
-  const auto held = static_cast<size_t>(options.held_out * static_cast<double>(usable.size()));
-  Split split{{usable.begin() + static_cast<long>(held), usable.end()},
-              {usable.begin(), usable.begin() + static_cast<long>(held)}};
+  for (uint32_t item : epoch_order(count, options.seed, -1))
+    if (objective.usable(first + item)) usable.push_back(first + item);
+  const auto held = static_cast<long>(options.held_out * static_cast<double>(usable.size()));
+  Split split{{usable.begin() + held, usable.end()}, {usable.begin(), usable.begin() + held}};
   if (split.train.empty())
     throw DataError(
         fmt::format("none of the {} examples can be trained on: they have no answer, or are longer than {} tokens",
-                    objective.count(), options.max_length));
+                    count, options.max_length));
   return split;
 }
 
-Batches all_batches(const Objective& objective, const std::vector<uint32_t>& items, const FineTuneOptions& options) {
+// The general set's items, one epoch of it after the other, as each epoch of the training takes its share of them.
+class ReplayItems {
+ public:
+  ReplayItems(const Objective& objective, Items items, uint64_t seed)
+      : objective_(objective), items_(items), seed_(seed) {}
+
+  void add_to(std::vector<uint32_t>& order) {
+    const double share = objective_.replay_share();
+    if (items_.empty() || share <= 0) return;
+    int64_t wanted = 0;
+    for (uint32_t item : order) wanted += objective_.places(item);
+    wanted = std::llround(static_cast<double>(wanted) * share / (1 - share));
+    while (wanted > 0) {
+      order.push_back(next());
+      wanted -= objective_.places(order.back());
+    }
+  }
+
+ private:
+  uint32_t next() {
+    if (next_ == order_.size()) order_ = epoch_order(items_.size(), seed_, epoch_++), next_ = 0;
+    return items_[order_[next_++]];
+  }
+  const Objective& objective_;
+  Items items_;
+  uint64_t seed_;
+  int64_t epoch_ = 0;
+  std::vector<uint32_t> order_;
+  size_t next_ = 0;
+};
+
+Batches all_batches(const Objective& objective, Items items, Items replay, const FineTuneOptions& options) {
   Batches all;
+  ReplayItems general(objective, replay, options.seed);
   for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
-    std::vector<uint32_t> order;
-    for (uint32_t at : epoch_order(items.size(), options.seed, epoch)) order.push_back(items[at]);
+    std::vector<uint32_t> mixed(items.begin(), items.end()), order;
+    general.add_to(mixed);
+    for (uint32_t at : epoch_order(mixed.size(), options.seed, epoch)) order.push_back(mixed[at]);
     Batches batches = batches_of(objective, order);
     std::move(batches.begin(), batches.end(), std::back_inserter(all));
   }
   return all;
 }
 
-FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOptions& options) {
-  const double start = monotonic_s();
-  if (options.max_length > model.config().max_positions)
-    throw ConfigError(fmt::format("finetune: examples of {} tokens are longer than the model's {} positions",
-                                  options.max_length, model.config().max_positions));
-  const Split split = split_items(objective, options);
-  const Items judged = split.held_out.empty() ? split.train : split.held_out;
-  for (const std::vector<uint32_t>* items : {&split.train, &split.held_out})
-    for (const std::vector<uint32_t>& batch : batches_of(objective, *items)) objective.begin(batch);
-  FineTuneResult result{
-      .examples = static_cast<int64_t>(split.train.size()),
-      .held_out = static_cast<int64_t>(split.held_out.size()),
-      .passed_over = static_cast<int64_t>(objective.count() - split.train.size() - split.held_out.size())};
-  const Score before = score_all(objective, judged);
+// One pass over the batches, the rate rising and then falling in a line. Returns the number of trained values.
+int64_t train_batches(Transformer& model, Objective& objective, const Batches& batches,
+                      const FineTuneOptions& options) {
   Updater updater(model, options);
-  const Batches batches = all_batches(objective, split.train, options);
   const auto total = static_cast<int64_t>(batches.size());
   const Schedule schedule{.warmup_steps = std::max<int64_t>(1, total * 3 / 100), .decay_fraction = 1.0};
   Progress progress("finetune", batches.size(), "steps");
@@ -303,11 +341,37 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
     updater.step(step + 1, options.learning_rate * schedule.factor(step, total));
     progress.update(static_cast<uint64_t>(step + 1));
   }
+  return updater.gradients().elements();
+}
+
+FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOptions& options) {
+  const double start = monotonic_s();
+  if (options.max_length > model.config().max_positions)
+    throw ConfigError(fmt::format("finetune: examples of {} tokens are longer than the model's {} positions",
+                                  options.max_length, model.config().max_positions));
+  const Split split = split_items(objective, 0, objective.count(), options);
+  Split general;
+  if (objective.replay_count() > 0)
+    general = split_items(objective, static_cast<uint32_t>(objective.count()), objective.replay_count(), options);
+  const Items judged = split.held_out.empty() ? split.train : split.held_out;
+  const Items remembered = general.held_out.empty() ? general.train : general.held_out;
+  for (const std::vector<uint32_t>* items : {&split.train, &split.held_out})
+    for (const std::vector<uint32_t>& batch : batches_of(objective, *items)) objective.begin(batch);
+  FineTuneResult result{
+      .examples = static_cast<int64_t>(split.train.size()),
+      .held_out = static_cast<int64_t>(split.held_out.size()),
+      .passed_over = static_cast<int64_t>(objective.count() - split.train.size() - split.held_out.size()),
+      .replay_examples = static_cast<int64_t>(general.train.size()),
+      .replay_held_out = static_cast<int64_t>(general.held_out.size())};
+  const Batches batches = all_batches(objective, split.train, general.train, options);
+  result.steps = static_cast<int64_t>(batches.size());
+  result.loss_before = score_all(objective, judged).mean();
+  result.general_before = score_all(objective, remembered).mean();
+  result.trained_parameters = train_batches(model, objective, batches, options);
   const Score after = score_all(objective, judged);
-  result.steps = total;
-  result.trained_parameters = updater.gradients().elements();
-  result.loss_before = before.loss / before.weight, result.loss_after = after.loss / after.weight;
+  result.loss_after = after.mean();
   result.accuracy_after = after.correct / after.weight;
+  result.general_after = score_all(objective, remembered).mean();
   result.seconds = monotonic_s() - start;
   return result;
 }
@@ -320,11 +384,11 @@ Batch pack_examples(std::span<const FineTuneExample* const> examples, int64_t le
   std::vector<std::pair<int64_t, int64_t>> at;  // row, place
   int64_t rows = 0, used = length;
   for (const FineTuneExample* example : examples) {
-    if (places(*example) > length)
-      throw ShapeError(fmt::format("an example of {} places does not fit a row of {}", places(*example), length));
-    if (used + places(*example) > length) ++rows, used = 0;
+    const int64_t n = count_places(*example);
+    if (n > length) throw ShapeError(fmt::format("an example of {} places does not fit a row of {}", n, length));
+    if (used + n > length) ++rows, used = 0;
     at.emplace_back(rows - 1, used);
-    used += places(*example);
+    used += n;
   }
   Batch batch = empty_batch(rows, length);
   for (size_t i = 0; i < examples.size(); ++i)
@@ -332,8 +396,12 @@ Batch pack_examples(std::span<const FineTuneExample* const> examples, int64_t le
   return batch;
 }
 
-FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options) {
-  Supervised objective(model, examples, options);
+FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
+                        const Replay& replay) {
+  if (!(replay.share >= 0 && replay.share < 1))
+    throw ConfigError(
+        fmt::format("finetune: the share of the general set must lie in [0, 1), not be {}", replay.share));
+  Supervised objective(model, examples, options, replay);
   return tune(model, objective, options);
 }
 

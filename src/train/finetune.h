@@ -1,4 +1,5 @@
-// Fine-tuning of a whole model or of LoRA adapters: supervised, on answers only; and on preferences (DPO).
+// Fine-tuning of a whole model or of LoRA adapters: supervised, on answers only, or on whole texts (continued
+// pretraining); and on preferences (DPO).
 //
 //   supervised   loss = mean of -log p over the answers' tokens
 //   preference   loss = -log sigmoid(beta ((c - c0) - (r - r0))), mean over pairs; c and r: log p of the chosen and of
@@ -39,11 +40,21 @@ struct FineTuneOptions {
   double beta = 0.1;       // preference: strength of the pull to the model before
 };
 
+// Against forgetting what a model could before: examples of a general set are mixed into every epoch, as many as make
+// `share` of its places. With share 0 they are scored only. Source: Ibrahim et al. 2024, arXiv:2403.08763, who take 5 %
+// where the new text is near the old and 25 % where it is another language.
+struct Replay {
+  std::span<const FineTuneExample> examples;
+  double share = 0.05;  // [0, 1)
+};
+
 struct FineTuneResult {
   int64_t steps = 0, examples = 0, held_out = 0, passed_over = 0;
   int64_t trained_parameters = 0;
   double seconds = 0;
-  double loss_before = 0, loss_after = 0;  // on what was held out; on the examples when nothing was
+  double loss_before = 0, loss_after = 0;            // on what was held out; on the examples when nothing was
+  int64_t replay_examples = 0, replay_held_out = 0;  // of the general set: that training may take, that is scored
+  double general_before = 0, general_after = 0;      // loss on the latter
   // Preference: share of pairs whose chosen answer gained more than the rejected one.
   double accuracy_after = 0;
 };
@@ -51,7 +62,8 @@ struct FineTuneResult {
 // Trains the adapters when the model has some, else all parameters. The order of the examples is a function of the
 // seed. Throws DataError when no example is left, ConfigError for max_length beyond the model's positions, ShapeError
 // when the model has fewer places than places_of(options), Error when a stop is requested.
-FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options);
+FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
+                        const Replay& replay = {});
 FineTuneResult finetune(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options);
 
 // Places that a model needs for these options: batch_tokens, or one pair of the longest examples.

@@ -1,5 +1,6 @@
 #include "train/finetune.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "train/chat_records.h"
+#include "train/text_examples.h"
 
 namespace starling {
 namespace {
@@ -79,7 +81,6 @@ TEST(PackExamples, OnlyAnswersAreTargetsAndExamplesDoNotSeeEachOther) {
   EXPECT_THROW(pack_examples(all, 3), ShapeError);
 }
 
-// The prompts are noise of ln 16 = 2.77 nats a letter: a loss far below is that of the answers alone.
 // The prompts are noise of ln 16 = 2.77 nats a letter: a loss far below is that of the answers alone. Adapters then
 // teach another letter to the model that has learned one, and leave its own weights as they are.
 TEST(FineTune, AWholeModelLearnsToAnswerAndAdaptersToAnswerOtherwise) {
@@ -99,6 +100,45 @@ TEST(FineTune, AWholeModelLearnsToAnswerAndAdaptersToAnswerOtherwise) {
   EXPECT_LT(second.loss_after, 0.5);
   EXPECT_LT(second.trained_parameters, first.trained_parameters);
   for (size_t i = 0; i < before.size(); ++i) ASSERT_EQ(to_float(weight.as<bf16>()[i]), to_float(before[i]));
+}
+
+// The copy task in eight of the letters: two such tasks differ in their letters and in what they repeat, so that both
+// can be known, but who learns one alone repeats the same place in the other.
+std::vector<FineTuneExample> copy_task_in(TokenId first_letter, size_t repeated) {
+  std::vector<FineTuneExample> examples = copy_task(400, repeated);
+  for (FineTuneExample& e : examples)
+    for (TokenId& token : e.tokens)
+      if (token >= 8) token = first_letter + token % 8;
+  return examples;
+}
+
+// A model that has learned a general task is taught another. Without replay it forgets the first; a quarter of the
+// places keeps it, and costs little of the second. The measure is the loss on general examples not trained on.
+TEST(FineTune, ReplayOfAGeneralSetKeepsAWholeModelAndAdaptersFromForgetting) {
+  Transformer base = make_model();
+  const std::vector<FineTuneExample> general = copy_task_in(8, 1);
+  ASSERT_LT(finetune(base, general, tiny_options(3e-3, 12)).loss_after, 0.3);
+  for (const bool lora : {false, true}) {
+    FineTuneResult results[2];
+    for (const bool replay : {false, true}) {
+      Transformer model = lora ? with_adapters(base, DType::f32) : make_model();
+      if (!lora)
+        for (size_t i = 0; i < base.parameters().list().size(); ++i)
+          model.parameters().assign(i, base.parameters().weight(i));
+      results[replay] = finetune(model, copy_task_in(16, 3), tiny_options(lora ? 1e-2 : 3e-3, 12),
+                                 {.examples = general, .share = replay ? 0.25 : 0.0});
+    }
+    const FineTuneResult &without = results[0], &with = results[1];
+    EXPECT_LT(without.general_before, 0.3);
+    EXPECT_EQ(without.replay_held_out, 80);
+    EXPECT_GT(without.general_after, without.general_before + 0.5);
+    EXPECT_LT(with.general_after, 0.5 * without.general_after);
+    EXPECT_LT(with.loss_after, without.loss_after + 0.2);
+    EXPECT_NEAR(static_cast<double>(with.steps) / static_cast<double>(without.steps), 1 / 0.75, 0.1);
+    fmt::print("{}: general {:.3f} -> {:.3f} without, {:.3f} with; own {:.3f} and {:.3f}\n", lora ? "LoRA" : "whole",
+               without.general_before, without.general_after, with.general_after, without.loss_after, with.loss_after);
+  }
+  EXPECT_THROW(finetune(base, general, tiny_options(1e-3, 1), {.examples = general, .share = 1.0}), ConfigError);
 }
 
 // Before tuning every margin is 0, so that the loss is ln 2; afterwards the chosen answer is likelier on pairs that
@@ -202,6 +242,39 @@ TEST_F(ChatRecords, EveryAnswerOfARecordIsAnExampleWithWhatCameBefore) {
   ASSERT_EQ(pairs.size(), 1);
   EXPECT_EQ(pairs[0].chosen.tokens, (std::vector<TokenId>{9, 9, 'y', kEnd}));
   EXPECT_EQ(pairs[0].rejected.tokens, (std::vector<TokenId>{9, 9, 'n', kEnd}));
+}
+
+TEST_F(ChatRecords, TextsAreTheFieldTextOfEachLine) {
+  std::ofstream(path_, std::ios::binary) << R"({"id":"1","text":"a post"})"
+                                         << "\n\n"
+                                         << R"({"text":""})"
+                                         << "\n";
+  EXPECT_EQ(read_text_records(path_), (std::vector<std::string>{"a post", ""}));
+  std::ofstream(path_, std::ios::binary) << R"({"text":"x"})"
+                                         << "\n"
+                                         << R"({"texts":"y"})"
+                                         << "\n";
+  EXPECT_THROW(read_text_records(path_), DataError);
+}
+
+// With bytes as tokens: every token but the begin mark is learned once, whatever the length of the pieces.
+TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
+  const auto tokenizer = train_byte_level_bpe([](std::string&) { return false; }, 259);
+  const std::vector<std::string> texts = {"abcdefg", ""};
+  const TextMarks marks{1, 2};
+  const auto examples = text_examples(texts, *tokenizer, marks, 3);
+  ASSERT_EQ(examples.size(), 4);
+  std::vector<TokenId> learned;
+  for (const FineTuneExample& e : examples) {
+    EXPECT_EQ(e.answer_tokens + 1, static_cast<int64_t>(e.tokens.size()));
+    EXPECT_LE(e.answer_tokens, 3);
+    learned.insert(learned.end(), e.tokens.begin() + 1, e.tokens.end());
+  }
+  std::vector<TokenId> wanted = tokenizer->encode("abcdefg");
+  wanted.insert(wanted.end(), {2, 2});
+  EXPECT_EQ(learned, wanted);
+  EXPECT_EQ(examples[1].tokens[0], examples[0].tokens.back());
+  EXPECT_EQ(examples[3].tokens, (std::vector<TokenId>{1, 2}));
 }
 
 TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {

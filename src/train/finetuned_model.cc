@@ -15,13 +15,25 @@ namespace fs = std::filesystem;
 std::string lineage_json(const FineTuneLineage& lineage) {
   nlohmann::ordered_json json = {{"base", lineage.base}, {"objective", lineage.objective}};
   if (!lineage.data.empty())
-    json.update({{"data", lineage.data.filename().string()},
-                 {"data_sha256", sha256_file_hex(lineage.data)},
-                 {"examples", lineage.result.examples},
+    json.update({{"data", lineage.data.filename().string()}, {"data_sha256", sha256_file_hex(lineage.data)}});
+  if (lineage.result.steps > 0)
+    json.update({{"examples", lineage.result.examples},
                  {"steps", lineage.result.steps},
                  {"loss_before", lineage.result.loss_before},
                  {"loss_after", lineage.result.loss_after}});
+  if (!lineage.general.empty())
+    json.update({{"general", lineage.general.filename().string()},
+                 {"general_sha256", sha256_file_hex(lineage.general)},
+                 {"general_share", lineage.general_share},
+                 {"general_loss_before", lineage.result.general_before},
+                 {"general_loss_after", lineage.result.general_after}});
   return json.dump(2) + "\n";
+}
+
+void save_seen(const fs::path& base_folder, SeenIds seen, const fs::path& path) {
+  const fs::path of_base = base_folder / "seen.bin";
+  if (fs::exists(of_base)) seen.merge(of_base);
+  if (fs::exists(of_base) || seen.size() > 0) seen.save(path);
 }
 
 }  // namespace
@@ -36,8 +48,9 @@ void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::p
     }
     model.config().save(hidden / "config.json");
     save_parameters(model.parameters(), hidden / "model.safetensors");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "seen.bin"})
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
       if (fs::exists(base_folder / name)) write_file_atomic(hidden / name, read_file(base_folder / name));
+    save_seen(base_folder, lineage.seen, hidden / "seen.bin");
     write_file_atomic(hidden / "lineage.json", lineage_json(lineage));
   });
 }

@@ -6,19 +6,23 @@
 
 #include "model/transformer.h"
 #include "train/finetune.h"
+#include "train/lineage.h"
 
 namespace starling {
 
 struct FineTuneLineage {
   std::string base;            // the model's name
-  std::filesystem::path data;  // records; empty when an adapter was only merged
-  std::string objective;       // "supervised", "preference" or "merge"
+  std::filesystem::path data;  // records; empty for the workspace's posts and when an adapter was only merged
+  std::string objective;       // "supervised", "preference", "text" or "merge"
   FineTuneResult result;
+  std::filesystem::path general;  // the general set's records; empty without one
+  double general_share = 0;       // of the places of training
+  SeenIds seen;                   // posts that were trained on, besides the base's
 };
 
-// Writes `target` atomically: config.json, model.safetensors (adapters merged), the base's tokenizer files and
-// seen.bin, lineage.json, and adapter/ in PEFT's form when the model has adapters. They are merged into the model's
-// parameters.
+// Writes `target` atomically: config.json, model.safetensors (adapters merged), the base's tokenizer files, seen.bin
+// (the base's ids and lineage.seen), lineage.json, and adapter/ in PEFT's form when the model has adapters. They are
+// merged into the model's parameters.
 void save_finetuned(Transformer& model, const std::filesystem::path& base_folder, const std::filesystem::path& target,
                     const FineTuneLineage& lineage);
 

@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "posts/shards.h"
 
 namespace starling {
+
+class ControlDb;
 
 struct SampleSource {
   uint64_t count = 0;
@@ -17,5 +20,11 @@ struct SampleSource {
 inline SampleSource source_of(const ShardReader& shards, std::function<bool(const Sample&)> is_masked = {}) {
   return {shards.sample_count(), [&shards](uint64_t index) { return shards.sample(index); }, std::move(is_masked)};
 }
+
+// Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
+std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db);
+
+// The newest `newest` samples of the shards; all when it is 0.
+SampleSource newest_of(SampleSource source, uint64_t newest);
 
 }  // namespace starling

@@ -34,22 +34,6 @@ constexpr int64_t kMostSkippedInRow = 10;
 constexpr int64_t kMeasuredFrom = 3,
                   kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
 
-// Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
-std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db) {
-  return [db](const Sample& sample) {
-    const std::string author(sample.author);
-    return db->is_deleted(std::string(sample.post_id), author) || db->has_opted_out(author, "training");
-  };
-}
-
-// The newest `newest` samples of the shards; all when it is 0.
-SampleSource newest_of(SampleSource source, uint64_t newest) {
-  if (newest == 0 || newest >= source.count) return source;
-  const uint64_t first = source.count - newest;
-  return {newest, [read = std::move(source.read), first](uint64_t index) { return read(first + index); },
-          std::move(source.is_masked)};
-}
-
 // One rank of a run. What only rank 0 has is empty on the others: the database, the loader, the log, the guard.
 class Trainer {
  public:

@@ -29,6 +29,7 @@
 #include "train/data_parallel.h"
 #include "train/lineage.h"
 #include "train/options.h"
+#include "train/text_examples.h"
 
 namespace starling {
 namespace {
@@ -175,6 +176,20 @@ TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
             (std::vector<std::string>{"models/own", "runs/own/checkpoints/step-00000060"}));
   EXPECT_NE(read_file(workspace_.run("own") / "card.md").find("19 samples already in the shards were passed over"),
             std::string::npos);
+}
+
+TEST_F(TrainerTest, PreparedTextsAreThoseOfTheShardsWithoutDeletedPosts) {
+  {
+    ControlDb db(workspace_.control_db());
+    db.add_tombstone({"post", "p198", 1, "test"});
+    db.add_opt_out("a9", "training");  // p196
+  }
+  SeenIds seen;
+  EXPECT_EQ(prepared_texts(workspace_, 5, seen), (std::vector<std::string>{text_of(195), text_of(197), text_of(199)}));
+  const fs::path file = workspace_.root / "seen.bin";
+  seen.save(file);
+  EXPECT_TRUE(SeenIds::contains(file, "post", "p197"));
+  EXPECT_FALSE(SeenIds::contains(file, "post", "p198"));
 }
 
 TEST_F(TrainerTest, TheLogHoldsNoiseScaleAndNormsOfEveryPart) {

@@ -1,11 +1,14 @@
 """Compares Starling's transformer with one written in PyTorch: loss, every gradient, and 200 steps of AdamW, all in f32.
 
-usage: parity.py FOLDER, where FOLDER holds config.json, model.safetensors (before the steps), gradients.safetensors and
+usage: parity.py FOLDER [--save FILE ARCHITECTURE], where FOLDER holds config.json, model.safetensors (before the steps), gradients.safetensors and
 case.json {sequences, length, positions, document_starts, batches [{tokens, targets}] (one a step), losses, bf16_losses,
-learning_rate}.
+learning_rate}. With --save PyTorch's losses become the entry ARCHITECTURE of FILE, for machines without PyTorch:
+test/oracle/losses.json, made by
+    STARLING_SAVE_ORACLE=test/oracle/losses.json build/release/test/oracle_test --gtest_filter=*PyTorch*
 """
 import json
 import math
+import pathlib
 import struct
 import sys
 
@@ -118,7 +121,16 @@ def loss_of(w, config, case, batch):
     return nats, config.get("router_aux_loss_coef", 0) * imbalance * (targets >= 0).sum() / (B * T)
 
 
-def main(folder):
+def save_losses(path, architecture, losses):
+    """One line an architecture, so that a changed one shows as such."""
+    path = pathlib.Path(path)
+    stored = json.loads(path.read_text())["losses"] if path.exists() else {}
+    stored[architecture] = [round(loss, 6) for loss in losses]
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(stored.items()))
+    path.write_text(f'{{"made_with": "PyTorch {torch.__version__}", "losses": {{\n{rows}\n}}}}\n')
+
+
+def main(folder, save=None, path=None, architecture=None):
     config, case = (json.load(open(f"{folder}/{name}.json")) for name in ("config", "case"))
     weights = {name: value.requires_grad_() for name, value in load_safetensors(f"{folder}/model.safetensors").items()}
     batches, losses = case["batches"], case["losses"]
@@ -137,6 +149,8 @@ def main(folder):
     worst = max(abs(a - b) for a, b in zip(oracle, losses))
     # f32 sums in another order: a few units of 2^-24 an operation, which the steps add up.
     assert worst < 1e-4, f"losses differ by up to {worst}: {oracle[-3:]} and {losses[-3:]}"
+    if save == "--save":
+        save_losses(path, architecture, oracle)
     bf16 = [abs(a - b) / a for a, b in zip(oracle, case["bf16_losses"])]
     # bf16 keeps 8 bits, 0.4 % a rounding: single losses scatter about the f32 curve, their mean does not drift from it.
     # With experts rounding also turns close choices over, which moves a single loss more.
@@ -147,4 +161,4 @@ def main(folder):
           f"bf16 within {max(bf16):.2%}, mean within {drift:.3%}")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -1,0 +1,23 @@
+#include "train/sample_source.h"
+
+#include <string>
+
+#include "store/control_db.h"
+
+namespace starling {
+
+std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db) {
+  return [db](const Sample& sample) {
+    const std::string author(sample.author);
+    return db->is_deleted(std::string(sample.post_id), author) || db->has_opted_out(author, "training");
+  };
+}
+
+SampleSource newest_of(SampleSource source, uint64_t newest) {
+  if (newest == 0 || newest >= source.count) return source;
+  const uint64_t first = source.count - newest;
+  return {newest, [read = std::move(source.read), first](uint64_t index) { return read(first + index); },
+          std::move(source.is_masked)};
+}
+
+}  // namespace starling

@@ -1,0 +1,51 @@
+#include "train/text_examples.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "posts/shards.h"
+#include "store/control_db.h"
+#include "train/sample_source.h"
+
+namespace starling {
+
+std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t newest, SeenIds& seen) {
+  const ShardReader shards(workspace.shards(), "train");
+  if (sha256_file_hex(workspace.tokenizer()) != shards.tokenizer_sha256())
+    throw DataError(fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again",
+                                workspace.tokenizer().string()));
+  const std::shared_ptr<Tokenizer> tokenizer = Tokenizer::load(workspace.tokenizer());
+  const SampleSource source =
+      newest_of(source_of(shards, mask_of(std::make_shared<ControlDb>(workspace.control_db()))), newest);
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < source.count; ++i) {
+    const Sample sample = source.read(i);
+    if (sample.tokens.empty() || source.is_masked(sample)) continue;
+    texts.push_back(tokenizer->decode(std::span(sample.tokens).first(sample.tokens.size() - 1)));  // without the end
+    seen.add("post", sample.post_id);
+    seen.add("author", sample.author);
+  }
+  if (texts.empty()) throw DataError("the training shards hold no samples; ingest posts and run `starling prepare`");
+  return texts;
+}
+
+std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, const Tokenizer& tokenizer,
+                                           TextMarks marks, int64_t max_length) {
+  std::vector<FineTuneExample> examples;
+  for (const std::string& text : texts) {
+    std::vector<TokenId> tokens = tokenizer.encode(text);
+    tokens.insert(tokens.begin(), marks.begin);
+    tokens.push_back(marks.end);
+    const auto places = static_cast<int64_t>(tokens.size()) - 1;
+    for (int64_t first = 0; first < places; first += max_length) {
+      const int64_t count = std::min(max_length, places - first);
+      examples.push_back({{tokens.begin() + first, tokens.begin() + first + count + 1}, count});
+    }
+  }
+  return examples;
+}
+
+}  // namespace starling

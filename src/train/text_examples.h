@@ -1,0 +1,29 @@
+// Plain texts as examples for fine-tuning: continued pretraining of a model, with its own tokenizer.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/workspace.h"
+#include "tokenizer/tokenizer.h"
+#include "train/finetune.h"
+#include "train/lineage.h"
+
+namespace starling {
+
+// The texts of the training shards as `starling prepare` left them, cleaned and without personal data, the newest
+// `newest` of them (0: all). Posts deleted or opted out since are left out. The ids of the others go to `seen`. Throws
+// IoError, DataError.
+std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t newest, SeenIds& seen);
+
+struct TextMarks {
+  TokenId begin = 1, end = 2;
+};
+// begin, text, end: all but begin is learned. What is beyond max_length >= 1 places goes on in an example that reads
+// the last token of the one before.
+std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, const Tokenizer& tokenizer,
+                                           TextMarks marks, int64_t max_length);
+
+}  // namespace starling
