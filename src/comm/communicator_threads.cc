@@ -10,9 +10,16 @@ namespace {
 
 // What the ranks of one world show each other between two meetings.
 struct World {
-  explicit World(int count) : meeting(count), tensors(static_cast<size_t>(count)), values(static_cast<size_t>(count)) {}
-  std::barrier<> meeting;
+  explicit World(int count)
+      : meeting(count, {this}), tensors(static_cast<size_t>(count)), values(static_cast<size_t>(count)) {}
+  // A rank that fails right after a meeting must not spoil it for those who are slow to leave it.
+  struct Note {
+    World* world;
+    void operator()() noexcept { world->broken = world->failed; }
+  };
+  std::barrier<Note> meeting;
   std::atomic<bool> failed = false;
+  bool broken = false;  // the last meeting took place without a rank that failed
   std::vector<Tensor> tensors;
   std::vector<double> values;
   std::span<std::byte> root_bytes;
@@ -57,7 +64,7 @@ class ThreadCommunicator final : public Communicator {
 
   void barrier() override {
     world_->meeting.arrive_and_wait();
-    if (world_->failed) throw CommError("another rank ended by an error");
+    if (world_->broken) throw CommError("another rank ended by an error");
   }
 
   void fail() noexcept override { world_->failed = true; }  // the destructor wakes those who wait
