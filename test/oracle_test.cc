@@ -125,7 +125,7 @@ TEST_P(Oracle, GradientsAndTheLossesOfTwoHundredStepsAreThoseOfPyTorch) {
 // same batches. Within 1e-4, as in parity.py: f32 sums in another order, which the steps add up.
 TEST_P(Oracle, TheLossesOfTwoHundredStepsAreThoseStoredFromPyTorch) {
   const nlohmann::json stored = nlohmann::json::parse(read_file(STARLING_SOURCE_DIR "/test/oracle/losses.json"));
-  const std::vector<double> wanted = stored["losses"][GetParam()];
+  const std::vector<double> wanted = stored.at("losses").at(GetParam());
   const ModelConfig config = oracle_config(GetParam());
   const std::vector<double> got = losses_of(config, DType::f32, oracle_batches(config));
   ASSERT_EQ(got.size(), wanted.size());
