@@ -44,6 +44,19 @@ int64_t activation_bytes(const ModelConfig& m, const TrainOptions& options, int6
   return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + C + loads);
 }
 
+Batch random_batch(const ModelConfig& model, const TrainOptions& options) {
+  Batch batch{options.micro_batch_tokens / options.sequence_length, options.sequence_length, {}, {}, {}, {}};
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const auto token =
+        static_cast<int32_t>(random_u64(1, 1, static_cast<uint64_t>(i)) % static_cast<uint64_t>(model.vocab_size));
+    batch.tokens.push_back(token);
+    batch.targets.push_back(token);
+    batch.positions.push_back(static_cast<int32_t>(i % batch.length));
+    batch.document_starts.push_back(0);
+  }
+  return batch;
+}
+
 }  // namespace
 
 TrainMemory train_memory(const ModelConfig& model, const TrainOptions& options) {
@@ -58,31 +71,24 @@ TrainMemory train_memory(const ModelConfig& model, const TrainOptions& options) 
   return memory;
 }
 
-double measure_step_seconds(const ModelConfig& model_config, const TrainOptions& options) {
+MeasuredSteps measure_steps(const ModelConfig& model_config, const TrainOptions& options, int64_t steps) {
   Transformer model(model_config, options.compute(), std::max(options.micro_batch_tokens, model_config.max_positions),
                     {.recompute = options.recompute ? Recompute::blocks : Recompute::none});
   model.parameters().initialize(1);
   Optimizer optimizer(model.parameters(), options.optimizer == "muon");
-  Batch batch{options.micro_batch_tokens / options.sequence_length, options.sequence_length, {}, {}, {}, {}};
-  for (int64_t i = 0; i < batch.size(); ++i) {
-    const auto token = static_cast<int32_t>(random_u64(1, 1, static_cast<uint64_t>(i)) %
-                                            static_cast<uint64_t>(model_config.vocab_size));
-    batch.tokens.push_back(token);
-    batch.targets.push_back(token);
-    batch.positions.push_back(static_cast<int32_t>(i % batch.length));
-    batch.document_starts.push_back(0);
-  }
-  std::vector<double> seconds;
-  for (int64_t step = 1; step <= 4; ++step) {
+  const Batch batch = random_batch(model_config, options);
+  MeasuredSteps measured;
+  for (int64_t step = 0; step <= steps; ++step) {
+    if (step == 1) start_profile();
     const double start = monotonic_s();
     model.parameters().zero_gradients();
     for (int64_t micro = 0; micro < options.accumulation(); ++micro)
       model.train(batch, {.scale = 1.0f / static_cast<float>(options.batch_tokens)});
-    optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
-    if (step > 1) seconds.push_back(monotonic_s() - start);
+    optimizer.step({.step = step + 1, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
+    if (step > 0) measured.seconds.push_back(monotonic_s() - start);
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[1];
+  measured.operators = stop_profile();
+  return measured;
 }
 
 TrainEstimate estimate_training(const ModelConfig& model, const TrainOptions& options) {
@@ -93,7 +99,9 @@ TrainEstimate estimate_training(const ModelConfig& model, const TrainOptions& op
         "train.micro_batch_tokens, or train.recompute=true",
         static_cast<double>(e.memory.total()) / 1e9, static_cast<double>(e.memory.activations_bytes) / 1e9,
         static_cast<double>(machine_memory_bytes()) / 1e9));
-  e.step_s = measure_step_seconds(model, options);
+  std::vector<double> seconds = measure_steps(model, options, 3).seconds;
+  std::sort(seconds.begin(), seconds.end());
+  e.step_s = seconds[1];
   e.tokens_per_s = static_cast<double>(options.batch_tokens) / e.step_s;
   e.steps = options.steps > 0 ? options.steps
                               : std::max<int64_t>(1, static_cast<int64_t>(options.minutes * 60 * 0.9 / e.step_s));

@@ -1,10 +1,12 @@
-// What a training run will need, said before it starts: memory by part, counted from shapes; time, from a few steps on
-// random tokens.
+// What a training run will need, said before it starts: memory by part, counted from shapes; time, as a whole and by
+// operator, from a few steps on random tokens.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "model/config.h"
+#include "ops/profile.h"
 #include "train/options.h"
 
 namespace starling {
@@ -20,8 +22,13 @@ struct TrainMemory {
 };
 TrainMemory train_memory(const ModelConfig& model, const TrainOptions& options);
 
-// Seconds of one optimizer step: the median of three after one that warms up. Needs the memory of the run.
-double measure_step_seconds(const ModelConfig& model, const TrainOptions& options);
+// Optimizer steps on random tokens with the run's model and settings, after one that warms up. Needs the memory of the
+// run.
+struct MeasuredSteps {
+  std::vector<double> seconds;             // of each step
+  std::vector<OperatorProfile> operators;  // over all of them; ops/profile.h
+};
+MeasuredSteps measure_steps(const ModelConfig& model, const TrainOptions& options, int64_t steps);
 
 struct TrainEstimate {
   TrainMemory memory;

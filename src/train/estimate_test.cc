@@ -36,6 +36,23 @@ TEST_P(EstimateOf, CountsTheMemoryThatModelAndOptimizerTake) {
 
 INSTANTIATE_TEST_SUITE_P(DenseAndMixture, EstimateOf, testing::Values(0, 5));
 
+// The products of a step are six operations a parameter of a matrix and token: nearly all of what the model's own count
+// says, and no operator is counted twice.
+TEST(TrainEstimate, AProfileOfStepsHoldsTheirArithmetic) {
+  const ModelConfig model = model_of_depth(2, 512);
+  const TrainOptions options{.sequence_length = 64, .batch_tokens = 256, .micro_batch_tokens = 128};
+  const MeasuredSteps measured = measure_steps(model, options, 2);
+  EXPECT_EQ(measured.seconds.size(), 2);
+  double products = 0, seconds = 0;
+  for (const OperatorProfile& o : measured.operators) {
+    seconds += o.seconds;
+    if (o.name.find("linear") != std::string::npos || o.name.find("product") != std::string::npos) products += o.flops;
+  }
+  const double wanted = 2 * 256 * 6.0 * static_cast<double>(model.matrix_parameter_count());
+  EXPECT_NEAR(products / wanted, 1, 0.02);
+  EXPECT_LE(seconds, measured.seconds[0] + measured.seconds[1]);
+}
+
 TEST(TrainEstimate, ARunLargerThanTheMachineIsRefusedBeforeItStarts) {
   TrainOptions options;
   EXPECT_THROW(estimate_training(model_of_depth(120, 128000), options), ConfigError);
