@@ -26,12 +26,12 @@ Spread time_rounds(int64_t rounds, const Work& work) {
   return spread_of(std::move(seconds));
 }
 
-void add_bench_machine(CLI::App& bench, const GlobalOptions& options);
-void add_bench_infer(CLI::App& bench, const GlobalOptions& options);
-void add_bench_prepare(CLI::App& bench, const GlobalOptions& options);
-void add_bench_gemm(CLI::App& bench, const GlobalOptions& options);
-void add_bench_tokenizer(CLI::App& bench, const GlobalOptions& options);
-void add_bench_serve(CLI::App& bench, const GlobalOptions& options);
-void add_bench_train(CLI::App& bench, const GlobalOptions& options);
+void add_bench_machine(Command bench, const GlobalOptions& options);
+void add_bench_infer(Command bench, const GlobalOptions& options);
+void add_bench_prepare(Command bench, const GlobalOptions& options);
+void add_bench_gemm(Command bench, const GlobalOptions& options);
+void add_bench_tokenizer(Command bench, const GlobalOptions& options);
+void add_bench_serve(Command bench, const GlobalOptions& options);
+void add_bench_train(Command bench, const GlobalOptions& options);
 
 }  // namespace starling

@@ -145,24 +145,22 @@ void bench_gemm(const GemmOptions& options, bool json) {
 
 }  // namespace
 
-void add_bench_gemm(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* gemm = bench.add_subcommand("gemm", "Matrix products of a training step, checked and timed");
+void add_bench_gemm(Command bench, const GlobalOptions& options) {
+  Command gemm = bench.add_subcommand("gemm", "Matrix products of a training step, checked and timed");
   auto chosen = std::make_shared<GemmOptions>();
   const auto extent = [&](const char* name, int64_t& value, const char* help) {
-    return gemm->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+    return gemm.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20);
   };
-  CLI::Option* m = extent("-m", chosen->m, "Rows of the result (default: a list of shapes)");
-  CLI::Option* n = extent("-n", chosen->n, "Columns of the result")->needs(m);
-  CLI::Option* k = extent("-k", chosen->k, "Length of the sums")->needs(m);
-  m->needs(n, k);
-  gemm->add_option("--type", chosen->type, "Type of the operands")
-      ->check(CLI::IsMember({"bf16", "f32"}))
-      ->capture_default_str();
-  gemm->add_option("--layout", chosen->layout, "y = x w^T, dx = dy w or dw += dy^T x")
-      ->check(CLI::IsMember({"forward", "input", "weight"}))
-      ->capture_default_str();
-  gemm->footer("Examples:\n  starling bench gemm --json\n  starling bench gemm -m 4096 -n 768 -k 3072 --layout input");
-  gemm->callback([chosen, &options] { bench_gemm(*chosen, options.json); });
+  Option m = extent("-m", chosen->m, "Rows of the result (default: a list of shapes)");
+  Option n = extent("-n", chosen->n, "Columns of the result").needs(m);
+  Option k = extent("-k", chosen->k, "Length of the sums").needs(m);
+  m.needs(n).needs(k);
+  gemm.add_option("--type", chosen->type, "Type of the operands").one_of({"bf16", "f32"}).show_default();
+  gemm.add_option("--layout", chosen->layout, "y = x w^T, dx = dy w or dw += dy^T x")
+      .one_of({"forward", "input", "weight"})
+      .show_default();
+  gemm.footer("Examples:\n  starling bench gemm --json\n  starling bench gemm -m 4096 -n 768 -k 3072 --layout input");
+  gemm.callback([chosen, &options] { bench_gemm(*chosen, options.json); });
 }
 
 }  // namespace starling

@@ -209,27 +209,24 @@ void bench_infer(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_bench_infer(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* command =
-      bench.add_subcommand("infer", "Prefill and decoding of a model, checked, timed, beside the limits");
+void add_bench_infer(Command bench, const GlobalOptions& options) {
+  Command command = bench.add_subcommand("infer", "Prefill and decoding of a model, checked, timed, beside the limits");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
-  command->add_option("--random", arguments->random, "Shape of the random model")
-      ->check(CLI::IsMember({"30m", "1.1b"}))
-      ->capture_default_str();
-  command->add_option("--weights", arguments->weights, "Form of the weights in memory")
-      ->check(CLI::IsMember({"auto", "bf16", "int8", "int4"}))
-      ->capture_default_str();
+  command.add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
+  command.add_option("--random", arguments->random, "Shape of the random model").one_of({"30m", "1.1b"}).show_default();
+  command.add_option("--weights", arguments->weights, "Form of the weights in memory")
+      .one_of({"auto", "bf16", "int8", "int4"})
+      .show_default();
   const auto size = [&](const char* name, int64_t& value, const char* help) {
-    command->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str();
+    command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
   };
   size("--prompt", arguments->prompt, "Tokens of each prompt");
   size("--generate", arguments->generate, "Decoding steps");
   size("--batch", arguments->batch, "Sequences that decode together");
-  command->footer(
+  command.footer(
       "Examples:\n  starling bench infer --model tinyllama --weights int8 --prompt 512 --generate 64 --json\n"
       "  starling bench infer --random 30m --batch 32 --prompt 64");
-  command->callback([arguments, &options] { bench_infer(*arguments, options); });
+  command.callback([arguments, &options] { bench_infer(*arguments, options); });
 }
 
 }  // namespace starling

@@ -50,9 +50,9 @@ void bench_machine(bool json) {
 
 }  // namespace
 
-void add_bench_machine(CLI::App& bench, const GlobalOptions& options) {
+void add_bench_machine(Command bench, const GlobalOptions& options) {
   bench.add_subcommand("machine", "Peak of multiply-adds and of products, bandwidth of caches and memory")
-      ->callback([&options] { bench_machine(options.json); });
+      .callback([&options] { bench_machine(options.json); });
 }
 
 }  // namespace starling

@@ -127,20 +127,18 @@ void bench_prepare(const PrepareBenchArguments& arguments, const GlobalOptions& 
 
 }  // namespace
 
-void add_bench_prepare(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* command =
+void add_bench_prepare(Command bench, const GlobalOptions& options) {
+  Command command =
       bench.add_subcommand("prepare", "Prepare of post files in a workspace of its own, checked and timed");
   auto arguments = std::make_shared<PrepareBenchArguments>();
-  command->add_option("files", arguments->files, "Post files, as for `starling ingest`")->required();
-  command->add_option("--map", arguments->mappings, "As for `starling ingest`, for all files")->allow_extra_args(false);
-  command->add_option("--runs", arguments->runs, "Timed runs after the first")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100));
-  command->footer(
+  command.add_option("files", arguments->files, "Post files, as for `starling ingest`").required();
+  command.add_option("--map", arguments->mappings, "As for `starling ingest`, for all files").one_value_each();
+  command.add_option("--runs", arguments->runs, "Timed runs after the first").show_default().between(1, 100);
+  command.footer(
       "Example:\n"
       "  starling bench prepare --map text=title+text --map community=sub --map time=t+time --map language=lang \\\n"
       "    reddit-posts.jsonl.zst ira-tweets.jsonl.zst --json");
-  command->callback([arguments, &options] { bench_prepare(*arguments, options); });
+  command.callback([arguments, &options] { bench_prepare(*arguments, options); });
 }
 
 }  // namespace starling

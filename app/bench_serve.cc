@@ -214,33 +214,31 @@ void bench_serve(Arguments arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_bench_serve(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* command = bench.add_subcommand("serve", "Streamed completions under load, checked, timed, on 127.0.0.1");
+void add_bench_serve(Command bench, const GlobalOptions& options) {
+  Command command = bench.add_subcommand("serve", "Streamed completions under load, checked, timed, on 127.0.0.1");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Model in this workspace (default: server.model)");
-  command->add_option("--rate", arguments->rate, "Requests a second, arriving at random whatever the server does")
-      ->check(CLI::Range(1e-3, 1e5))
-      ->capture_default_str();
+  command.add_option("-m,--model", arguments->model, "Model in this workspace (default: server.model)");
+  command.add_option("--rate", arguments->rate, "Requests a second, arriving at random whatever the server does")
+      .between(1e-3, 1e5)
+      .show_default();
   const auto number = [&](const char* name, int& value, int least, const char* help) {
-    command->add_option(name, value, help)->check(CLI::Range(least, 1 << 20))->capture_default_str();
+    command.add_option(name, value, help).between(least, 1 << 20).show_default();
   };
   number("--clients", arguments->clients, 0, "Instead of --rate: so many clients, each always waiting for one answer");
   number("--requests", arguments->requests, 1, "Requests in all");
   number("--prompt", arguments->prompt, 1, "Tokens of each prompt");
   number("--generate", arguments->generate, 1, "Tokens of each answer");
-  command->add_option("--seed", arguments->seed, "Of arrivals and prompts")->capture_default_str();
-  command->add_option("--ttft-ms", arguments->ttft_ms, "Objective of goodput: time to first token")
-      ->capture_default_str();
-  command->add_option("--tpot-ms", arguments->tpot_ms, "Objective of goodput: time per output token")
-      ->capture_default_str();
-  command->add_option("--port", arguments->port, "Measure the server that runs on this port of 127.0.0.1 instead")
-      ->check(CLI::Range(1, 65535));
-  command->add_option("--key", arguments->key, "API key for that server")->envname("STARLING_KEY");
-  command->footer(
+  command.add_option("--seed", arguments->seed, "Of arrivals and prompts").show_default();
+  command.add_option("--ttft-ms", arguments->ttft_ms, "Objective of goodput: time to first token").show_default();
+  command.add_option("--tpot-ms", arguments->tpot_ms, "Objective of goodput: time per output token").show_default();
+  command.add_option("--port", arguments->port, "Measure the server that runs on this port of 127.0.0.1 instead")
+      .between(1, 65535);
+  command.add_option("--key", arguments->key, "API key for that server").environment("STARLING_KEY");
+  command.footer(
       "Examples:\n  starling bench serve --model own --rate 20 --requests 200 --json\n"
       "  starling bench serve --clients 16 --prompt 64 --generate 128\n"
       "  starling bench serve --port 8081 --model other --clients 16    # any server with OpenAI's API");
-  command->callback([arguments, &options] { bench_serve(*arguments, options); });
+  command.callback([arguments, &options] { bench_serve(*arguments, options); });
 }
 
 }  // namespace starling

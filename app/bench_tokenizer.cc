@@ -115,26 +115,22 @@ void bench_tokenizer(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_bench_tokenizer(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* command =
-      bench.add_subcommand("tokenizer", "Encoding, decoding and training of a vocabulary on a text file");
+void add_bench_tokenizer(Command bench, const GlobalOptions& options) {
+  Command command = bench.add_subcommand("tokenizer", "Encoding, decoding and training of a vocabulary on a text file");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("text", arguments->text_file, "A text file, one text a line")
-      ->required()
-      ->check(CLI::ExistingFile);
+  command.add_option("text", arguments->text_file, "A text file, one text a line").required().existing_file();
   command
-      ->add_option("--tokenizer", arguments->tokenizer,
-                   "A tokenizer.json, or ranks named ENCODING.tiktoken, to encode with instead of the trained one")
-      ->check(CLI::ExistingFile);
-  command->add_option("--vocab-size", arguments->vocab_size, "Tokens of the vocabulary that is trained")
-      ->capture_default_str();
-  command->add_option("--rounds", arguments->rounds, "Each figure is the median of so many")
-      ->check(CLI::Range(int64_t{1}, int64_t{1000}))
-      ->capture_default_str();
-  command->footer(
+      .add_option("--tokenizer", arguments->tokenizer,
+                  "A tokenizer.json, or ranks named ENCODING.tiktoken, to encode with instead of the trained one")
+      .existing_file();
+  command.add_option("--vocab-size", arguments->vocab_size, "Tokens of the vocabulary that is trained").show_default();
+  command.add_option("--rounds", arguments->rounds, "Each figure is the median of so many")
+      .between(int64_t{1}, int64_t{1000})
+      .show_default();
+  command.footer(
       "Examples:\n  starling bench tokenizer tweets.txt --json\n"
       "  starling bench tokenizer tweets.txt --tokenizer cl100k_base.tiktoken --rounds 9");
-  command->callback([arguments, &options] { bench_tokenizer(*arguments, options); });
+  command.callback([arguments, &options] { bench_tokenizer(*arguments, options); });
 }
 
 }  // namespace starling

@@ -147,11 +147,11 @@ void bench_train(const TrainShape& shape, bool json) {
 
 }  // namespace
 
-void add_bench_train(CLI::App& bench, const GlobalOptions& options) {
-  CLI::App* train = bench.add_subcommand("train", "A training step, checked against f32 and timed");
+void add_bench_train(Command bench, const GlobalOptions& options) {
+  Command train = bench.add_subcommand("train", "A training step, checked against f32 and timed");
   auto shape = std::make_shared<TrainShape>();
   const auto size = [&](const char* name, int64_t& value, const char* help) {
-    train->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str();
+    train.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
   };
   size("--layers", shape->layers, "Blocks");
   size("--width", shape->width, "Width of the model");
@@ -160,9 +160,9 @@ void add_bench_train(CLI::App& bench, const GlobalOptions& options) {
   size("--seq", shape->seq, "Tokens of a sequence");
   size("--batch", shape->batch, "Sequences of a step");
   size("--steps", shape->steps, "Timed steps");
-  train->add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
-  train->add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
-  train->callback([shape, &options] { bench_train(*shape, options.json); });
+  train.add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
+  train.add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
+  train.callback([shape, &options] { bench_train(*shape, options.json); });
 }
 
 }  // namespace starling

@@ -145,72 +145,72 @@ void event(const GlobalOptions& options, const std::string& token, const std::st
   fmt::print("{}\n", recorded ? "Recorded." : "Known already.");
 }
 
-void add_write(CLI::App& ads, const GlobalOptions& options) {
-  CLI::App* command = ads.add_subcommand("write", "Find audiences and write, verify and rank ads for a brief");
+void add_write(Command ads, const GlobalOptions& options) {
+  Command command = ads.add_subcommand("write", "Find audiences and write, verify and rank ads for a brief");
   auto file = std::make_shared<std::string>(), writer = std::make_shared<std::string>();
-  command->add_option("brief", *file, "The brief, .toml or .json")->required()->check(CLI::ExistingFile);
-  command->add_option("--writer", *writer,
-                      "Model under models/ that writes (default: server.writer, else the platform's own)");
-  command->footer("Example:\n  starling ads write examples/briefs/coffee.toml");
-  command->callback([&options, file, writer] { write(options, *file, *writer); });
+  command.add_option("brief", *file, "The brief, .toml or .json").required().existing_file();
+  command.add_option("--writer", *writer,
+                     "Model under models/ that writes (default: server.writer, else the platform's own)");
+  command.footer("Example:\n  starling ads write examples/briefs/coffee.toml");
+  command.callback([&options, file, writer] { write(options, *file, *writer); });
 }
 
-void add_approve(CLI::App& ads, const GlobalOptions& options) {
-  CLI::App* command = ads.add_subcommand("approve", "Let accepted variants of a campaign run");
+void add_approve(Command ads, const GlobalOptions& options) {
+  Command command = ads.add_subcommand("approve", "Let accepted variants of a campaign run");
   auto id = std::make_shared<std::string>(), approver = std::make_shared<std::string>();
   auto variants = std::make_shared<std::vector<std::string>>();
-  command->add_option("campaign", *id, "The campaign's id")->required();
-  command->add_option("--variant", *variants, "Only these (default: every accepted one)");
-  command->add_option("--approver", *approver, "Who approves; kept in the audit log")->required();
-  command->footer("Example:\n  starling ads approve c-3f9a1c27d0b4 --approver ines");
-  command->callback([&options, id, approver, variants] {
+  command.add_option("campaign", *id, "The campaign's id").required();
+  command.add_option("--variant", *variants, "Only these (default: every accepted one)");
+  command.add_option("--approver", *approver, "Who approves; kept in the audit log").required();
+  command.footer("Example:\n  starling ads approve c-3f9a1c27d0b4 --approver ines");
+  command.callback([&options, id, approver, variants] {
     LedgerSide side(options);
     print_result(options, side.ads.approve(*id, *variants, *approver));
   });
 }
 
-void add_decide(CLI::App& ads, const GlobalOptions& options) {
-  CLI::App* command = ads.add_subcommand("decide", "Run one auction, as POST /v1/ads/decide does");
+void add_decide(Command ads, const GlobalOptions& options) {
+  Command command = ads.add_subcommand("decide", "Run one auction, as POST /v1/ads/decide does");
   auto request = std::make_shared<DecideRequest>();
-  command->add_option("--request", request->request_id, "Id of the request; the same id gives the same answer")
-      ->required();
-  command->add_option("--viewer", request->viewer, "Opaque id of the viewer")->required();
-  command->add_option("--context", request->context, "Text or query of the page");
-  command->add_option("--language", request->language, "Language of the page");
-  command->footer("Example:\n  starling ads decide --request r1 --viewer v1 --context \"a laptop for Linux\"");
-  command->callback([&options, request] { decide(options, *request); });
+  command.add_option("--request", request->request_id, "Id of the request; the same id gives the same answer")
+      .required();
+  command.add_option("--viewer", request->viewer, "Opaque id of the viewer").required();
+  command.add_option("--context", request->context, "Text or query of the page");
+  command.add_option("--language", request->language, "Language of the page");
+  command.footer("Example:\n  starling ads decide --request r1 --viewer v1 --context \"a laptop for Linux\"");
+  command.callback([&options, request] { decide(options, *request); });
 }
 
-void add_event(CLI::App& ads, const GlobalOptions& options) {
-  CLI::App* command = ads.add_subcommand("event", "Count an impression or a click of a decision");
+void add_event(Command ads, const GlobalOptions& options) {
+  Command command = ads.add_subcommand("event", "Count an impression or a click of a decision");
   auto token = std::make_shared<std::string>(), type = std::make_shared<std::string>("impression");
-  command->add_option("token", *token, "The decision's token")->required();
-  command->add_option("--type", *type, "impression or click")->capture_default_str();
-  command->footer("Example:\n  starling ads event s1.imp-….… --type click");
-  command->callback([&options, token, type] { event(options, *token, *type); });
+  command.add_option("token", *token, "The decision's token").required();
+  command.add_option("--type", *type, "impression or click").show_default();
+  command.footer("Example:\n  starling ads event s1.imp-….… --type click");
+  command.callback([&options, token, type] { event(options, *token, *type); });
 }
 
 }  // namespace
 
-void add_ads(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* ads = root.add_subcommand("ads", "Write, check, approve and serve ads");
-  ads->require_subcommand(1);
-  ads->footer(
+void add_ads(Command root, const GlobalOptions& options) {
+  Command ads = root.add_subcommand("ads", "Write, check, approve and serve ads");
+  ads.require_subcommand();
+  ads.footer(
       "Examples:\n  starling ads write examples/briefs/laptop.toml\n  starling ads list\n  starling ads approve ID "
       "--approver ines\n"
       "  starling ads decide --request r1 --viewer v1 --context \"a laptop for Linux\"");
-  add_write(*ads, options);
-  add_approve(*ads, options);
-  add_decide(*ads, options);
-  add_event(*ads, options);
+  add_write(ads, options);
+  add_approve(ads, options);
+  add_decide(ads, options);
+  add_event(ads, options);
   auto id = std::make_shared<std::string>();
-  CLI::App* shown = ads->add_subcommand("show", "One campaign with its audiences, variants and claims");
-  shown->add_option("campaign", *id, "The campaign's id")->required();
-  shown->footer("Example:\n  starling ads show c-3f9a1c27d0b4");
-  shown->callback([&options, id] { show(options, *id); });
-  CLI::App* listed = ads->add_subcommand("list", "Every campaign with its state and spending");
-  listed->footer("Example:\n  starling ads list --json");
-  listed->callback([&options] { list(options); });
+  Command shown = ads.add_subcommand("show", "One campaign with its audiences, variants and claims");
+  shown.add_option("campaign", *id, "The campaign's id").required();
+  shown.footer("Example:\n  starling ads show c-3f9a1c27d0b4");
+  shown.callback([&options, id] { show(options, *id); });
+  Command listed = ads.add_subcommand("list", "Every campaign with its state and spending");
+  listed.footer("Example:\n  starling ads list --json");
+  listed.callback([&options] { list(options); });
 }
 
 }  // namespace starling

@@ -45,18 +45,18 @@ void print_json(const AskAnswer& answer) {
 
 }  // namespace
 
-void add_ask(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command =
+void add_ask(Command root, const GlobalOptions& options) {
+  Command command =
       root.add_subcommand("ask", "Answer a question from the posts, each sentence with the posts that support it");
   auto question = std::make_shared<std::string>(), writer = std::make_shared<std::string>();
-  command->add_option("question", *question, "The question")->required();
-  command->add_option(
+  command.add_option("question", *question, "The question").required();
+  command.add_option(
       "--writer", *writer,
       "Chat model that words the answer; none: the posts' own sentences (default: server.writer if installed)");
-  command->footer(
+  command.footer(
       "Examples:\n  starling ask 'Which mailer replaces exmh?'\n  starling ask 'When is the meeting?' --writer none "
       "--json");
-  command->callback([question, writer, &options] {
+  command.callback([question, writer, &options] {
     SearchSession session(options);
     const std::unique_ptr<Engine> engine = load_writer(session, *writer);
     const AskAnswer answer = session.service().ask(*question, engine.get());

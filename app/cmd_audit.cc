@@ -70,32 +70,32 @@ void list(const GlobalOptions& options, int64_t after, int limit, const std::str
 
 }  // namespace
 
-void add_audit(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* audit =
+void add_audit(Command root, const GlobalOptions& options) {
+  Command audit =
       root.add_subcommand("audit", "The hash-chained log of decisions and deletions; which model saw which post");
-  audit->require_subcommand(1);
-  audit->footer(
+  audit.require_subcommand();
+  audit.footer(
       "Examples:\n  starling audit verify\n  starling audit list --kind ad. --limit 20\n"
       "  starling audit data --post 1234");
 
-  CLI::App* verified = audit->add_subcommand("verify", "Check every hash; name the first broken record");
+  Command verified = audit.add_subcommand("verify", "Check every hash; name the first broken record");
   auto anchor = std::make_shared<std::string>();
-  verified->add_option("--anchor", *anchor,
-                       "SEQUENCE:HASH of a head kept elsewhere: notices a log that was cut or written anew");
-  verified->footer(
+  verified.add_option("--anchor", *anchor,
+                      "SEQUENCE:HASH of a head kept elsewhere: notices a log that was cut or written anew");
+  verified.footer(
       "Example:\n  starling audit verify --anchor 12:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
-  verified->callback([&options, anchor] { verify(options, *anchor); });
+  verified.callback([&options, anchor] { verify(options, *anchor); });
 
-  CLI::App* listed = audit->add_subcommand("list", "Records, oldest first");
+  Command listed = audit.add_subcommand("list", "Records, oldest first");
   auto after = std::make_shared<int64_t>(0);
   auto limit = std::make_shared<int>(100);
   auto kind = std::make_shared<std::string>();
-  listed->add_option("--after", *after, "Only records behind this sequence")->capture_default_str();
-  listed->add_option("--limit", *limit, "At most this many")->capture_default_str()->check(CLI::Range(1, 100000));
-  listed->add_option("--kind", *kind, "Only kinds that start so: ad. or post.deleted");
-  listed->footer("Example:\n  starling audit list --kind post.deleted --json");
-  listed->callback([&options, after, limit, kind] { list(options, *after, *limit, *kind); });
-  add_audit_data(*audit, options);
+  listed.add_option("--after", *after, "Only records behind this sequence").show_default();
+  listed.add_option("--limit", *limit, "At most this many").show_default().between(1, 100000);
+  listed.add_option("--kind", *kind, "Only kinds that start so: ad. or post.deleted");
+  listed.footer("Example:\n  starling audit list --kind post.deleted --json");
+  listed.callback([&options, after, limit, kind] { list(options, *after, *limit, *kind); });
+  add_audit_data(audit, options);
 }
 
 }  // namespace starling

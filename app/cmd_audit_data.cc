@@ -93,18 +93,16 @@ void print_training_data(const GlobalOptions& options, const std::string& checkp
 
 }  // namespace
 
-void add_audit_data(CLI::App& audit, const GlobalOptions& options) {
-  CLI::App* command =
-      audit.add_subcommand("data", "Which checkpoints saw a post, and what a checkpoint was trained on");
+void add_audit_data(Command audit, const GlobalOptions& options) {
+  Command command = audit.add_subcommand("data", "Which checkpoints saw a post, and what a checkpoint was trained on");
   auto arguments = std::make_shared<Arguments>();
-  CLI::Option_group* question = command->add_option_group("question");
-  question->add_option("--post", arguments->post, "Id of a post: its samples and the checkpoints that saw it");
-  question->add_option("--author", arguments->author, "The same of every post of an author");
-  question->add_option("--checkpoint", arguments->checkpoint,
-                       "models/own or runs/own/checkpoints/step-00000200: what it was trained on");
-  question->require_option(1);
-  command->add_flag("--list", arguments->list, "With --checkpoint: the ids of the posts, one a line");
-  command->footer(
+  Command question = command.add_choice();
+  question.add_option("--post", arguments->post, "Id of a post: its samples and the checkpoints that saw it");
+  question.add_option("--author", arguments->author, "The same of every post of an author");
+  question.add_option("--checkpoint", arguments->checkpoint,
+                      "models/own or runs/own/checkpoints/step-00000200: what it was trained on");
+  command.add_flag("--list", arguments->list, "With --checkpoint: the ids of the posts, one a line");
+  command.footer(
       "A checkpoint keeps 64-bit hashes of the ids it saw: a post it saw is always found, another one by chance about\n"
       "once in 2^64 / (posts seen). Imported models do not say what they saw.\n\n"
       "Examples:\n"
@@ -112,7 +110,7 @@ void add_audit_data(CLI::App& audit, const GlobalOptions& options) {
       "  starling audit data --author mallory --json\n"
       "  starling audit data --checkpoint models/own\n"
       "  starling audit data --checkpoint runs/own/checkpoints/step-00000200 --list > ids.txt");
-  command->callback([arguments, &options] {
+  command.callback([arguments, &options] {
     if (!arguments->checkpoint.empty()) print_training_data(options, arguments->checkpoint, arguments->list);
     else if (!arguments->post.empty()) print_uses(options, "post", arguments->post);
     else print_uses(options, "author", arguments->author);

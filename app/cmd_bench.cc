@@ -9,17 +9,17 @@ Spread spread_of(std::vector<double> seconds) {
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }
 
-void add_bench(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("bench", "Measure this machine and how much of it each part uses");
-  command->require_subcommand(1);
-  add_bench_machine(*command, options);
-  add_bench_tokenizer(*command, options);
-  add_bench_prepare(*command, options);
-  add_bench_gemm(*command, options);
-  add_bench_train(*command, options);
-  add_bench_infer(*command, options);
-  add_bench_serve(*command, options);
-  command->footer(
+void add_bench(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("bench", "Measure this machine and how much of it each part uses");
+  command.require_subcommand();
+  add_bench_machine(command, options);
+  add_bench_tokenizer(command, options);
+  add_bench_prepare(command, options);
+  add_bench_gemm(command, options);
+  add_bench_train(command, options);
+  add_bench_infer(command, options);
+  add_bench_serve(command, options);
+  command.footer(
       "Examples:\n  starling bench machine --json\n  starling bench gemm\n"
       "  starling bench train --layers 6 --width 320 --heads 5 --profile\n"
       "  starling bench infer --model tinyllama --prompt 512 --generate 64\n"

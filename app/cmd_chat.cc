@@ -123,16 +123,16 @@ void chat(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_chat(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("chat", "Talk with a model in the terminal, a line a message");
+void add_chat(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("chat", "Talk with a model in the terminal, a line a message");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Name of a model in this workspace (default: server.model)");
-  command->add_option("--system", arguments->system, "System message");
-  add_sampling_flags(*command, arguments->sampling);
-  command->footer(
+  command.add_option("-m,--model", arguments->model, "Name of a model in this workspace (default: server.model)");
+  command.add_option("--system", arguments->system, "System message");
+  add_sampling_flags(command, arguments->sampling);
+  command.footer(
       "Examples:\n  starling chat --model tinyllama --system \"Be short.\"\n"
       "  printf 'Hello\\nAnd again\\n' | starling chat --model own --temperature 0 --json    # one object an answer");
-  command->callback([arguments, &options] {
+  command.callback([arguments, &options] {
     if (arguments->model.empty()) arguments->model = options.config().text("server.model");
     chat(*arguments, options);
   });

@@ -59,20 +59,20 @@ void run_delete(const GlobalOptions& options, const std::string& kind, const std
 
 }  // namespace
 
-void add_delete(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("delete", "Delete a post or an author everywhere, for good");
+void add_delete(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("delete", "Delete a post or an author everywhere, for good");
   auto post = std::make_shared<std::string>(), author = std::make_shared<std::string>(),
        reason = std::make_shared<std::string>("user request");
-  CLI::Option* by_post = command->add_option("--post", *post, "Id of the post");
-  CLI::Option* by_author =
-      command->add_option("--author", *author, "Id of the author: every post of theirs")->excludes(by_post);
-  command->add_option("--reason", *reason, "Why; kept in the audit log")->capture_default_str();
-  command->footer(
+  Option by_post = command.add_option("--post", *post, "Id of the post");
+  Option by_author =
+      command.add_option("--author", *author, "Id of the author: every post of theirs").excludes(by_post);
+  command.add_option("--reason", *reason, "Why; kept in the audit log").show_default();
+  command.footer(
       "Examples:\n  starling delete --post 1234\n  starling delete --author mallory --reason \"account closed\" "
       "--json");
-  command->callback([&options, post, author, reason, by_post, by_author] {
-    if (by_post->count() + by_author->count() == 0) throw ConfigError("say what to delete: --post ID or --author ID");
-    const bool is_post = by_post->count() > 0;
+  command.callback([&options, post, author, reason, by_post, by_author] {
+    if (!by_post.given() && !by_author.given()) throw ConfigError("say what to delete: --post ID or --author ID");
+    const bool is_post = by_post.given();
     run_delete(options, is_post ? "post" : "author", is_post ? *post : *author, *reason);
   });
 }

@@ -64,20 +64,19 @@ void print(const Evaluation& e, bool json) {
 
 }  // namespace
 
-void add_eval(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command =
+void add_eval(Command root, const GlobalOptions& options) {
+  Command command =
       root.add_subcommand("eval", "Bits per byte on later posts, beside xz, a unigram and a 5-gram model");
   auto name = std::make_shared<std::string>("own");
-  command->add_option("--model", *name, "Model folder under models/")->capture_default_str();
-  command->footer("Examples:\n  starling eval\n  starling eval --model own --json");
-  command->callback([command, name, &options] {
-    if (command->get_subcommands().empty())
-      print(evaluate(options.open_workspace(), options.config(), *name), options.json);
+  command.add_option("--model", *name, "Model folder under models/").show_default();
+  command.footer("Examples:\n  starling eval\n  starling eval --model own --json");
+  command.callback([command, name, &options] {
+    if (!command.subcommand_given()) print(evaluate(options.open_workspace(), options.config(), *name), options.json);
   });
-  add_eval_search(*command, options);
-  add_eval_quant(*command, options);
-  add_eval_posts(*command, options);
-  add_eval_canary(*command, options);
+  add_eval_search(command, options);
+  add_eval_quant(command, options);
+  add_eval_posts(command, options);
+  add_eval_canary(command, options);
 }
 
 }  // namespace starling

@@ -98,21 +98,21 @@ void eval_canary(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_eval_canary(CLI::App& eval, const GlobalOptions& options) {
-  CLI::App* command = eval.add_subcommand(
+void add_eval_canary(Command eval, const GlobalOptions& options) {
+  Command command = eval.add_subcommand(
       "canary", "What the model memorises: exposure and extraction of planted secrets; written into its card");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Model that was trained here")->capture_default_str();
-  command->add_option("--alternatives", arguments->alternatives, "Secrets that each planted one is ranked among")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-      ->capture_default_str();
-  command->add_option("--controls", arguments->controls, "Secrets that were never planted, measured beside")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000}))
-      ->capture_default_str();
-  command->footer(
+  command.add_option("-m,--model", arguments->model, "Model that was trained here").show_default();
+  command.add_option("--alternatives", arguments->alternatives, "Secrets that each planted one is ranked among")
+      .between(int64_t{1}, int64_t{1} << 20)
+      .show_default();
+  command.add_option("--controls", arguments->controls, "Secrets that were never planted, measured beside")
+      .between(int64_t{0}, int64_t{1000})
+      .show_default();
+  command.footer(
       "Canaries are planted when the shards are made:\n"
       "  starling prepare --set prepare.canaries=40\n  starling train\n  starling eval canary");
-  command->callback([arguments, &options] { eval_canary(*arguments, options); });
+  command.callback([arguments, &options] { eval_canary(*arguments, options); });
 }
 
 }  // namespace starling

@@ -122,28 +122,28 @@ void eval_posts(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_eval_posts(CLI::App& eval, const GlobalOptions& options) {
-  CLI::App* command = eval.add_subcommand(
+void add_eval_posts(Command eval, const GlobalOptions& options) {
+  Command command = eval.add_subcommand(
       "posts", "Precision and recall of prepare's filters on labelled texts: spam, language, personal data");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--spam", arguments->spam, "Texts with a label; any format that ingest reads");
-  command->add_option("--spam-field", arguments->spam_field, "Column of that label")->capture_default_str();
-  command->add_option("--spam-label", arguments->spam_label, "Its value for spam")->capture_default_str();
-  command->add_option("--automation", arguments->automation,
-                      "Texts with author and a label: how many are dropped as spam or as an author's template");
-  command->add_option("--automation-field", arguments->automation_field, "Column of that label")->capture_default_str();
-  command->add_option("--languages", arguments->languages, "Texts with the ISO 639 code of their language");
-  command->add_option("--language-field", arguments->language_field, "Column of that code")->capture_default_str();
-  command->add_option("--personal-data", arguments->personal_data,
-                      "Texts with personal data in marks: write to [[EMAIL:bob@example.org]]");
-  command->add_option("--text", arguments->text, "Column of the text (text), or title+text");
-  command->footer(
+  command.add_option("--spam", arguments->spam, "Texts with a label; any format that ingest reads");
+  command.add_option("--spam-field", arguments->spam_field, "Column of that label").show_default();
+  command.add_option("--spam-label", arguments->spam_label, "Its value for spam").show_default();
+  command.add_option("--automation", arguments->automation,
+                     "Texts with author and a label: how many are dropped as spam or as an author's template");
+  command.add_option("--automation-field", arguments->automation_field, "Column of that label").show_default();
+  command.add_option("--languages", arguments->languages, "Texts with the ISO 639 code of their language");
+  command.add_option("--language-field", arguments->language_field, "Column of that code").show_default();
+  command.add_option("--personal-data", arguments->personal_data,
+                     "Texts with personal data in marks: write to [[EMAIL:bob@example.org]]");
+  command.add_option("--text", arguments->text, "Column of the text (text), or title+text");
+  command.footer(
       "Examples:\n"
       "  starling eval posts --spam sms-spam.jsonl.zst\n"
       "  starling eval posts --automation ira-tweets.jsonl.zst --automation-field cat\n"
       "  starling eval posts --languages langid.jsonl.zst --json\n"
       "  starling eval posts --personal-data test/data/personal-data.jsonl");
-  command->callback([arguments, &options] { eval_posts(*arguments, options); });
+  command.callback([arguments, &options] { eval_posts(*arguments, options); });
 }
 
 }  // namespace starling

@@ -86,23 +86,23 @@ void eval_quant(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_eval_quant(CLI::App& eval, const GlobalOptions& options) {
-  CLI::App* command =
+void add_eval_quant(Command eval, const GlobalOptions& options) {
+  Command command =
       eval.add_subcommand("quant", "KL divergence of a model's 8-bit and 4-bit weights against bf16, on text");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Model in this workspace")->capture_default_str();
-  command->add_option("--weights", arguments->forms, "Forms to compare with bf16")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"auto", "int8", "int4"}))
-      ->capture_default_str();
-  command->add_option("--text", arguments->text, "A text file, a sample a line; without it the validation posts");
-  command->add_option("--tokens", arguments->tokens, "About so many tokens")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
-      ->capture_default_str();
-  command->footer(
+  command.add_option("-m,--model", arguments->model, "Model in this workspace").show_default();
+  command.add_option("--weights", arguments->forms, "Forms to compare with bf16")
+      .comma_separated()
+      .one_of({"auto", "int8", "int4"})
+      .show_default();
+  command.add_option("--text", arguments->text, "A text file, a sample a line; without it the validation posts");
+  command.add_option("--tokens", arguments->tokens, "About so many tokens")
+      .between(int64_t{2}, int64_t{1} << 24)
+      .show_default();
+  command.footer(
       "Examples:\n  starling eval quant --model own\n"
       "  starling eval quant --model tinyllama --weights auto,int8,int4 --text posts.txt --json");
-  command->callback([arguments, &options] { eval_quant(*arguments, options); });
+  command.callback([arguments, &options] { eval_quant(*arguments, options); });
 }
 
 }  // namespace starling

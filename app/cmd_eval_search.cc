@@ -70,26 +70,25 @@ void save_run(const SearchEvaluation& evaluation, const Arguments& arguments) {
 
 }  // namespace
 
-void add_eval_search(CLI::App& eval, const GlobalOptions& options) {
-  CLI::App* command =
+void add_eval_search(Command eval, const GlobalOptions& options) {
+  Command command =
       eval.add_subcommand("search", "nDCG@10, MAP, P@30 and MRR of each search stage, as trec_eval defines them");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--corpus", arguments->input.corpus, "JSON lines {_id, text}; plain, gzip or zstd");
-  command->add_option("--queries", arguments->input.queries, "JSON lines {_id, text, max_id} or TREC topics");
-  command->add_option("--qrels", arguments->input.qrels, "TSV with a header, or TREC qrels");
-  command->add_option("--language", arguments->input.language, "Language of the corpus, for stemming")
-      ->capture_default_str();
-  command->add_option("--model", arguments->model, "Model under models/ for the vector stages");
-  command->add_flag("--held-out", arguments->held_out,
-                    "Queries made of the workspace's own latest posts: find the thread");
-  command->add_option("--run", arguments->run, "Write the run of --stage as a TREC run file");
-  command->add_option("--stage", arguments->stage, "Stage of --run")
-      ->check(CLI::IsMember({"lexical", "feedback", "vector", "fused", "ranked"}))
-      ->capture_default_str();
-  command->footer(
+  command.add_option("--corpus", arguments->input.corpus, "JSON lines {_id, text}; plain, gzip or zstd");
+  command.add_option("--queries", arguments->input.queries, "JSON lines {_id, text, max_id} or TREC topics");
+  command.add_option("--qrels", arguments->input.qrels, "TSV with a header, or TREC qrels");
+  command.add_option("--language", arguments->input.language, "Language of the corpus, for stemming").show_default();
+  command.add_option("--model", arguments->model, "Model under models/ for the vector stages");
+  command.add_flag("--held-out", arguments->held_out,
+                   "Queries made of the workspace's own latest posts: find the thread");
+  command.add_option("--run", arguments->run, "Write the run of --stage as a TREC run file");
+  command.add_option("--stage", arguments->stage, "Stage of --run")
+      .one_of({"lexical", "feedback", "vector", "fused", "ranked"})
+      .show_default();
+  command.footer(
       "Examples:\n  starling eval search --corpus c.jsonl.zst --queries q.jsonl --qrels qrels.tsv --run out.trec\n"
       "  starling eval search --held-out --json");
-  command->callback([arguments, &options] {
+  command.callback([arguments, &options] {
     const SearchEvaluation evaluation = evaluate(*arguments, options);
     if (!arguments->run.empty()) save_run(evaluation, *arguments);
     print(evaluation, options.json);

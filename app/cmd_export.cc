@@ -29,24 +29,24 @@ void run_export(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_export(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("export", "Write a model for other engines: GGUF or safetensors");
+void add_export(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("export", "Write a model for other engines: GGUF or safetensors");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Model in this workspace")->capture_default_str();
-  command->add_option("to", arguments->to, "The GGUF file or the folder to write")->required();
-  command->add_option("--format", arguments->options.format, "gguf or safetensors")
-      ->check(CLI::IsMember({"gguf", "safetensors"}))
-      ->capture_default_str();
+  command.add_option("-m,--model", arguments->model, "Model in this workspace").show_default();
+  command.add_option("to", arguments->to, "The GGUF file or the folder to write").required();
+  command.add_option("--format", arguments->options.format, "gguf or safetensors")
+      .one_of({"gguf", "safetensors"})
+      .show_default();
   command
-      ->add_option("--type", arguments->options.type, "Of the matrices: f32, f16, bf16; in GGUF also q8_0, q4_0, q4_k")
-      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k"}))
-      ->capture_default_str();
-  command->add_flag("--replace", arguments->options.replace, "Replace what is there");
-  command->footer(
+      .add_option("--type", arguments->options.type, "Of the matrices: f32, f16, bf16; in GGUF also q8_0, q4_0, q4_k")
+      .one_of({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k"})
+      .show_default();
+  command.add_flag("--replace", arguments->options.replace, "Replace what is there");
+  command.footer(
       "Examples:\n"
       "  starling export --model own own.gguf --type q8_0\n"
       "  starling export --model own ~/own-hf --format safetensors --type bf16");
-  command->callback([arguments, &options] { run_export(*arguments, options); });
+  command.callback([arguments, &options] { run_export(*arguments, options); });
 }
 
 }  // namespace starling

@@ -134,44 +134,40 @@ void run(const GlobalOptions& options, Arguments a) {
 
 }  // namespace
 
-void add_finetune(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command =
+void add_finetune(Command root, const GlobalOptions& options) {
+  Command command =
       root.add_subcommand("finetune", "Teach a model answers or preferences; LoRA adapters, or all of it");
   auto a = std::make_shared<Arguments>();
-  command->add_option("data", a->data, "Records, one JSON object a line (docs/formats/finetuning.md)");
-  command->add_option("--base", a->base, "Model folder under models/ to begin from")->capture_default_str();
-  command->add_option("--name", a->name, "Name of the model that is made")->required();
-  command->add_option("--objective", a->objective, "supervised (loss on answers only) or preference (DPO)")
-      ->check(CLI::IsMember({"supervised", "preference"}))
-      ->capture_default_str();
-  command->add_flag("--full", a->full, "Train all parameters instead of adapters");
-  command->add_option("--rank", a->lora.rank, "Rank of the adapters")->capture_default_str();
-  command->add_option("--alpha", a->lora.alpha, "Adapters count alpha / rank")->capture_default_str();
-  command->add_option("--targets", a->lora.targets, "Matrices with an adapter")->delimiter(',')->capture_default_str();
-  command->add_option("--adapter", a->adapter, "Begin from this PEFT adapter; without records it is only merged");
-  command->add_option("--epochs", a->options.epochs, "Passes over the records")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate")->capture_default_str();
-  command->add_option("--max-length", a->options.max_length, "Longest example in tokens; longer ones are passed over")
-      ->check(CLI::Range(2, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--batch-tokens", a->options.batch_tokens, "Places of a step")
-      ->check(CLI::Range(2, 1 << 24))
-      ->capture_default_str();
-  command->add_option("--beta", a->options.beta, "Preference: strength of the pull to the base")->capture_default_str();
-  command->add_option("--held-out", a->options.held_out, "Part of the records scored before and after, not trained on")
-      ->check(CLI::Range(0.0, 0.9))
-      ->capture_default_str();
-  command->add_option("--seed", a->options.seed, "Order of the examples and first adapters")->capture_default_str();
-  command->add_flag("--replace", a->replace, "Replace a model of this name");
-  command->footer(
+  command.add_option("data", a->data, "Records, one JSON object a line (docs/formats/finetuning.md)");
+  command.add_option("--base", a->base, "Model folder under models/ to begin from").show_default();
+  command.add_option("--name", a->name, "Name of the model that is made").required();
+  command.add_option("--objective", a->objective, "supervised (loss on answers only) or preference (DPO)")
+      .one_of({"supervised", "preference"})
+      .show_default();
+  command.add_flag("--full", a->full, "Train all parameters instead of adapters");
+  command.add_option("--rank", a->lora.rank, "Rank of the adapters").show_default();
+  command.add_option("--alpha", a->lora.alpha, "Adapters count alpha / rank").show_default();
+  command.add_option("--targets", a->lora.targets, "Matrices with an adapter").comma_separated().show_default();
+  command.add_option("--adapter", a->adapter, "Begin from this PEFT adapter; without records it is only merged");
+  command.add_option("--epochs", a->options.epochs, "Passes over the records").positive().show_default();
+  command.add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate").show_default();
+  command.add_option("--max-length", a->options.max_length, "Longest example in tokens; longer ones are passed over")
+      .between(2, 1 << 20)
+      .show_default();
+  command.add_option("--batch-tokens", a->options.batch_tokens, "Places of a step").between(2, 1 << 24).show_default();
+  command.add_option("--beta", a->options.beta, "Preference: strength of the pull to the base").show_default();
+  command.add_option("--held-out", a->options.held_out, "Part of the records scored before and after, not trained on")
+      .between(0.0, 0.9)
+      .show_default();
+  command.add_option("--seed", a->options.seed, "Order of the examples and first adapters").show_default();
+  command.add_flag("--replace", a->replace, "Replace a model of this name");
+  command.footer(
       "Examples:\n"
       "  starling finetune answers.jsonl --base tinyllama --name support\n"
       "  starling finetune pairs.jsonl --objective preference --base support --name polite --learning-rate 5e-5\n"
       "  starling finetune answers.jsonl --full --learning-rate 1e-4 --base own --name own-chat\n"
       "  starling finetune --adapter downloads/adapter --base tinyllama --name merged");
-  command->callback([a, &options] { run(options, *a); });
+  command.callback([a, &options] { run(options, *a); });
 }
 
 }  // namespace starling

@@ -59,21 +59,20 @@ void run_generate(const Arguments& arguments, const std::string& prompt, const G
 
 }  // namespace
 
-void add_generate(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("generate", "Continue a text or answer a message with a model");
+void add_generate(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("generate", "Continue a text or answer a message with a model");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("-m,--model", arguments->model, "Name of a model in this workspace")->required();
-  CLI::Option* prompt = command->add_option("-p,--prompt", arguments->prompt, "The text; standard input when absent");
-  command->add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");
-  command->add_option("--system", arguments->system, "System message, with --chat");
-  add_sampling_flags(*command, arguments->sampling);
-  command->footer(
+  command.add_option("-m,--model", arguments->model, "Name of a model in this workspace").required();
+  Option prompt = command.add_option("-p,--prompt", arguments->prompt, "The text; standard input when absent");
+  command.add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");
+  command.add_option("--system", arguments->system, "System message, with --chat");
+  add_sampling_flags(command, arguments->sampling);
+  command.footer(
       "Examples:\n"
       "  starling generate --model tinyllama --chat --prompt \"Write a slogan for a bakery.\"\n"
       "  echo \"Once upon a time\" | starling generate --model stories --temperature 0 --max-tokens 100");
-  command->callback([arguments, prompt, &options] {
-    run_generate(*arguments, read_prompt(*arguments, prompt->count() > 0), options);
-  });
+  command.callback(
+      [arguments, prompt, &options] { run_generate(*arguments, read_prompt(*arguments, prompt.given()), options); });
 }
 
 }  // namespace starling

@@ -44,26 +44,25 @@ void run_import(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_import(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("import", "Bring a Llama model from elsewhere into models/NAME");
+void add_import(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("import", "Bring a Llama model from elsewhere into models/NAME");
   auto arguments = std::make_shared<Arguments>();
   ImportOptions& import_options = arguments->options;
-  command->add_option("path", arguments->path, "A Hugging Face folder, a GGUF file or a llama2.c checkpoint")
-      ->required();
-  command->add_option("--name", arguments->name, "Name of the model in this workspace")->required();
-  command->add_option("--format", import_options.format, "auto, safetensors, gguf or llama2c")
-      ->check(CLI::IsMember({"auto", "safetensors", "gguf", "llama2c"}))
-      ->capture_default_str();
-  command->add_option("--sha256", import_options.sha256, "Refuse the file unless this is its SHA-256 (64 hex digits)");
-  command->add_option("--tokenizer", import_options.tokenizer_json,
-                      "A tokenizer.json to use instead of the file's vocabulary");
-  command->add_flag("--replace", import_options.replace, "Replace a model of this name");
-  command->footer(
+  command.add_option("path", arguments->path, "A Hugging Face folder, a GGUF file or a llama2.c checkpoint").required();
+  command.add_option("--name", arguments->name, "Name of the model in this workspace").required();
+  command.add_option("--format", import_options.format, "auto, safetensors, gguf or llama2c")
+      .one_of({"auto", "safetensors", "gguf", "llama2c"})
+      .show_default();
+  command.add_option("--sha256", import_options.sha256, "Refuse the file unless this is its SHA-256 (64 hex digits)");
+  command.add_option("--tokenizer", import_options.tokenizer_json,
+                     "A tokenizer.json to use instead of the file's vocabulary");
+  command.add_flag("--replace", import_options.replace, "Replace a model of this name");
+  command.footer(
       "Examples:\n"
       "  starling import tinyllama.gguf --name tinyllama --sha256 0f1e...\n"
       "  starling import ~/models/TinyLlama-1.1B-Chat-v1.0 --name tinyllama\n"
       "  starling import stories15M.bin --format llama2c --tokenizer tokenizer.json --name stories");
-  command->callback([arguments, &options] { run_import(*arguments, options); });
+  command.callback([arguments, &options] { run_import(*arguments, options); });
 }
 
 }  // namespace starling

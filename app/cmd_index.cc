@@ -71,21 +71,18 @@ void run_index(const Arguments& arguments, const GlobalOptions& options) {
 
 }  // namespace
 
-void add_index(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("index", "Build or update the search index: words, then the model's vectors");
+void add_index(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("index", "Build or update the search index: words, then the model's vectors");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--model", arguments->model,
-                      "Model that makes the vectors (default: the one used before, else the own one)");
-  command->add_flag("--tune", arguments->tune,
-                    "First tune the model on replies, threads and shared hashtags; writes models/NAME-embed");
-  command->add_option("--tune-seconds", arguments->tune_seconds, "Most time the tuning takes")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_flag("--lexical-only", arguments->lexical_only, "Words only, no model")
-      ->excludes("--tune")
-      ->excludes("--model");
-  command->footer("Examples:\n  starling index\n  starling index --tune\n  starling index --model own --json");
-  command->callback([arguments, &options] { run_index(*arguments, options); });
+  const Option model = command.add_option(
+      "--model", arguments->model, "Model that makes the vectors (default: the one used before, else the own one)");
+  const Option tune =
+      command.add_flag("--tune", arguments->tune,
+                       "First tune the model on replies, threads and shared hashtags; writes models/NAME-embed");
+  command.add_option("--tune-seconds", arguments->tune_seconds, "Most time the tuning takes").positive().show_default();
+  command.add_flag("--lexical-only", arguments->lexical_only, "Words only, no model").excludes(tune).excludes(model);
+  command.footer("Examples:\n  starling index\n  starling index --tune\n  starling index --model own --json");
+  command.callback([arguments, &options] { run_index(*arguments, options); });
 }
 
 }  // namespace starling

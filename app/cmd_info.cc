@@ -70,10 +70,10 @@ void print(const Json& info) {
 
 }  // namespace
 
-void add_info(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("info", "What a workspace holds: posts, shards, models");
-  command->footer("Examples:\n  starling info\n  starling --workspace demo info --json");
-  command->callback([&options] {
+void add_info(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("info", "What a workspace holds: posts, shards, models");
+  command.footer("Examples:\n  starling info\n  starling --workspace demo info --json");
+  command.callback([&options] {
     const Json info = information(options.open_workspace());
     options.json ? fmt::print("{}\n", info.dump(2)) : print(info);
   });

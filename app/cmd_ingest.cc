@@ -116,19 +116,19 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
 
 }  // namespace
 
-void add_ingest(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command =
+void add_ingest(Command root, const GlobalOptions& options) {
+  Command command =
       root.add_subcommand("ingest", "Read posts from files of many platforms or from Kafka; plain, gzip or zstd");
   auto arguments = std::make_shared<IngestArguments>();
-  command->add_option("sources", arguments->sources, "Files, folders, - for standard input, or kafka://host:port/topic")
-      ->required();
-  command->add_option("--format", arguments->format, row_format_names())->capture_default_str();
-  command->add_option("--map", arguments->mappings, "field=source, field=first+second or field==constant (repeatable)")
-      ->allow_extra_args(false);
-  command->add_option("--include", arguments->include, "Only files of folders whose name matches, for example '*.txt'")
-      ->capture_default_str();
-  command->add_flag("--derive-ids", arguments->derive_ids, "Give rows without id the hash of author, time and text");
-  command->footer(
+  command.add_option("sources", arguments->sources, "Files, folders, - for standard input, or kafka://host:port/topic")
+      .required();
+  command.add_option("--format", arguments->format, row_format_names()).show_default();
+  command.add_option("--map", arguments->mappings, "field=source, field=first+second or field==constant (repeatable)")
+      .one_value_each();
+  command.add_option("--include", arguments->include, "Only files of folders whose name matches, for example '*.txt'")
+      .show_default();
+  command.add_flag("--derive-ids", arguments->derive_ids, "Give rows without id the hash of author, time and text");
+  command.footer(
       "Examples:\n"
       "  starling ingest posts.jsonl.zst\n"
       "  starling ingest --map text=title+text --map community=sub --map time=t --map likes=score reddit.jsonl.zst\n"
@@ -139,7 +139,7 @@ void add_ingest(CLI::App& root, const GlobalOptions& options) {
       "  starling ingest 'kafka://localhost:9092/posts?group=starling'\n"
       "  starling ingest --format mail --include '*.txt' archive/\n"
       "  zcat export.csv.gz | starling ingest --format csv --map text=body -");
-  command->callback([arguments, &options] { run_ingest(*arguments, options); });
+  command.callback([arguments, &options] { run_ingest(*arguments, options); });
 }
 
 }  // namespace starling

@@ -48,28 +48,26 @@ void revoke(const GlobalOptions& options, const std::string& name) {
 
 }  // namespace
 
-void add_keys(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* keys = root.add_subcommand("keys", "Make, list and revoke the API keys of `starling serve`");
-  keys->require_subcommand(1);
-  keys->footer(
+void add_keys(Command root, const GlobalOptions& options) {
+  Command keys = root.add_subcommand("keys", "Make, list and revoke the API keys of `starling serve`");
+  keys.require_subcommand();
+  keys.footer(
       "Examples:\n  starling keys create frontend --role search\n  starling keys list\n  starling keys revoke "
       "frontend\n"
       "Roles: admin (everything), read (search, plan, training, ad library), search (read, posts, models), ads (read, "
       "ads)");
   auto name = std::make_shared<std::string>(), role = std::make_shared<std::string>("read");
 
-  CLI::App* creating = keys->add_subcommand("create", "Make a key and print it once");
-  creating->add_option("name", *name, "Who it is for")->required();
-  creating->add_option("--role", *role, "What it may do")
-      ->check(CLI::IsMember({"admin", "read", "search", "ads"}))
-      ->capture_default_str();
-  creating->callback([name, role, &options] { create(options, *name, *role); });
+  Command creating = keys.add_subcommand("create", "Make a key and print it once");
+  creating.add_option("name", *name, "Who it is for").required();
+  creating.add_option("--role", *role, "What it may do").one_of({"admin", "read", "search", "ads"}).show_default();
+  creating.callback([name, role, &options] { create(options, *name, *role); });
 
-  keys->add_subcommand("list", "Names and roles of the keys")->callback([&options] { list(options); });
+  keys.add_subcommand("list", "Names and roles of the keys").callback([&options] { list(options); });
 
-  CLI::App* revoking = keys->add_subcommand("revoke", "Make a key worthless");
-  revoking->add_option("name", *name, "Whose key")->required();
-  revoking->callback([name, &options] { revoke(options, *name); });
+  Command revoking = keys.add_subcommand("revoke", "Make a key worthless");
+  revoking.add_option("name", *name, "Whose key").required();
+  revoking.callback([name, &options] { revoke(options, *name); });
 }
 
 }  // namespace starling

@@ -115,39 +115,38 @@ void print_score(const PlannerScore& score, bool json) {
   for (const auto& [reason, rows] : score.left_out) fmt::print("left out: {} rows, {}\n", rows, reason);
 }
 
-void add_score(CLI::App& parent, const GlobalOptions& global) {
-  CLI::App* command = parent.add_subcommand("score", "Compare predicted step times with published ones");
+void add_score(Command parent, const GlobalOptions& global) {
+  Command command = parent.add_subcommand("score", "Compare predicted step times with published ones");
   auto file = std::make_shared<std::string>();
-  command->add_option("measurements", *file, "CSV of measurements (docs/planner.md names the columns)")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->callback([file, &global] { print_score(score_planner(*file), global.json); });
+  command.add_option("measurements", *file, "CSV of measurements (docs/planner.md names the columns)")
+      .required()
+      .existing_file();
+  command.callback([file, &global] { print_score(score_planner(*file), global.json); });
 }
 
 }  // namespace
 
-void add_plan(CLI::App& root, const GlobalOptions& global) {
-  CLI::App* command =
-      root.add_subcommand("plan", "Plan a training run on a cluster: layout, memory, time, power, price");
+void add_plan(Command root, const GlobalOptions& global) {
+  Command command = root.add_subcommand("plan", "Plan a training run on a cluster: layout, memory, time, power, price");
   auto request = std::make_shared<PlanRequest>();
   auto tokens = std::make_shared<std::string>("2T");
-  command->add_option("--model", request->model, "7b, 13b, 34b, 70b or 175b")->capture_default_str();
-  command->add_option("--gpus", request->gpus, "How many GPUs")->capture_default_str();
-  command->add_option("--gpu", request->gpu, "a100-40g, a100-80g, h100, h200 or b200")->capture_default_str();
-  command->add_option("--tokens", *tokens, "Tokens to train on: 2T, 300B, ...")->capture_default_str();
-  command->add_option("--sequence-tokens", request->sequence_tokens, "Tokens of a sequence (default: the model's)");
-  command->add_option("--batch-tokens", request->batch_tokens, "Tokens of a step (default: the model's)");
-  command->add_option("--tensor-parallel", request->tensor_parallel, "Fix it instead of searching");
-  command->add_option("--pipeline-parallel", request->pipeline_parallel, "Fix it instead of searching");
-  command->add_option("--micro-batch", request->micro_batch, "Fix it instead of searching");
-  add_score(*command, global);
-  command->footer(
+  command.add_option("--model", request->model, "7b, 13b, 34b, 70b or 175b").show_default();
+  command.add_option("--gpus", request->gpus, "How many GPUs").show_default();
+  command.add_option("--gpu", request->gpu, "a100-40g, a100-80g, h100, h200 or b200").show_default();
+  command.add_option("--tokens", *tokens, "Tokens to train on: 2T, 300B, ...").show_default();
+  command.add_option("--sequence-tokens", request->sequence_tokens, "Tokens of a sequence (default: the model's)");
+  command.add_option("--batch-tokens", request->batch_tokens, "Tokens of a step (default: the model's)");
+  command.add_option("--tensor-parallel", request->tensor_parallel, "Fix it instead of searching");
+  command.add_option("--pipeline-parallel", request->pipeline_parallel, "Fix it instead of searching");
+  command.add_option("--micro-batch", request->micro_batch, "Fix it instead of searching");
+  add_score(command, global);
+  command.footer(
       "Examples:\n"
       "  starling plan\n"
       "  starling plan --model 7b --gpus 256 --gpu h100 --tokens 1T --json\n"
       "  starling plan score measurements.csv");
-  command->callback([command, request, tokens, &global] {
-    if (!command->get_subcommands().empty()) return;  // `plan score` did the work
+  command.callback([command, request, tokens, &global] {
+    if (command.subcommand_given()) return;  // `plan score` did the work
     request->tokens = parse_token_count(*tokens);
     const Plan result = plan(*request);
     if (global.json) fmt::print("{}\n", to_json(result));

@@ -98,10 +98,9 @@ void run_prepare(const GlobalOptions& options, const std::string& shard, uint32_
 
 }  // namespace
 
-void add_prepare(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command =
-      root.add_subcommand("prepare", "Clean the posts, drop duplicates and spam, and write token shards");
-  command->footer(
+void add_prepare(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("prepare", "Clean the posts, drop duplicates and spam, and write token shards");
+  command.footer(
       "Posts that are deleted or whose author has opted out of training are dropped. A tokenizer is trained when the\n"
       "workspace has none. The old shards stay in place until the new ones are complete.\n\n"
       "Examples:\n"
@@ -111,12 +110,9 @@ void add_prepare(CLI::App& root, const GlobalOptions& options) {
       "  starling prepare --merge 16");
   auto shard = std::make_shared<std::string>();
   auto merge = std::make_shared<uint32_t>(0);
-  CLI::Option* part =
-      command->add_option("--shard", *shard, "i/n: only read and examine the i-th of n shares of the posts");
-  command->add_option("--merge", *merge, "n: make the shards from the n shares")
-      ->check(CLI::Range(1, 99999))
-      ->excludes(part);
-  command->callback([&options, shard, merge] { run_prepare(options, *shard, *merge); });
+  Option part = command.add_option("--shard", *shard, "i/n: only read and examine the i-th of n shares of the posts");
+  command.add_option("--merge", *merge, "n: make the shards from the n shares").between(1, 99999).excludes(part);
+  command.callback([&options, shard, merge] { run_prepare(options, *shard, *merge); });
 }
 
 }  // namespace starling

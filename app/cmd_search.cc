@@ -49,24 +49,22 @@ void print_json(const SearchResult& result) {
 
 }  // namespace
 
-void add_search(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("search", "Search the posts");
+void add_search(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("search", "Search the posts");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("query", arguments->query, "The query")->required();
-  command->add_option("--stage", arguments->stage, "How far the ranking goes")
-      ->check(CLI::IsMember({"lexical", "feedback", "vector", "fused", "ranked"}))
-      ->capture_default_str();
-  command->add_option("--limit", arguments->limit, "Posts to show")->check(CLI::Range(1, 100))->capture_default_str();
-  command->add_option("--offset", arguments->offset, "Posts to skip")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
-  command->add_flag("--facets", arguments->facets, "Count authors, communities, languages, hashtags and days");
-  command->footer(
+  command.add_option("query", arguments->query, "The query").required();
+  command.add_option("--stage", arguments->stage, "How far the ranking goes")
+      .one_of({"lexical", "feedback", "vector", "fused", "ranked"})
+      .show_default();
+  command.add_option("--limit", arguments->limit, "Posts to show").between(1, 100).show_default();
+  command.add_option("--offset", arguments->offset, "Posts to skip").between(0, 1000).show_default();
+  command.add_flag("--facets", arguments->facets, "Count authors, communities, languages, hashtags and days");
+  command.footer(
       "Words \"phrases\" from:name in:community lang:en since:2017-01-01 until:2017-12-31 min_likes:5 #tag @name -word "
       "+word a OR b\n"
       "Examples:\n  starling search 'linux laptop'\n  starling search '\"flu shot\" lang:en -ad' --facets\n"
       "  starling search --json -- '-spam mail'");
-  command->callback([arguments, &options] {
+  command.callback([arguments, &options] {
     SearchSession session(options);
     const SearchResult result = session.service().search({.query = arguments->query,
                                                           .limit = arguments->limit,

@@ -58,19 +58,19 @@ void serve(const GlobalOptions& options, const Config& config) {
 
 }  // namespace
 
-void add_serve(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("serve", "Serve the HTTP API and the page on a workspace");
+void add_serve(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("serve", "Serve the HTTP API and the page on a workspace");
   auto host = std::make_shared<std::string>();
   auto port = std::make_shared<int>(-1);
-  command->add_option("--host", *host, "IP address to listen on (default: server.host, 127.0.0.1)");
-  command->add_option("--port", *port, "TCP port; 0 takes any that is free (default: server.port, 8080)")
-      ->check(CLI::Range(0, 65535));
-  command->footer(
+  command.add_option("--host", *host, "IP address to listen on (default: server.host, 127.0.0.1)");
+  command.add_option("--port", *port, "TCP port; 0 takes any that is free (default: server.port, 8080)")
+      .between(0, 65535);
+  command.footer(
       "Examples:\n  starling serve --workspace demo/workspace\n  "
       "starling serve --host 0.0.0.0 --port 443 --set server.tls_certificate=chain.pem --set server.tls_key=key.pem\n"
       "The API is described in docs/formats/http-api.md; make keys "
       "with `starling keys create`.");
-  command->callback([host, port, &options] {
+  command.callback([host, port, &options] {
     Config config = options.config();
     if (!host->empty()) config.set("server.host=" + *host);
     if (*port >= 0) config.set(fmt::format("server.port={}", *port));

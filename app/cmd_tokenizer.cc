@@ -135,31 +135,31 @@ void info(const TokenizerOptions& options, const GlobalOptions& global) {
 
 using Action = void (*)(const TokenizerOptions&, const GlobalOptions&);
 
-CLI::App* add_action(CLI::App& parent, const char* name, const char* help, Action action,
-                     const std::shared_ptr<TokenizerOptions>& options, const GlobalOptions& global) {
-  CLI::App* command = parent.add_subcommand(name, help);
-  command->add_option("--tokenizer", options->file, "A tokenizer.json (default: the workspace's)");
-  command->callback([action, options, &global] { action(*options, global); });
+Command add_action(Command parent, const char* name, const char* help, Action action,
+                   const std::shared_ptr<TokenizerOptions>& options, const GlobalOptions& global) {
+  Command command = parent.add_subcommand(name, help);
+  command.add_option("--tokenizer", options->file, "A tokenizer.json (default: the workspace's)");
+  command.callback([action, options, &global] { action(*options, global); });
   return command;
 }
 
 }  // namespace
 
-void add_tokenizer(CLI::App& root, const GlobalOptions& global) {
-  CLI::App* command = root.add_subcommand("tokenizer", "Train and use the byte-pair vocabulary");
-  command->require_subcommand(1);
+void add_tokenizer(Command root, const GlobalOptions& global) {
+  Command command = root.add_subcommand("tokenizer", "Train and use the byte-pair vocabulary");
+  command.require_subcommand();
   auto options = std::make_shared<TokenizerOptions>();
-  CLI::App* training =
-      add_action(*command, "train", "Learn a vocabulary from the workspace's posts", train, options, global);
-  training->add_option("--text-file", options->text_file, "Learn from a text file instead, one text a line")
-      ->check(CLI::ExistingFile);
-  training->add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)");
-  CLI::App* encoding = add_action(*command, "encode", "Text to token ids", encode, options, global);
-  encoding->add_option("text", options->words, "The text (default: standard input)");
-  CLI::App* decoding = add_action(*command, "decode", "Token ids to text", decode, options, global);
-  decoding->add_option("ids", options->words, "The ids (default: standard input)");
-  add_action(*command, "info", "Size, special tokens and digest", info, options, global);
-  command->footer(
+  Command training =
+      add_action(command, "train", "Learn a vocabulary from the workspace's posts", train, options, global);
+  training.add_option("--text-file", options->text_file, "Learn from a text file instead, one text a line")
+      .existing_file();
+  training.add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)");
+  Command encoding = add_action(command, "encode", "Text to token ids", encode, options, global);
+  encoding.add_option("text", options->words, "The text (default: standard input)");
+  Command decoding = add_action(command, "decode", "Token ids to text", decode, options, global);
+  decoding.add_option("ids", options->words, "The ids (default: standard input)");
+  add_action(command, "info", "Size, special tokens and digest", info, options, global);
+  command.footer(
       "Examples:\n"
       "  starling tokenizer train --workspace demo --vocab-size 8192\n"
       "  starling tokenizer encode 'good morning'\n"

@@ -124,26 +124,25 @@ void run(const GlobalOptions& options, const TrainFlags& flags) {
 
 }  // namespace
 
-void add_train(CLI::App& root, const GlobalOptions& options) {
-  CLI::App* command = root.add_subcommand("train", "Train the platform's own model on the prepared shards");
+void add_train(Command root, const GlobalOptions& options) {
+  Command command = root.add_subcommand("train", "Train the platform's own model on the prepared shards");
   auto flags = std::make_shared<TrainFlags>();
-  command->add_option("--name", flags->request.name, "Name of the run and of the model")->capture_default_str();
-  auto* steps =
-      command->add_option("--steps", flags->steps, "Optimizer steps (train.steps)")->check(CLI::PositiveNumber);
-  command->add_option("--minutes", flags->minutes, "Time budget (train.minutes); the schedule is fitted to it")
-      ->check(CLI::PositiveNumber)
-      ->excludes(steps);
-  command->add_option("--depth", flags->depth,
-                      "Blocks; sets width, heads, learning rate and batch by published scaling laws");
-  command->add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
-  command->add_flag("--resume", flags->request.resume,
-                    "Go on from the last checkpoint, with the settings saved with the run");
-  command->footer(
+  command.add_option("--name", flags->request.name, "Name of the run and of the model").show_default();
+  const Option steps = command.add_option("--steps", flags->steps, "Optimizer steps (train.steps)").positive();
+  command.add_option("--minutes", flags->minutes, "Time budget (train.minutes); the schedule is fitted to it")
+      .positive()
+      .excludes(steps);
+  command.add_option("--depth", flags->depth,
+                     "Blocks; sets width, heads, learning rate and batch by published scaling laws");
+  command.add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
+  command.add_flag("--resume", flags->request.resume,
+                   "Go on from the last checkpoint, with the settings saved with the run");
+  command.footer(
       "Examples:\n  starling train --minutes 5\n  starling train --name own --resume\n  starling train --depth 6 "
       "--minutes 60 --estimate\n  starling train --steps 500 "
       "--set train.learning_rate=0.005\n"
       "Ctrl-C saves a checkpoint and ends.");
-  command->callback([flags, &options] { run(options, *flags); });
+  command.callback([flags, &options] { run(options, *flags); });
 }
 
 }  // namespace starling

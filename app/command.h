@@ -2,11 +2,11 @@
 // stderr.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "app/command_line.h"
 #include "core/config.h"
 #include "core/workspace.h"
 
@@ -28,33 +28,33 @@ struct GlobalOptions {
 std::vector<ConfigKey> all_config_keys();
 
 // Each adds one subcommand whose callback does the work; an error is thrown and printed by main.
-using AddCommand = void (*)(CLI::App& root, const GlobalOptions& options);
-void add_init(CLI::App& root, const GlobalOptions& options);
-void add_ingest(CLI::App& root, const GlobalOptions& options);
-void add_prepare(CLI::App& root, const GlobalOptions& options);
-void add_tokenizer(CLI::App& root, const GlobalOptions& options);
-void add_train(CLI::App& root, const GlobalOptions& options);
-void add_finetune(CLI::App& root, const GlobalOptions& options);
-void add_eval(CLI::App& root, const GlobalOptions& options);
-void add_eval_search(CLI::App& eval, const GlobalOptions& options);  // nested under `eval`
-void add_eval_quant(CLI::App& eval, const GlobalOptions& options);   // so is this
-void add_eval_posts(CLI::App& eval, const GlobalOptions& options);
-void add_eval_canary(CLI::App& eval, const GlobalOptions& options);
-void add_generate(CLI::App& root, const GlobalOptions& options);
-void add_chat(CLI::App& root, const GlobalOptions& options);
-void add_import(CLI::App& root, const GlobalOptions& options);
-void add_export(CLI::App& root, const GlobalOptions& options);
-void add_index(CLI::App& root, const GlobalOptions& options);
-void add_search(CLI::App& root, const GlobalOptions& options);
-void add_ask(CLI::App& root, const GlobalOptions& options);
-void add_ads(CLI::App& root, const GlobalOptions& options);
-void add_audit(CLI::App& root, const GlobalOptions& options);
-void add_audit_data(CLI::App& audit, const GlobalOptions& options);  // nested under `audit`
-void add_delete(CLI::App& root, const GlobalOptions& options);
-void add_serve(CLI::App& root, const GlobalOptions& options);
-void add_keys(CLI::App& root, const GlobalOptions& options);
-void add_plan(CLI::App& root, const GlobalOptions& options);
-void add_bench(CLI::App& root, const GlobalOptions& options);
-void add_info(CLI::App& root, const GlobalOptions& options);
+using AddCommand = void (*)(Command root, const GlobalOptions& options);
+void add_init(Command root, const GlobalOptions& options);
+void add_ingest(Command root, const GlobalOptions& options);
+void add_prepare(Command root, const GlobalOptions& options);
+void add_tokenizer(Command root, const GlobalOptions& options);
+void add_train(Command root, const GlobalOptions& options);
+void add_finetune(Command root, const GlobalOptions& options);
+void add_eval(Command root, const GlobalOptions& options);
+void add_eval_search(Command eval, const GlobalOptions& options);  // nested under `eval`
+void add_eval_quant(Command eval, const GlobalOptions& options);   // so is this
+void add_eval_posts(Command eval, const GlobalOptions& options);
+void add_eval_canary(Command eval, const GlobalOptions& options);
+void add_generate(Command root, const GlobalOptions& options);
+void add_chat(Command root, const GlobalOptions& options);
+void add_import(Command root, const GlobalOptions& options);
+void add_export(Command root, const GlobalOptions& options);
+void add_index(Command root, const GlobalOptions& options);
+void add_search(Command root, const GlobalOptions& options);
+void add_ask(Command root, const GlobalOptions& options);
+void add_ads(Command root, const GlobalOptions& options);
+void add_audit(Command root, const GlobalOptions& options);
+void add_audit_data(Command audit, const GlobalOptions& options);  // nested under `audit`
+void add_delete(Command root, const GlobalOptions& options);
+void add_serve(Command root, const GlobalOptions& options);
+void add_keys(Command root, const GlobalOptions& options);
+void add_plan(Command root, const GlobalOptions& options);
+void add_bench(Command root, const GlobalOptions& options);
+void add_info(Command root, const GlobalOptions& options);
 
 }  // namespace starling

@@ -16,40 +16,29 @@ constexpr AddCommand kCommands[] = {add_init,   add_tokenizer, add_keys,   add_i
                                     add_eval,   add_bench,     add_info,   add_index,  add_search,  add_ask,
                                     add_ads,    add_audit,     add_delete, add_chat};
 
-void add_global_flags(CLI::App& root, GlobalOptions& options) {
+void add_global_flags(Command root, GlobalOptions& options) {
   root.add_option("-w,--workspace", options.workspace, "Folder of the workspace")
-      ->envname("STARLING_WORKSPACE")
-      ->capture_default_str();
-  root.add_option("--set", options.assignments, "Override a setting: section.key=value (repeatable)")
-      ->allow_extra_args(false);
+      .environment("STARLING_WORKSPACE")
+      .show_default();
+  root.add_option("--set", options.assignments, "Override a setting: section.key=value (repeatable)").one_value_each();
   root.add_option("--threads", options.threads, "Compute threads (default: all processors)");
   root.add_flag("--json", options.json, "Print results as JSON");
   root.add_flag("-q,--quiet", options.quiet, "No progress, only warnings and errors");
 }
 
 int run(int argc, char** argv) {
-  CLI::App root{"Starling: a language model from a platform's own posts, for its search and its advertising",
-                "starling"};
+  const CommandLine line("starling",
+                         "Starling: a language model from a platform's own posts, for its search and its advertising",
+                         "starling " STARLING_VERSION);
   GlobalOptions options;
-  add_global_flags(root, options);
-  root.set_version_flag("--version", "starling " STARLING_VERSION);
-  root.require_subcommand(1);
-  root.fallthrough();
-  for (AddCommand add : kCommands) add(root, options);
-  root.parse_complete_callback([&] {
+  add_global_flags(line.root(), options);
+  for (AddCommand add : kCommands) add(line.root(), options);
+  line.before_callbacks([&] {
     if (options.threads > 0) set_compute_threads(options.threads);
     Progress::set_quiet(options.quiet);
     spdlog::set_level(options.quiet ? spdlog::level::warn : spdlog::level::info);
   });
-  try {
-    root.parse(argc, argv);
-    return 0;
-  } catch (const CLI::Success& success) {
-    return root.exit(success);
-  } catch (const CLI::ParseError& error) {
-    root.exit(error);
-    return 2;
-  }
+  return line.run(argc, argv);
 }
 
 }  // namespace

@@ -8,17 +8,15 @@ const char* name_of(FinishReason reason) {
   return reason == FinishReason::stop ? "stop" : reason == FinishReason::length ? "length" : "cancelled";
 }
 
-void add_sampling_flags(CLI::App& command, SamplingOptions& sampling) {
-  command.add_option("-n,--max-tokens", sampling.max_tokens, "At most so many tokens")->capture_default_str();
-  command.add_option("-t,--temperature", sampling.temperature, "0: always the most probable token")
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "Keep the k most probable tokens; 0: all")->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "Keep the fewest tokens with this probability together")
-      ->capture_default_str();
+void add_sampling_flags(Command command, SamplingOptions& sampling) {
+  command.add_option("-n,--max-tokens", sampling.max_tokens, "At most so many tokens").show_default();
+  command.add_option("-t,--temperature", sampling.temperature, "0: always the most probable token").show_default();
+  command.add_option("--top-k", sampling.top_k, "Keep the k most probable tokens; 0: all").show_default();
+  command.add_option("--top-p", sampling.top_p, "Keep the fewest tokens with this probability together").show_default();
   command.add_option("--min-p", sampling.min_p, "Keep tokens with this share of the largest probability")
-      ->capture_default_str();
-  command.add_option("--seed", sampling.seed, "Same seed, same text")->capture_default_str();
-  command.add_option("--stop", sampling.stop, "End before this text (repeatable)")->allow_extra_args(false);
+      .show_default();
+  command.add_option("--seed", sampling.seed, "Same seed, same text").show_default();
+  command.add_option("--stop", sampling.stop, "End before this text (repeatable)").one_value_each();
 }
 
 nlohmann::ordered_json to_json(const Generation& g) {

@@ -8,7 +8,7 @@
 
 namespace starling {
 
-void add_sampling_flags(CLI::App& command, SamplingOptions& sampling);
+void add_sampling_flags(Command command, SamplingOptions& sampling);
 const char* name_of(FinishReason reason);
 nlohmann::ordered_json to_json(const Generation& generation);
 double decode_tokens_per_s(const Generation& generation);  // of the tokens after the first
