@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "app/bench.h"
+#include "app/operator_table.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "core/threads.h"
@@ -60,41 +61,6 @@ void check_against_f32(Transformer& model, const Batch& batch) {
     throw Error(fmt::format("the benchmark's result is wrong: loss {} in f32, {} in this precision", wanted, got));
 }
 
-// Time, operations and bytes of each operator over all timed steps, and how much of the nearer limit it reaches: the
-// longer of operations at the peak and bytes at the bandwidth of memory, over its time.
-nlohmann::ordered_json operator_table(const std::vector<OperatorProfile>& operators, double seconds, double peak,
-                                      double bandwidth) {
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  double rest = seconds;
-  for (const OperatorProfile& o : operators) {
-    const double least_s = std::max(o.flops / peak, o.bytes / bandwidth);
-    rows.push_back({{"operator", o.name},
-                    {"calls", o.calls},
-                    {"time_s", o.seconds},
-                    {"share", o.seconds / seconds},
-                    {"gflop", o.flops / 1e9},
-                    {"gb", o.bytes / 1e9},
-                    {"limit", o.flops / peak > o.bytes / bandwidth ? "arithmetic" : "memory"},
-                    {"fraction_of_limit", least_s / o.seconds}});
-    rest -= o.seconds;
-  }
-  rows.push_back({{"operator", "rest"}, {"time_s", rest}, {"share", rest / seconds}});
-  return rows;
-}
-
-void print_table(const nlohmann::ordered_json& rows) {
-  fmt::print("{:24} {:>6} {:>9} {:>6} {:>10} {:>9}  {}\n", "operator", "calls", "time s", "share", "GFLOP", "GB",
-             "of the nearer limit");
-  for (const auto& row : rows) {
-    fmt::print("{:24} {:>6} {:9.4f} {:5.1f}%", row["operator"].get<std::string>(), row.value("calls", 0),
-               row["time_s"].get<double>(), 100 * row["share"].get<double>());
-    if (row.contains("limit"))
-      fmt::print(" {:10.2f} {:9.3f}  {:.0f} % ({})", row["gflop"].get<double>(), row["gb"].get<double>(),
-                 100 * row["fraction_of_limit"].get<double>(), row["limit"].get<std::string>());
-    fmt::print("\n");
-  }
-}
-
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
   const DType compute = bf16_products_are_fast() ? DType::bf16 : DType::f32;
@@ -142,7 +108,7 @@ void bench_train(const TrainShape& shape, bool json) {
       "{:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n",
       static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
       tokens_per_s, shape.steps, spread.fastest, spread.slowest, flops / 1e12, flops / peak * 100, peak / 1e12);
-  if (shape.profile) print_table(table);
+  if (shape.profile) print_operator_table(table);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
@@ -12,6 +13,7 @@
 #include "tokenizer/tokenizer.h"
 #include "train/chat_records.h"
 #include "train/finetuned_model.h"
+#include "train/text_examples.h"
 
 namespace starling {
 namespace {
@@ -19,10 +21,14 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments {
-  std::string data, base = "own", name, adapter, objective = "supervised";
+  std::string data, base = "own", name, adapter, objective = "supervised", general;
   bool full = false, replace = false;
+  int64_t newest = 0;
+  double general_share = Replay{}.share;
   LoraOptions lora;
   FineTuneOptions options;
+
+  bool trains() const { return !data.empty() || objective == "text"; }  // else an adapter is merged
 };
 
 // From any format that can be imported, a few rows at a time: a base in bf16 never lies in memory as f32.
@@ -68,10 +74,25 @@ ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
           }};
 }
 
-FineTuneResult tune(Transformer& model, const Arguments& a, const ChatEncoder& encoder) {
+// Ids of posts of the workspace that are trained on go to `seen`.
+FineTuneResult tune(Transformer& model, const Arguments& a, const Workspace& workspace, SeenIds& seen) {
+  const fs::path base = workspace.model(a.base);
+  const ModelConfig& config = model.config();
+  const ChatEncoder encoder = encoder_of(base, config);
   if (a.objective == "preference")
     return finetune(model, preference_pairs(read_chat_records(a.data, RecordKind::preference), encoder), a.options);
-  return finetune(model, supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder), a.options);
+  const auto examples_of = [&](const std::vector<std::string>& texts) {
+    return text_examples(texts, *Tokenizer::load(base / "tokenizer.json"),
+                         {static_cast<TokenId>(config.bos_token), static_cast<TokenId>(config.eos_token)},
+                         std::min(a.options.max_length, a.options.batch_tokens));
+  };
+  std::vector<FineTuneExample> general, examples;
+  if (!a.general.empty()) general = examples_of(read_text_records(a.general));
+  if (a.objective == "supervised")
+    examples = supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder);
+  else if (a.data.empty()) examples = examples_of(prepared_texts(workspace, static_cast<uint64_t>(a.newest), seen));
+  else examples = examples_of(read_text_records(a.data));
+  return finetune(model, examples, a.options, {general, a.general_share});
 }
 
 void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, bool json) {
@@ -79,7 +100,7 @@ void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, 
     const nlohmann::ordered_json object = {{"name", a.name},
                                            {"folder", folder.string()},
                                            {"base", a.base},
-                                           {"objective", a.data.empty() ? "merge" : a.objective},
+                                           {"objective", a.trains() ? a.objective : "merge"},
                                            {"trained_parameters", r.trained_parameters},
                                            {"steps", r.steps},
                                            {"examples", r.examples},
@@ -88,11 +109,15 @@ void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, 
                                            {"loss_before", r.loss_before},
                                            {"loss_after", r.loss_after},
                                            {"accuracy_after", r.accuracy_after},
+                                           {"general_examples", r.replay_examples},
+                                           {"general_held_out", r.replay_held_out},
+                                           {"general_loss_before", r.general_before},
+                                           {"general_loss_after", r.general_after},
                                            {"seconds", r.seconds}};
     fmt::print("{}\n", object.dump(2));
     return;
   }
-  if (a.data.empty()) {
+  if (!a.trains()) {
     fmt::print("{}: {} with its adapter merged\n", folder.string(), a.base);
     return;
   }
@@ -102,6 +127,8 @@ void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, 
   fmt::print("loss on {}: {:.4f} before, {:.4f} after\n",
              r.held_out > 0 ? fmt::format("{} examples held out", r.held_out) : std::string("the examples themselves"),
              r.loss_before, r.loss_after);
+  if (!a.general.empty())
+    fmt::print("loss on the general set: {:.4f} before, {:.4f} after\n", r.general_before, r.general_after);
   if (a.objective == "preference")
     fmt::print("the chosen answer gained more than the rejected one on {:.1f} % of them\n", r.accuracy_after * 100);
 }
@@ -115,8 +142,11 @@ void run(const GlobalOptions& options, Arguments a) {
     throw IoError(fmt::format("{}: no such model; `starling import` or `starling train` makes one", base.string()));
   if (fs::exists(target) && !a.replace)
     throw ConfigError(fmt::format("{} exists: take another --name, or say --replace", target.string()));
-  if (a.data.empty() && a.adapter.empty())
-    throw ConfigError("give a file of records to train on, or --adapter FOLDER to merge");
+  if (!a.trains() && a.adapter.empty())
+    throw ConfigError(
+        "give a file of records to train on, --objective text for the prepared posts, or --adapter FOLDER");
+  if (!a.general.empty() && (a.objective == "preference" || !a.trains()))
+    throw ConfigError("--general goes with --objective supervised or text");
   if (a.full && !a.adapter.empty()) throw ConfigError("--full and --adapter exclude each other");
   const ModelConfig config = ModelConfig::load(base / "config.json");
   a.options.max_length = std::min(a.options.max_length, config.max_positions);
@@ -126,10 +156,10 @@ void run(const GlobalOptions& options, Arguments a) {
   load_base(model.parameters(), base, config);
   if (model.lora()) model.lora()->initialize(a.options.seed);
   if (!a.adapter.empty()) model.lora()->load(a.adapter);
-  FineTuneResult result;
-  if (!a.data.empty()) result = tune(model, a, encoder_of(base, config));
-  save_finetuned(model, base, target, {a.base, a.data, a.data.empty() ? "merge" : a.objective, result});
-  print(a, target, result, options.json);
+  FineTuneLineage lineage{a.base, a.data, a.trains() ? a.objective : "merge", {}, a.general, a.general_share, {}};
+  if (a.trains()) lineage.result = tune(model, a, workspace, lineage.seen);
+  save_finetuned(model, base, target, lineage);
+  print(a, target, lineage.result, options.json);
 }
 
 }  // namespace
@@ -141,8 +171,10 @@ void add_finetune(Command root, const GlobalOptions& options) {
   command.add_option("data", a->data, "Records, one JSON object a line (docs/formats/finetuning.md)");
   command.add_option("--base", a->base, "Model folder under models/ to begin from").show_default();
   command.add_option("--name", a->name, "Name of the model that is made").required();
-  command.add_option("--objective", a->objective, "supervised (loss on answers only) or preference (DPO)")
-      .one_of({"supervised", "preference"})
+  command
+      .add_option("--objective", a->objective,
+                  "supervised (loss on answers only), preference (DPO) or text (continued pretraining)")
+      .one_of({"supervised", "preference", "text"})
       .show_default();
   command.add_flag("--full", a->full, "Train all parameters instead of adapters");
   command.add_option("--rank", a->lora.rank, "Rank of the adapters").show_default();
@@ -160,12 +192,20 @@ void add_finetune(Command root, const GlobalOptions& options) {
       .between(0.0, 0.9)
       .show_default();
   command.add_option("--seed", a->options.seed, "Order of the examples and first adapters").show_default();
+  command.add_option("--newest", a->newest, "Text without a file: of the prepared posts the newest; 0: all")
+      .between(int64_t{0}, std::numeric_limits<int64_t>::max())
+      .show_default();
+  command.add_option("--general", a->general, "Texts of a general set, a part of which is mixed in against forgetting");
+  command.add_option("--general-share", a->general_share, "Of the places; 0: the general set is scored only")
+      .between(0.0, 0.9)
+      .show_default();
   command.add_flag("--replace", a->replace, "Replace a model of this name");
   command.footer(
       "Examples:\n"
       "  starling finetune answers.jsonl --base tinyllama --name support\n"
       "  starling finetune pairs.jsonl --objective preference --base support --name polite --learning-rate 5e-5\n"
       "  starling finetune answers.jsonl --full --learning-rate 1e-4 --base own --name own-chat\n"
+      "  starling finetune --objective text --base tinyllama --name our-llama --general general.jsonl\n"
       "  starling finetune --adapter downloads/adapter --base tinyllama --name merged");
   command.callback([a, &options] { run(options, *a); });
 }

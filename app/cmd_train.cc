@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "app/command.h"
+#include "app/operator_table.h"
 #include "core/error.h"
+#include "ops/machine_limits.h"
 #include "tokenizer/tokenizer.h"
 #include "train/estimate.h"
 #include "train/options.h"
@@ -18,7 +21,7 @@ struct TrainFlags {
   int64_t steps = 0;
   double minutes = 0;
   int64_t depth = 0;
-  bool estimate = false;
+  bool estimate = false, profile = false;
 };
 
 void print_result(const TrainResult& r, bool json) {
@@ -37,6 +40,7 @@ void print_result(const TrainResult& r, bool json) {
         {"peak_tflops", r.peak_tflops},
         {"fraction_of_peak", r.fraction_of_peak},
         {"precision", r.precision},
+        {"ranks", r.ranks},
         {"skipped_steps", r.skipped_steps},
         {"noise_scale_tokens", r.noise_scale_tokens ? nlohmann::ordered_json(*r.noise_scale_tokens) : nullptr},
         {"stopped", r.stopped}};
@@ -77,6 +81,31 @@ void print_estimate(const TrainEstimate& e, bool json) {
              e.steps, static_cast<double>(e.tokens) / 1e6, e.tokens_per_s, e.seconds / 60);
 }
 
+// A few steps of the run as it would be, on random tokens.
+void print_profile(const ModelConfig& model, const TrainOptions& train, bool json) {
+  constexpr int64_t kSteps = 5;
+  const MeasuredSteps measured = measure_steps(model, train, kSteps);
+  const double seconds = std::accumulate(measured.seconds.begin(), measured.seconds.end(), 0.0);
+  const double peak = measure_peak_flops(train.compute());
+  const double tokens_per_s = static_cast<double>(kSteps * train.batch_tokens) / seconds;
+  const double flops = tokens_per_s * model.train_flops_per_token(train.sequence_length);
+  const nlohmann::ordered_json table =
+      operator_table(measured.operators, seconds, peak, measure_read_bytes_per_s(int64_t{512} << 20, 0.5));
+  if (json) {
+    const nlohmann::ordered_json object = {{"steps", kSteps},
+                                           {"tokens_per_s", tokens_per_s},
+                                           {"tflops", flops / 1e12},
+                                           {"peak_tflops", peak / 1e12},
+                                           {"fraction_of_peak", flops / peak},
+                                           {"operators", table}};
+    fmt::print("{}\n", object.dump(2));
+    return;
+  }
+  fmt::print("{} steps, {}: {:.0f} tokens/s, {:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n", kSteps,
+             name_of(train.compute()), tokens_per_s, flops / 1e12, flops / peak * 100, peak / 1e12);
+  print_operator_table(table);
+}
+
 ModelConfig model_of(const GlobalOptions& options, const Config& config) {
   const auto tokenizer = Tokenizer::load(options.open_workspace().tokenizer());
   return model_config(config, tokenizer->vocab_size(), 1, 2);
@@ -115,7 +144,9 @@ void run(const GlobalOptions& options, const TrainFlags& flags) {
   if (flags.depth > 0) set_depth(config, options, flags);
   if (flags.estimate)
     return print_estimate(estimate_training(model_of(options, config), train_options(config)), options.json);
+  if (flags.profile) return print_profile(model_of(options, config), train_options(config), options.json);
   const TrainResult result = train(options.open_workspace(), config, flags.request);
+  if (result.rank > 0) return;  // rank 0 speaks for all
   if (result.stopped)
     throw Error(
         fmt::format("stopped at step {}; go on with `starling train --name {} --resume`", result.steps, result.name));
@@ -135,12 +166,15 @@ void add_train(Command root, const GlobalOptions& options) {
   command.add_option("--depth", flags->depth,
                      "Blocks; sets width, heads, learning rate and batch by published scaling laws");
   command.add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
+  command.add_flag("--profile", flags->profile,
+                   "Print a table of operators with time, operations, bytes and percent of the limit; do not train");
   command.add_flag("--resume", flags->request.resume,
                    "Go on from the last checkpoint, with the settings saved with the run");
   command.footer(
       "Examples:\n  starling train --minutes 5\n  starling train --name own --resume\n  starling train --depth 6 "
       "--minutes 60 --estimate\n  starling train --steps 500 "
-      "--set train.learning_rate=0.005\n"
+      "--set train.learning_rate=0.005\n  mpirun -n 4 starling train --minutes 60   (a build with MPI: make build "
+      "PRESET=mpi)\n"
       "Ctrl-C saves a checkpoint and ends.");
   command.callback([flags, &options] { run(options, *flags); });
 }

@@ -50,7 +50,8 @@ stepz = 3" > "$workspace/starling.toml"
   [[ "$output" == *"models/nothing"* ]]
 }
 
-@test "a chat remembers what was said, /new forgets it, and its first answer is what generate writes" {
+# The model `own`, after two steps on 200 posts; `small` holds its settings.
+make_small_model() {
   for i in $(seq 200); do echo "{\"id\":\"$i\",\"text\":\"post number $i about linux and $((i * 7919 % 101)) mailers\"}"; done > "$folder/posts.jsonl"
   small=(--set model.hidden_size=64 --set model.intermediate_size=128 --set model.layers=2 --set model.heads=2 --set model.kv_heads=2
     --set model.max_positions=256 --set tokenizer.vocab_size=500 --set train.sequence_length=32 --set train.batch_tokens=128
@@ -58,6 +59,10 @@ stepz = 3" > "$workspace/starling.toml"
   "$STARLING" --workspace "$workspace" --quiet ingest "$folder/posts.jsonl" > /dev/null
   "$STARLING" --workspace "$workspace" --quiet "${small[@]}" prepare > /dev/null
   "$STARLING" --workspace "$workspace" --quiet "${small[@]}" train --name own --steps 2 > /dev/null
+}
+
+@test "a chat remembers what was said, /new forgets it, and its first answer is what generate writes" {
+  make_small_model
   field() { python3 -c "import json,sys; print(json.loads(sys.argv[1])['$1'])" "$2"; }
   long=$(printf 'word %.0s' $(seq 300))
   run --separate-stderr "$STARLING" --workspace "$workspace" --json chat -t 0 -n 20 <<< "hello"$'\n'"hello"$'\n'"$long"$'\n'"/new"$'\n'"hello"$'\n'"/quit"$'\n'"hello"
@@ -69,6 +74,30 @@ stepz = 3" > "$workspace/starling.toml"
   [ "$(field prompt_tokens "${lines[1]}")" -gt "$(field prompt_tokens "${lines[0]}")" ]
   [ "$(field prompt_tokens "${lines[2]}")" -eq "$(field prompt_tokens "${lines[0]}")" ]
   [[ "$stderr" == *"context of 256"* ]]
+}
+
+@test "a model goes on training on the prepared posts, and a general set is scored and mixed in" {
+  make_small_model
+  for i in $(seq 40); do echo "{\"text\":\"a general text about rivers and the number $((i * 31 % 17))\"}"; done > "$folder/general.jsonl"
+  run --separate-stderr "$STARLING" --workspace "$workspace" --quiet --json finetune --objective text --base own --full --name more \
+    --newest 50 --general "$folder/general.jsonl" --general-share 0.25 --epochs 1 --max-length 32 --batch-tokens 128
+  [ "$status" -eq 0 ]
+  field() { python3 -c "import json,sys; print(json.loads(sys.argv[1])['$1'])" "$output"; }
+  [ "$(field general_held_out)" -ge 1 ]
+  python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert r['loss_after'] < r['loss_before'] and r['general_loss_after'] < r['general_loss_before']" "$output"
+  [ -f "$workspace/models/more/seen.bin" ]
+  grep -q '"general": "general.jsonl"' "$workspace/models/more/lineage.json"
+  run "$STARLING" --workspace "$workspace" finetune "$folder/general.jsonl" --objective preference --general "$folder/general.jsonl" --base own --name no
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--general"* ]]
+}
+
+@test "train --profile prints where the time of a step goes, and trains nothing" {
+  make_small_model
+  run --separate-stderr "$STARLING" --workspace "$workspace" --json "${small[@]}" train --name other --profile
+  [ "$status" -eq 0 ]
+  python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert sum(o['share'] for o in r['operators']) > 0.99, r" "$output"
+  [ ! -e "$workspace/runs/other" ]
 }
 
 @test "a TLS certificate without its key, or a file that is none, is named" {
