@@ -30,18 +30,6 @@ void rmsnorm(std::vector<float>& y, const std::vector<float>& x, const std::vect
   }
 }
 
-// gate = silu(gate) * up,  silu(x) = x / (1 + exp(-x))
-void swiglu(float* gate, const float* up, int64_t count) {
-  const __m256 one = _mm256_set1_ps(1.0f);
-  for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
-    const __m256 x = _mm256_maskload_ps(gate + i, mask);
-    const __m256 denominator = _mm256_add_ps(one, exp8(_mm256_sub_ps(_mm256_setzero_ps(), x)));
-    const __m256 y = _mm256_mul_ps(_mm256_div_ps(x, denominator), _mm256_maskload_ps(up + i, mask));
-    _mm256_maskstore_ps(gate + i, mask, y);
-  }
-}
-
 // Rotates the pairs (i, i + d/2) of every head: (a, b) -> (a cos - b sin, b cos + a sin).
 void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, const float* sine) {
   for (int64_t head = 0; head < heads; ++head, row += d) {
@@ -62,7 +50,8 @@ void add_bias(std::vector<float>& y, const std::vector<float>& bias) {
 
 }  // namespace
 
-Decoder::Decoder(ModelConfig config, LlamaWeights weights) : config_(config), weights_(std::move(weights)) {
+Decoder::Decoder(ModelConfig config, LlamaWeights weights)
+    : config_(config), weights_(std::move(weights)), feed_forward_(config) {
   const int64_t half = config_.head_size() / 2;
   const std::vector<double> frequencies = config_.rope_frequencies();
   const double magnitude = config_.rope_magnitude();
@@ -81,8 +70,10 @@ std::span<const float> Decoder::forward(std::span<const BatchSpan> batch) {
   check(batch);
   embed(batch);
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    const LayerWeights& w = weights_.layers[layer];
     attention(batch, layer);
-    mlp(weights_.layers[layer]);
+    rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
+    feed_forward_.add(residual_.data(), normed_.data(), tokens_, w, instructions_);
   }
   rmsnorm(normed_, residual_, weights_.final_norm, config_.rms_norm_eps);
   for (const BatchSpan& span : batch) span.cache->length += static_cast<int64_t>(span.tokens.size());
@@ -170,17 +161,6 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
       attend(pieces[item % piece_count], layer, item / piece_count, config_);
   });
   add_product(mixed_, w.o);
-}
-
-void Decoder::mlp(const LayerWeights& w) {
-  rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
-  gate_.resize(tokens_ * config_.intermediate_size);
-  up_.resize(gate_.size());
-  const QuantizedProduct products[] = {{gate_.data(), &w.gate}, {up_.data(), &w.up}};
-  quantized_products(products, normed_.data(), tokens_, instructions_);
-  parallel_for(static_cast<int64_t>(gate_.size()), 32768,
-               [&](int64_t begin, int64_t end) { swiglu(gate_.data() + begin, up_.data() + begin, end - begin); });
-  add_product(gate_, w.down);
 }
 
 void Decoder::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "infer/feed_forward.h"
 #include "infer/kv_cache.h"
 #include "infer/weights.h"
 #include "ops/quantized_product.h"
@@ -41,16 +42,16 @@ class Decoder {
   void check(std::span<const BatchSpan> batch) const;
   void embed(std::span<const BatchSpan> batch);
   void attention(std::span<const BatchSpan> batch, int64_t layer);
-  void mlp(const LayerWeights& w);
   void rotate(std::span<const BatchSpan> batch);
   void add_product(const std::vector<float>& x, const QuantizedMatrix& w);  // residual_ += x W^T
 
   InstructionSet instructions_ = best_instruction_set();
   ModelConfig config_;
   LlamaWeights weights_;
+  QuantizedFeedForward feed_forward_;
   std::vector<float> cosine_, sine_;  // [max_positions, d/2]
   int64_t tokens_ = 0;                // of the current batch
-  std::vector<float> residual_, normed_, q_, k_, v_, mixed_, gate_, up_, product_;
+  std::vector<float> residual_, normed_, q_, k_, v_, mixed_, product_;
 };
 
 }  // namespace starling

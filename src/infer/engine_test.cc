@@ -103,9 +103,18 @@ TEST_F(EngineTest, ThreadsGetWhatTheyWouldGetAlone) {
   for (const std::vector<float>& e : embeddings) EXPECT_EQ(e, embedding);
 }
 
-TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
+ModelConfig mixture_config() {
+  ModelConfig config = small_config();
+  config.type = ModelType::mixtral, config.num_experts = 6, config.experts_per_token = 2;
+  return config;
+}
+
+class BitIdentity : public testing::TestWithParam<bool> {};  // of a mixture of experts
+
+TEST_P(BitIdentity, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
+  const TestModel model(GetParam() ? mixture_config() : small_config());
   SamplingOptions options{.max_tokens = 40, .logprobs = 4};
-  for (const SpecialToken& special : engine->tokenizer().special_tokens())
+  for (const SpecialToken& special : Engine::load(model.folder())->tokenizer().special_tokens())
     options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
   const auto bits = [](const Generation& g) {
     std::vector<std::pair<TokenId, uint32_t>> all;
@@ -126,7 +135,7 @@ TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
     const GenerationRequest request{prompt_of(0, 90), options};
     SamplingOptions plain = options;
     plain.service.speculate = false;
-    const auto cold_engine = Engine::load(model->folder());
+    const auto cold_engine = Engine::load(model.folder());
     const auto expected = bits(cold_engine->generate(request.prompt, plain));
     ASSERT_EQ(expected.size(), 40u * 5);
     const auto check = [&](const Generation& g, const char* how) {
@@ -136,10 +145,10 @@ TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
     EXPECT_EQ(cached.cached_tokens, 80);  // whole pages
     check(cached, "cached");
     check(cold_engine->generate(request.prompt, options), "cached, with guesses");
-    check(Engine::load(model->folder())->generate(request.prompt, options), "cold, with guesses");
+    check(Engine::load(model.folder())->generate(request.prompt, options), "cold, with guesses");
     // Among 15 others, with room for all, and with room for one context.
     for (const int64_t room : {0, 160}) {
-      const auto shared = Engine::load(model->folder(), {.cache_tokens = room});
+      const auto shared = Engine::load(model.folder(), {.cache_tokens = room});
       std::vector<GenerationRequest> requests;
       for (uint64_t i = 0; i < 16; ++i)
         requests.push_back(i == 7 ? request : GenerationRequest{prompt_of(i, 20 + static_cast<int>(6 * i)), options});
@@ -156,6 +165,8 @@ TEST_F(EngineTest, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(DenseAndMixture, BitIdentity, testing::Bool());
 
 TEST_F(EngineTest, LogprobsSumToTheLogLikelihoodAndGreedyTakesTheFirstOfTheTop) {
   const Generation g = engine->complete("the quick", {.max_tokens = 12, .temperature = 0, .logprobs = 3});

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -84,6 +85,10 @@ void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& c
   metadata[prefix + "embedding_length"] = config.hidden_size;
   metadata[prefix + "feed_forward_length"] = config.intermediate_size;
   metadata[prefix + "block_count"] = config.num_layers;
+  if (config.num_experts > 0) {
+    metadata[prefix + "expert_count"] = config.num_experts;
+    metadata[prefix + "expert_used_count"] = config.experts_per_token;
+  }
   metadata[prefix + "context_length"] = config.max_positions;
   metadata[prefix + "vocab_size"] = config.vocab_size;
   metadata[prefix + "attention.head_count"] = config.num_heads;
@@ -182,10 +187,57 @@ GgufTensorToWrite rope_factors(const ModelConfig& config) {
           }};
 }
 
+// A router stays exact: rounded, it would choose other experts.
 GgufType tensor_type(const ParameterShape& parameter, GgufType wanted) {
-  if (parameter.shape.size() == 1) return GgufType::f32;
+  if (parameter.shape.size() == 1 || parameter.name.ends_with("block_sparse_moe.gate.weight")) return GgufType::f32;
   return parameter.shape.back() % gguf_block(wanted).values == 0 ? wanted : GgufType::f16;
 }
+
+// The tensors of a model in GGUF's names and order of rows; an expert's matrix joins those of the experts before it.
+class GgufTensors {
+ public:
+  GgufTensors(const WeightSource& source, const ModelConfig& config, GgufType type)
+      : source_(source), config_(config), type_(type) {}
+
+  void add(const ParameterShape& parameter) {
+    const GgufName name = gguf_name(parameter.name);
+    const std::shared_ptr<const TensorReader> reader = source_.open(parameter.name);
+    if (name.expert >= 0) return add_expert(name, parameter, reader);
+    const bool paired = has_paired_rows(parameter.name, config_);
+    const int64_t half = config_.head_size() / 2, d = config_.head_size();
+    tensors.push_back(
+        {name.tensor, tensor_type(parameter, type_), parameter.shape, [=](int64_t row, std::span<float> out) {
+           // Row 2i + s of a head in the file is row i + s d/2.
+           const int64_t in_head = row % d;
+           reader->read_row(paired ? row - in_head + in_head % 2 * half + in_head / 2 : row, out);
+         }});
+  }
+
+  std::vector<GgufTensorToWrite> tensors;
+
+ private:
+  using Readers = std::vector<std::shared_ptr<const TensorReader>>;
+
+  void add_expert(const GgufName& name, const ParameterShape& parameter, std::shared_ptr<const TensorReader> reader) {
+    std::shared_ptr<Readers>& experts = experts_[name.tensor];
+    if (!experts) {
+      experts = std::make_shared<Readers>();
+      const int64_t rows = parameter.shape[0];
+      tensors.push_back({name.tensor,
+                         tensor_type(parameter, type_),
+                         {config_.num_experts, rows, parameter.shape[1]},
+                         [=](int64_t row, std::span<float> out) {
+                           (*experts)[static_cast<size_t>(row / rows)]->read_row(row % rows, out);
+                         }});
+    }
+    experts->push_back(std::move(reader));
+  }
+
+  const WeightSource& source_;
+  const ModelConfig& config_;
+  GgufType type_;
+  std::map<std::string, std::shared_ptr<Readers>> experts_;
+};
 
 void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
   if (config.sliding_window > 0 && config.sliding_window < config.max_positions)
@@ -196,23 +248,16 @@ void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelCon
   add_tokenizer(metadata, folder / "tokenizer.json", config.vocab_size);
   add_chat_template(metadata, folder / "tokenizer_config.json");
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
-  const std::vector<ParameterShape> parameters = parameter_shapes(config);
-  Progress progress("Writing tensors", parameters.size(), "tensors");
-  std::vector<std::unique_ptr<TensorReader>> readers;
-  std::vector<GgufTensorToWrite> tensors;
-  for (const ParameterShape& parameter : parameters) {
-    const TensorReader* reader = readers.emplace_back(source->open(parameter.name)).get();
-    const bool paired = has_paired_rows(parameter.name, config);
-    const int64_t half = config.head_size() / 2, d = config.head_size();
-    const auto read = [=, &progress, done = readers.size()](int64_t row, std::span<float> out) {
-      // Row 2i + s of a head in the file is row i + s d/2.
-      const int64_t in_head = row % d, from = paired ? row - in_head + in_head % 2 * half + in_head / 2 : row;
-      reader->read_row(from, out);
-      if (row == 0) progress.update(done);
-    };
-    tensors.push_back({gguf_tensor_name(parameter.name), tensor_type(parameter, type), parameter.shape, read});
-  }
+  GgufTensors made(*source, config, type);
+  for (const ParameterShape& parameter : parameter_shapes(config)) made.add(parameter);
+  std::vector<GgufTensorToWrite>& tensors = made.tensors;
   if (config.rope_scaling.kind == RopeScaling::Kind::llama3) tensors.push_back(rope_factors(config));
+  Progress progress("Writing tensors", tensors.size(), "tensors");
+  for (size_t i = 0; i < tensors.size(); ++i)
+    tensors[i].read_row = [&progress, i, read = std::move(tensors[i].read_row)](int64_t row, std::span<float> out) {
+      read(row, out);
+      if (row == 0) progress.update(i + 1);
+    };
   if (to.has_parent_path()) fs::create_directories(to.parent_path());
   write_gguf(to, metadata, tensors);
 }

@@ -1,5 +1,5 @@
-// GGUF of the architectures llama (Mistral and SmolLM too) and qwen2: the weights stay in the file and are decoded when
-// the model is loaded.
+// GGUF of the architectures llama (Mistral, Mixtral and SmolLM too) and qwen2: the weights stay in the file and are
+// decoded when the model is loaded.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -20,7 +20,10 @@ namespace fs = std::filesystem;
 void refuse_unsupported(const GgufFile& gguf, const std::string& architecture) {
   if (architecture != "llama" && architecture != "qwen2")
     throw DataError(fmt::format("general.architecture is \"{}\"; only llama and qwen2 are supported", architecture));
-  if (gguf.integer(architecture + ".expert_count", 0) != 0) throw DataError("mixtures of experts are not supported");
+  if (architecture != "llama" && gguf.integer(architecture + ".expert_count", 0) != 0)
+    throw DataError("mixtures of experts are supported in the architecture llama alone");
+  for (const char* key : {"expert_shared_count", "leading_dense_block_count", "expert_feed_forward_length"})
+    if (gguf.integer(architecture + "." + key, 0) != 0) throw DataError(fmt::format("{} is not supported", key));
   if (gguf.integer(architecture + ".attention.sliding_window", 0) != 0)
     throw DataError("a sliding window is not supported in GGUF");
   for (const auto& [name, tensor] : gguf.tensors()) {
@@ -72,6 +75,11 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
   config.hidden_size = gguf.integer(prefix + "embedding_length");
   config.intermediate_size = gguf.integer(prefix + "feed_forward_length");
   config.num_layers = gguf.integer(prefix + "block_count");
+  config.num_experts = gguf.integer(prefix + "expert_count", 0);
+  if (config.num_experts != 0) {
+    config.type = ModelType::mixtral;
+    config.experts_per_token = gguf.integer(prefix + "expert_used_count");
+  }
   config.num_heads = gguf.integer(prefix + "attention.head_count");
   config.num_kv_heads = gguf.integer(prefix + "attention.head_count_kv", config.num_heads);
   config.head_dim = gguf.integer(prefix + "attention.key_length", 0);

@@ -1,4 +1,4 @@
-// A Hugging Face folder of a Llama, Mistral or Qwen2 model: config.json, tokenizer.json, safetensors in one file or in
+// A Hugging Face folder of a Llama, Mistral, Mixtral or Qwen2 model: config.json, tokenizer.json, safetensors in one file or in
 // shards.
 #include <fmt/format.h>
 

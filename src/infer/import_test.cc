@@ -14,6 +14,8 @@
 #include "infer/export.h"
 #include "infer/test_model.h"
 #include "infer/weights.h"
+#include "model/gguf.h"
+#include "model/gguf_writer.h"
 #include "model/safetensors.h"
 
 namespace starling {
@@ -168,12 +170,19 @@ TEST_F(ImportTest, ALlama2cCheckpointRunsAndItsRotaryRowsAreReordered) {
   EXPECT_EQ(Engine::load(target)->tokenizer().decode(std::vector<TokenId>{259, 261, 260}), "a b");
 }
 
-TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
-  const fs::path folder = model.folder() / "hf";
+ModelConfig mixtral_config() {
+  ModelConfig config = small_config();
+  config.type = ModelType::mixtral, config.num_experts = 5, config.experts_per_token = 2;
+  return config;
+}
+
+// The model's Hugging Face folder with its tensors in two files.
+fs::path in_shards(const fs::path& from) {
+  const fs::path folder = from / "hf";
   fs::create_directories(folder);
-  fs::copy_file(model.folder() / "tokenizer.json", folder / "tokenizer.json");
-  fs::copy_file(model.folder() / "config.json", folder / "config.json");
-  const SafetensorsFile whole(model.folder() / "model.safetensors");
+  fs::copy_file(from / "tokenizer.json", folder / "tokenizer.json");
+  fs::copy_file(from / "config.json", folder / "config.json");
+  const SafetensorsFile whole(from / "model.safetensors");
   std::vector<TensorToWrite> shards[2];
   std::string map;
   for (const auto& [name, info] : whole.tensors()) {
@@ -183,22 +192,78 @@ TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
   }
   for (int i = 0; i < 2; ++i) write_safetensors(folder / fmt::format("model-{}.safetensors", i), shards[i], {});
   write_file_atomic(folder / "model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
-  import_model(folder, target, {});
+  return folder;
+}
+
+TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
+  const TestModel mixture(mixtral_config());
+  const SamplingOptions options{.max_tokens = 20, .seed = 9};
+  for (const fs::path& from : {model.folder(), mixture.folder()}) {
+    const fs::path folder = in_shards(from);
+    import_model(folder, target, {});
+    EXPECT_EQ(Engine::load(target)->complete("the", options).text, Engine::load(from)->complete("the", options).text);
+    fs::remove_all(target);
+    fs::remove(folder / "model-1.safetensors");
+    EXPECT_THAT(error_of_path(folder), HasSubstr("model-1.safetensors"));
+  }
+}
+
+// An exported mixture again, with `change` made to its metadata and, as before 2024, a tensor for each expert.
+void rewrite_gguf(const fs::path& from, const fs::path& to, const std::map<std::string, GgufValue>& change,
+                  bool tensor_an_expert) {
+  const GgufFile file(from);
+  std::map<std::string, GgufValue> metadata = change;
+  metadata.insert(file.metadata().begin(), file.metadata().end());
+  std::vector<GgufTensorToWrite> tensors;
+  for (const auto& [name, tensor] : file.tensors()) {
+    const auto read_from = [&tensor](int64_t first_row) {
+      return [&tensor, first_row](int64_t row, std::span<float> out) {
+        const size_t bytes = out.size() * sizeof(float), begin = static_cast<size_t>(first_row + row) * bytes;
+        decode_gguf_blocks(tensor.type, tensor.bytes.subspan(begin, bytes), out);
+      };
+    };
+    if (tensor.shape.size() < 3 || !tensor_an_expert) {
+      tensors.push_back({name, tensor.type, tensor.shape, read_from(0)});
+      continue;
+    }
+    const std::string stem = name.substr(0, name.find("_exps"));
+    for (int64_t e = 0; e < tensor.shape[0]; ++e)
+      tensors.push_back({fmt::format("{}.{}.weight", stem, e),
+                         tensor.type,
+                         {tensor.shape[1], tensor.shape[2]},
+                         read_from(e * tensor.shape[1])});
+  }
+  write_gguf(to, metadata, tensors);
+}
+
+TEST_F(ImportTest, AMixturesOlderGgufWithATensorForEachExpertGivesTheSameText) {
+  const TestModel mixture(mixtral_config());
+  const fs::path exported = model.folder() / "mixture.gguf", tokenizer = mixture.folder() / "tokenizer.json";
+  export_model(mixture.folder(), exported, {.type = "f32"});
+  EXPECT_EQ(GgufFile(exported).tensors().at("blk.1.ffn_down_exps.weight").shape, (std::vector<int64_t>{5, 64, 96}));
+  rewrite_gguf(exported, source, {}, true);
+  import_model(source, target, {.tokenizer_json = tokenizer});
+  EXPECT_EQ(ModelConfig::load(target / "config.json").experts_per_token, 2);
   const SamplingOptions options{.max_tokens = 20, .seed = 9};
   EXPECT_EQ(Engine::load(target)->complete("the", options).text,
-            Engine::load(model.folder())->complete("the", options).text);
+            Engine::load(mixture.folder())->complete("the", options).text);
   fs::remove_all(target);
-  fs::remove(folder / "model-1.safetensors");
-  EXPECT_THAT(error_of_path(folder), HasSubstr("model-1.safetensors"));
+  const auto error_with = [&](const char* key, int64_t value) {
+    rewrite_gguf(exported, source, {{key, value}}, false);
+    return error_of_path(source, {.tokenizer_json = tokenizer});
+  };
+  EXPECT_THAT(error_with("llama.expert_count", 4), HasSubstr("the config asks for [4, 64]"));
+  EXPECT_THAT(error_with("llama.expert_used_count", 6), HasSubstr("num_experts_per_tok 6"));
+  EXPECT_THAT(error_with("llama.expert_shared_count", 1), HasSubstr("expert_shared_count is not supported"));
 }
 
 TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
   ModelConfig qwen2 = small_config();
   qwen2.type = ModelType::qwen2;
   qwen2.qkv_bias = true;
-  const TestModel other(qwen2);
+  const TestModel other(qwen2), mixture(mixtral_config());
   const SamplingOptions options{.max_tokens = 20, .seed = 9};
-  for (const fs::path& from : {model.folder(), other.folder()}) {
+  for (const fs::path& from : {model.folder(), other.folder(), mixture.folder()}) {
     const std::string expected = Engine::load(from)->complete("the", options).text;
     for (const auto& [format, type] : {std::pair{"gguf", "f32"}, {"gguf", "bf16"}, {"safetensors", "bf16"}}) {
       const fs::path to = model.folder() / "exported";
@@ -207,6 +272,7 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
       EXPECT_THROW(export_model(from, to, {.format = format, .type = type}), ConfigError) << "it exists";
       import_model(to, target, {.tokenizer_json = from / "tokenizer.json"});
       EXPECT_EQ(ModelConfig::load(target / "config.json").qkv_bias, from == other.folder());
+      EXPECT_EQ(ModelConfig::load(target / "config.json").num_experts, from == mixture.folder() ? 5 : 0);
       EXPECT_EQ(Engine::load(target)->complete("the", options).text, expected) << format << " " << type;
       fs::remove_all(target);
       fs::remove_all(to);

@@ -1,5 +1,6 @@
 // Where weights come from: safetensors files and GGUF.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <immintrin.h>
 
 #include <bit>
@@ -65,10 +66,14 @@ class SafetensorsSource : public WeightSource {
 
 // `rotary_head` > 0: rows of a query or key matrix whose heads of that size have their rotary pairs side by side,
 // (2i, 2i + 1), as ggml and llama2.c keep them; they are read in the order (i, i + d/2).
+// `expert` >= 0: one matrix of a tensor [E, rows, cols].
 class GgufReader : public TensorReader {
  public:
-  GgufReader(const GgufTensor& tensor, int64_t rotary_head) : tensor_(tensor), rotary_head_(rotary_head) {}
-  std::vector<int64_t> shape() const override { return tensor_.shape; }
+  GgufReader(const GgufTensor& tensor, int64_t rotary_head, int64_t expert)
+      : tensor_(tensor), rotary_head_(rotary_head), expert_(expert) {}
+  std::vector<int64_t> shape() const override {
+    return expert_ < 0 ? tensor_.shape : std::vector<int64_t>(tensor_.shape.begin() + 1, tensor_.shape.end());
+  }
   void read_row(int64_t row, std::span<float> out) const override {
     decode_gguf_blocks(tensor_.type, row_bytes(row, static_cast<int64_t>(out.size())), out);
   }
@@ -85,9 +90,12 @@ class GgufReader : public TensorReader {
     const size_t bytes = static_cast<size_t>(cols / block.values) * block.bytes;
     return tensor_.bytes.subspan(static_cast<size_t>(stored_row(row)) * bytes, bytes);
   }
-  int64_t stored_row(int64_t row) const { return rotary_head_ == 0 ? row : paired_row(row, rotary_head_); }
+  int64_t stored_row(int64_t row) const {
+    if (expert_ >= 0) return expert_ * tensor_.shape[1] + row;
+    return rotary_head_ == 0 ? row : paired_row(row, rotary_head_);
+  }
   const GgufTensor& tensor_;
-  int64_t rotary_head_;
+  int64_t rotary_head_, expert_;
 };
 
 class GgufSource : public WeightSource {
@@ -97,10 +105,19 @@ class GgufSource : public WeightSource {
   size_t tensor_count() const override { return file_.tensors().size(); }
 
   std::unique_ptr<TensorReader> open(const std::string& name) const override {
-    const auto found = file_.tensors().find(gguf_tensor_name(name));
-    if (found == file_.tensors().end())
-      throw DataError(fmt::format("{}: tensor {} ({}) is missing", path_, gguf_tensor_name(name), name));
-    return std::make_unique<GgufReader>(found->second, has_paired_rows(name, config_) ? config_.head_size() : 0);
+    const GgufName there = gguf_name(name);
+    const auto& tensors = file_.tensors();
+    if (const auto alone = tensors.find(there.expert_on_its_own); alone != tensors.end())
+      return std::make_unique<GgufReader>(alone->second, 0, -1);
+    const auto found = tensors.find(there.tensor);
+    if (found == tensors.end())
+      throw DataError(fmt::format("{}: tensor {} ({}) is missing", path_, there.tensor, name));
+    const std::vector<int64_t>& shape = found->second.shape;
+    if (there.expert >= 0 && (shape.size() != 3 || shape[0] != config_.num_experts))
+      throw DataError(fmt::format("{}: tensor {} has the shape [{}], not one matrix for each of {} experts", path_,
+                                  there.tensor, fmt::join(shape, ", "), config_.num_experts));
+    return std::make_unique<GgufReader>(found->second, has_paired_rows(name, config_) ? config_.head_size() : 0,
+                                        there.expert);
   }
 
  private:

@@ -40,9 +40,15 @@ class Loader {
     return matrix;
   }
 
-  std::vector<float> vector(const std::string& name, int64_t size) {
-    std::vector<float> values(static_cast<size_t>(size));
-    open(name, {size})->read_row(0, values);
+  std::vector<float> vector(const std::string& name, int64_t size) { return plain(name, {size}); }
+
+  // In f32, row after row.
+  std::vector<float> plain(const std::string& name, const std::vector<int64_t>& shape) {
+    const std::unique_ptr<TensorReader> reader = open(name, shape);
+    const auto columns = static_cast<size_t>(shape.back()), rows = shape.size() > 1 ? static_cast<size_t>(shape[0]) : 1;
+    std::vector<float> values(rows * columns);
+    for (size_t row = 0; row < rows; ++row)
+      reader->read_row(static_cast<int64_t>(row), std::span(values).subspan(row * columns, columns));
     progress_.update(++done_);
     return values;
   }
@@ -70,6 +76,13 @@ class Loader {
   uint64_t done_ = 0;
 };
 
+FeedForwardWeights load_feed_forward(Loader& loader, const ModelConfig& c, const std::string& gate,
+                                     const std::string& up, const std::string& down) {
+  return {loader.matrix(gate, c.intermediate_size, c.hidden_size),
+          loader.matrix(up, c.intermediate_size, c.hidden_size),
+          loader.matrix(down, c.hidden_size, c.intermediate_size)};
+}
+
 LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
   LayerWeights w;
@@ -84,9 +97,19 @@ LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
     w.v_bias = loader.vector(prefix + "self_attn.v_proj.bias", c.kv_size());
   }
   w.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight", c.hidden_size);
-  w.gate = loader.matrix(prefix + "mlp.gate_proj.weight", c.intermediate_size, c.hidden_size);
-  w.up = loader.matrix(prefix + "mlp.up_proj.weight", c.intermediate_size, c.hidden_size);
-  w.down = loader.matrix(prefix + "mlp.down_proj.weight", c.hidden_size, c.intermediate_size);
+  if (c.num_experts == 0) {
+    const std::string mlp = prefix + "mlp.";
+    w.feed_forwards.push_back(
+        load_feed_forward(loader, c, mlp + "gate_proj.weight", mlp + "up_proj.weight", mlp + "down_proj.weight"));
+    return w;
+  }
+  const std::string moe = prefix + "block_sparse_moe.";
+  w.router = loader.plain(moe + "gate.weight", {c.num_experts, c.hidden_size});
+  for (int64_t e = 0; e < c.num_experts; ++e) {
+    const std::string expert = fmt::format("{}experts.{}.", moe, e);
+    w.feed_forwards.push_back(
+        load_feed_forward(loader, c, expert + "w1.weight", expert + "w3.weight", expert + "w2.weight"));
+  }
   return w;
 }
 
@@ -95,13 +118,12 @@ LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
 size_t LlamaWeights::bytes() const {
   size_t total = embedding.bytes() + head.bytes() + final_norm.size() * sizeof(float);
   for (const LayerWeights& layer : layers) {
-    for (const QuantizedMatrix* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      total += matrix->bytes();
-    }
-    total += (layer.attention_norm.size() + layer.mlp_norm.size() + layer.q_bias.size() + layer.k_bias.size() +
-              layer.v_bias.size()) *
-             sizeof(float);
+    for (const QuantizedMatrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.o}) total += matrix->bytes();
+    for (const FeedForwardWeights& part : layer.feed_forwards)
+      total += part.gate.bytes() + part.up.bytes() + part.down.bytes();
+    for (const std::vector<float>* vector :
+         {&layer.attention_norm, &layer.mlp_norm, &layer.q_bias, &layer.k_bias, &layer.v_bias, &layer.router})
+      total += vector->size() * sizeof(float);
   }
   return total;
 }

@@ -1,4 +1,4 @@
-// A Llama model's weights in the form that inference reads: matrices quantized or bf16, norms in f32.
+// A Llama model's weights in the form that inference reads: matrices quantized or bf16, norms and routers in f32.
 #pragma once
 
 #include <array>
@@ -40,10 +40,16 @@ class WeightSource {
 // none.
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& model_folder, const ModelConfig& config);
 
+struct FeedForwardWeights {
+  QuantizedMatrix gate, up, down;
+};
+
 struct LayerWeights {
   std::vector<float> attention_norm, mlp_norm;
   std::vector<float> q_bias, k_bias, v_bias;  // empty without config.qkv_bias
-  QuantizedMatrix q, k, v, o, gate, up, down;
+  QuantizedMatrix q, k, v, o;
+  std::vector<float> router;                      // [E, C]; empty without experts
+  std::vector<FeedForwardWeights> feed_forwards;  // one, or one an expert
 };
 
 struct LlamaWeights {
