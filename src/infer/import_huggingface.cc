@@ -1,5 +1,5 @@
-// A Hugging Face folder of a Llama, Mistral, Mixtral or Qwen2 model: config.json, tokenizer.json, safetensors in one file or in
-// shards.
+// A Hugging Face folder of a Llama, Mistral, Mixtral or Qwen2 model: config.json, tokenizer.json, safetensors in one
+// file or in shards.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
