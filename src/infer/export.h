@@ -19,9 +19,10 @@ struct ExportReport {
   uint64_t bytes = 0;  // written, of weights
 };
 
-// `model_folder` is one that Engine::load reads; `to` becomes a folder (safetensors) or a file (gguf). In GGUF norms
-// and biases stay f32, and rows that are not whole blocks of the type become F16. Throws IoError, DataError (a weight
-// that is not finite), ConfigError (an unknown format or type, `to` exists, a feature that GGUF has no word for).
+// `model_folder` is one that Engine::load reads; `to` becomes a folder (safetensors) or a file (gguf). In GGUF norms,
+// biases and routers stay f32, and rows that are not whole blocks of the type become F16. Throws IoError, DataError (a
+// weight that is not finite), ConfigError (an unknown format or type, `to` exists, a feature that GGUF has no word
+// for).
 ExportReport export_model(const std::filesystem::path& model_folder, const std::filesystem::path& to,
                           const ExportOptions& options);
 

@@ -208,7 +208,7 @@ TEST_F(ImportTest, AHuggingFaceFolderInShardsGivesTheSameText) {
   }
 }
 
-// An exported mixture again, with `change` made to its metadata and, as before 2024, a tensor for each expert.
+// An exported mixture again, with `change` made to its metadata and, as before April 2024, a tensor for each expert.
 void rewrite_gguf(const fs::path& from, const fs::path& to, const std::map<std::string, GgufValue>& change,
                   bool tensor_an_expert) {
   const GgufFile file(from);
