@@ -3,10 +3,11 @@ PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
 MINUTES ?= 60
+SECONDS ?= 60
 STARLING := $(BUILD)/starling
 SOURCES  = $(shell git ls-files 'app/*.cc' 'app/*.h' 'src/*.cc' 'src/*.h' 'test/*.cc' 'bench/*.cc')
 
-.PHONY: help deps deps-build build page demo serve oracles test soak sanitize bench format lint clean
+.PHONY: help deps deps-build build page demo serve oracles test soak sanitize fuzz bench format lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -60,6 +61,12 @@ test: deps $(BUILD)/build.ninja page oracles $(CLIENTS)  ## build everything and
 sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 	$(MAKE) test PRESET=dev
 	$(MAKE) test PRESET=tsan
+
+fuzz:  ## every parser against inputs that a fuzzer makes, SECONDS=60 each
+	tools/install_deps.sh fuzz
+	cmake --preset fuzz > /dev/null
+	cmake --build build/fuzz -j $(JOBS) --target fuzz_targets
+	tools/fuzz.sh build/fuzz $(SECONDS)
 
 bench: build  ## the machine's limits and the percent of them that training and inference reach
 	$(STARLING) bench machine

@@ -1,7 +1,8 @@
 # starling_library(NAME [DEPENDS lib...] [LINK external...] [EXCLUDE file...])
 #
 # One static library a folder, `starling_NAME`, from every .cc beside the caller; the folder's *_test.cc become one
-# program, NAME_test. Files are globbed so that a new file needs no edit here.
+# program, NAME_test, and with STARLING_FUZZ each *_fuzz.cc a program of its own. Files are globbed so that a new file
+# needs no edit here.
 function(starling_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;TEST_LINK;EXCLUDE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -25,5 +26,16 @@ function(starling_library name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE starling_${name} ${ARG_TEST_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  endif()
+  if(STARLING_FUZZ)
+    file(GLOB fuzz_targets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_fuzz.cc)
+    foreach(file ${fuzz_targets})
+      get_filename_component(target ${file} NAME_WE)
+      add_executable(${target} EXCLUDE_FROM_ALL ${file})
+      set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+      target_link_libraries(${target} PRIVATE starling_${name})
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+      add_dependencies(fuzz_targets ${target})
+    endforeach()
   endif()
 endfunction()

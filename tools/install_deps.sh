@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of tools/debian-packages.txt: those for the build and the demo, with `test` also those for
-# the tests. Asks for root only when something is missing. A Node.js of 18 or newer from elsewhere is kept.
+# Installs the Debian packages of tools/debian-packages.txt: those for the build and the demo, with `test` or `fuzz` also
+# those for the tests or the fuzz targets. Asks for root only when something is missing. A Node.js of 18 or newer from elsewhere is kept.
 #
-# usage: install_deps.sh [build|test]
+# usage: install_deps.sh [build|test|fuzz]
 set -euo pipefail
 cd "$(dirname "$0")"
 purpose=${1:-build}
@@ -13,7 +13,7 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 missing=()
 while read -r package needed_by; do
   case "$package" in ''|'#'*) continue ;; esac
-  if [ "$needed_by" = test ] && [ "$purpose" != test ]; then continue; fi
+  if [ -n "$needed_by" ] && [ "$needed_by" != "$purpose" ]; then continue; fi
   case "$package" in nodejs|npm) if have_node; then continue; fi ;; esac
   installed "$package" || missing+=("$package")
 done < debian-packages.txt
