@@ -12,6 +12,7 @@
 #include "ops/machine_limits.h"
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -23,7 +24,7 @@ enum class Layout { forward, input_gradient, weight_gradient };
 
 struct GemmOptions {
   int64_t m = 0, n = 0, k = 0;  // 0: the shapes of a training step
-  std::string type = "bf16", layout = "forward";
+  std::string type = "bf16", layout = "forward", device = "cpu";
 };
 
 struct GemmShape {
@@ -49,34 +50,37 @@ std::vector<GemmShape> shapes_of(const GemmOptions& options) {
           {512, 50257, 768, Layout::forward}};
 }
 
-// Operands with memory; a weight gradient adds to f32, the others give the operands' type.
+// Operands with memory on a device; a weight gradient adds to f32, the others give the operands' type.
 struct Operands {
-  Operands(const GemmShape& s, DType type)
+  Operands(const GemmShape& s, DType type, Device device)
       : shape(s),
-        a(type, s.layout == Layout::weight_gradient ? Shape{s.k, s.m} : Shape{s.m, s.k}),
-        b(type, s.layout == Layout::forward ? Shape{s.n, s.k} : Shape{s.k, s.n}),
-        c(s.layout == Layout::weight_gradient ? DType::f32 : type, {s.m, s.n}) {
+        a(type, s.layout == Layout::weight_gradient ? Shape{s.k, s.m} : Shape{s.m, s.k}, device),
+        b(type, s.layout == Layout::forward ? Shape{s.n, s.k} : Shape{s.k, s.n}, device),
+        c(s.layout == Layout::weight_gradient ? DType::f32 : type, {s.m, s.n}, device) {
     fill(a.tensor(), 1), fill(b.tensor(), 2);
   }
 
   static void fill(Tensor tensor, uint64_t stream) {
+    const HostDraft draft(tensor);
     dispatch_float(tensor.dtype(), "operand", [&]<class T>(T) {
+      T* values = draft.tensor().as<T>();
       for (int64_t i = 0; i < tensor.elements(); ++i)
-        tensor.as<T>()[i] =
+        values[i] =
             from_float<T>(static_cast<float>(random_u64(1, stream, static_cast<uint64_t>(i)) % 2001) / 1000.0f - 1.0f);
     });
+    draft.store();
   }
 
-  ConstMatrix left() const {
-    return shape.layout == Layout::weight_gradient ? transposed(as_matrix(a.tensor())) : as_matrix(a.tensor());
+  ConstMatrix left(ConstTensor tensor) const {
+    return shape.layout == Layout::weight_gradient ? transposed(as_matrix(tensor)) : as_matrix(tensor);
   }
-  ConstMatrix right() const {
-    return shape.layout == Layout::forward ? transposed(as_matrix(b.tensor())) : as_matrix(b.tensor());
+  ConstMatrix right(ConstTensor tensor) const {
+    return shape.layout == Layout::forward ? transposed(as_matrix(tensor)) : as_matrix(tensor);
   }
   void multiply() const {
-    matmul(
-        as_matrix(c.tensor()), left(), right(),
-        c.tensor().dtype() == DType::f32 && shape.layout == Layout::weight_gradient ? Accumulate::yes : Accumulate::no);
+    matmul(as_matrix(c.tensor()), left(a.tensor()), right(b.tensor()),
+           shape.layout == Layout::weight_gradient ? Accumulate::yes : Accumulate::no);
+    synchronize(c.tensor().device());
   }
 
   GemmShape shape;
@@ -92,7 +96,9 @@ double element(const ConstMatrix& m, int64_t row, int64_t column) {
 // 500 results against sums in double. Terms have a variance of 1/9; f32 sums lose about 1e-7 of their path's length,
 // a bf16 result 2^-9 of its value.
 void check(const Operands& operands) {
-  const ConstMatrix a = operands.left(), b = operands.right(), c = as_matrix(ConstTensor(operands.c.tensor()));
+  const HostCopy left(operands.a.tensor()), right(operands.b.tensor()), product(operands.c.tensor());
+  const ConstMatrix a = operands.left(left.tensor()), b = operands.right(right.tensor()),
+                    c = as_matrix(product.tensor());
   const double rounding = c.dtype == DType::bf16 ? 0.004 : 0.0;
   for (uint64_t sample = 0; sample < 500; ++sample) {
     const auto row = static_cast<int64_t>(random_u64(2, 1, sample) % static_cast<uint64_t>(c.rows)),
@@ -109,10 +115,11 @@ void check(const Operands& operands) {
 
 void bench_gemm(const GemmOptions& options, bool json) {
   const DType type = options.type == "bf16" ? DType::bf16 : DType::f32;
-  double peak = measure_peak_flops(type);
+  const Device device = find_device(options.device);
+  double peak = measure_peak_flops(type, device);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const GemmShape& s : shapes_of(options)) {
-    const Operands operands(s, type);
+    const Operands operands(s, type, device);
     operands.multiply();
     check(operands);
     const Spread time = time_rounds(kRounds, [&] { operands.multiply(); });
@@ -125,17 +132,18 @@ void bench_gemm(const GemmOptions& options, bool json) {
                     {"tflops", flops / time.median / 1e12},
                     {"best_tflops", flops / time.fastest / 1e12}});
   }
-  peak = std::max(peak, measure_peak_flops(type));
+  peak = std::max(peak, measure_peak_flops(type, device));
   for (auto& row : rows) row["fraction_of_peak"] = row["tflops"].get<double>() * 1e12 / peak;
   if (json) {
-    fmt::print(
-        "{}\n",
-        nlohmann::ordered_json{
-            {"library", "oneDNN"}, {"threads", compute_threads()}, {"peak_tflops", peak / 1e12}, {"products", rows}}
-            .dump(2));
+    const nlohmann::ordered_json result = {{"library", device == Device::cuda ? "cuBLASLt" : "oneDNN"},
+                                           {"device", describe(device)},
+                                           {"threads", compute_threads()},
+                                           {"peak_tflops", peak / 1e12},
+                                           {"products", rows}};
+    fmt::print("{}\n", result.dump(2));
     return;
   }
-  fmt::print("{} threads, {}, peak {:.3f} TFLOP/s\n{:>6} {:>6} {:>6}  {:8} {:>8} {:>8}  of peak\n", compute_threads(),
+  fmt::print("{}, {}, peak {:.3f} TFLOP/s\n{:>6} {:>6} {:>6}  {:8} {:>8} {:>8}  of peak\n", describe(device),
              options.type, peak / 1e12, "m", "n", "k", "layout", "median", "best");
   for (const auto& row : rows)
     fmt::print("{:6} {:6} {:6}  {:8} {:8.3f} {:8.3f}  {:.0f} %\n", row["m"].get<int64_t>(), row["n"].get<int64_t>(),
@@ -159,6 +167,7 @@ void add_bench_gemm(Command bench, const GlobalOptions& options) {
   gemm.add_option("--layout", chosen->layout, "y = x w^T, dx = dy w or dw += dy^T x")
       .one_of({"forward", "input", "weight"})
       .show_default();
+  gemm.add_option("--device", chosen->device, "Where the matrices are").one_of({"cpu", "cuda"}).show_default();
   gemm.footer("Examples:\n  starling bench gemm --json\n  starling bench gemm -m 4096 -n 768 -k 3072 --layout input");
   gemm.callback([chosen, &options] { bench_gemm(*chosen, options.json); });
 }

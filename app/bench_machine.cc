@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "app/bench.h"
 #include "core/threads.h"
 #include "ops/machine_limits.h"
 #include "ops/matmul.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -31,10 +34,21 @@ nlohmann::ordered_json measure_once() {
           {"dram_gb_s", giga(measure_read_bytes_per_s(kDramBytes, 1.0))}};
 }
 
-void bench_machine(bool json) {
+// The products and the memory of a GPU.
+nlohmann::ordered_json measure_once(Device device) {
+  if (device == Device::cpu) return measure_once();
+  return {{"bf16_product_tflops", measure_matmul_flops(DType::bf16, 0.5, device) / 1e12},
+          {"f32_product_tflops", measure_matmul_flops(DType::f32, 0.5, device) / 1e12},
+          {"memory_gb_s", measure_memory_bytes_per_s(device) / 1e9}};
+}
+
+void bench_machine(const std::string& device_name, bool json) {
+  const Device device = find_device(device_name);
   // Twice: the clock and the neighbours of a shared machine change, and the difference says by how much.
-  const nlohmann::ordered_json before = measure_once(), after = measure_once();
-  nlohmann::ordered_json best = {{"threads", compute_threads()}, {"bf16_products_are_fast", bf16_products_are_fast()}};
+  const nlohmann::ordered_json before = measure_once(device), after = measure_once(device);
+  nlohmann::ordered_json best = {{"device", describe(device)},
+                                 {"threads", compute_threads()},
+                                 {"bf16_products_are_fast", bf16_products_are_fast(device)}};
   for (const auto& [name, value] : before.items())
     best[name] = std::max(value.get<double>(), after[name].get<double>());
   if (json) {
@@ -42,7 +56,7 @@ void bench_machine(bool json) {
     fmt::print("{}\n", best.dump(2));
     return;
   }
-  fmt::print("{} threads; the better of two measurements, both in brackets\n", compute_threads());
+  fmt::print("{}; the better of two measurements, both in brackets\n", describe(device));
   for (const auto& [name, value] : before.items())
     fmt::print("{:22} {:8.3f}  ({:.3f}, {:.3f})\n", name, best[name].get<double>(), value.get<double>(),
                after[name].get<double>());
@@ -51,8 +65,11 @@ void bench_machine(bool json) {
 }  // namespace
 
 void add_bench_machine(Command bench, const GlobalOptions& options) {
-  bench.add_subcommand("machine", "Peak of multiply-adds and of products, bandwidth of caches and memory")
-      .callback([&options] { bench_machine(options.json); });
+  Command machine =
+      bench.add_subcommand("machine", "Peak of multiply-adds and of products, bandwidth of caches and memory");
+  auto device = std::make_shared<std::string>("cpu");
+  machine.add_option("--device", *device, "What is measured").one_of({"cpu", "cuda"}).show_default();
+  machine.callback([device, &options] { bench_machine(*device, options.json); });
 }
 
 }  // namespace starling

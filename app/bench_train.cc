@@ -15,6 +15,7 @@
 #include "ops/machine_limits.h"
 #include "ops/matmul.h"
 #include "ops/profile.h"
+#include "tensor/device.h"
 #include "train/optimizer.h"
 
 namespace starling {
@@ -23,6 +24,7 @@ namespace {
 struct TrainShape {
   int64_t layers = 6, width = 320, heads = 5, vocab = 6144, seq = 256, batch = 16, steps = 5;
   bool muon = false, profile = false;
+  std::string device = "cpu";
 };
 
 ModelConfig config_of(const TrainShape& shape) {
@@ -52,7 +54,7 @@ Batch random_batch(const TrainShape& shape) {
 // The result first: the same step in f32 must have the same loss within what bf16 loses (8 bits, about 0.4 % a
 // rounding).
 void check_against_f32(Transformer& model, const Batch& batch) {
-  Transformer exact(model.config(), DType::f32, batch.size());
+  Transformer exact(model.config(), DType::f32, batch.size(), {.device = model.parameters().values().device()});
   exact.parameters().initialize(1);
   const float scale = 1.0f / static_cast<float>(batch.size());
   const double wanted = exact.train(batch, {.scale = scale}) * static_cast<double>(scale),
@@ -63,33 +65,36 @@ void check_against_f32(Transformer& model, const Batch& batch) {
 
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
-  const DType compute = bf16_products_are_fast() ? DType::bf16 : DType::f32;
+  const Device device = find_device(shape.device);
+  const DType compute = bf16_products_are_fast(device) ? DType::bf16 : DType::f32;
   const Batch batch = random_batch(shape);
-  const double peak_before = measure_peak_flops(compute);
-  Transformer model(config, compute, batch.size());
+  const double peak_before = measure_peak_flops(compute, device);
+  Transformer model(config, compute, batch.size(), {.device = device});
   model.parameters().initialize(1);
   Optimizer optimizer(model.parameters(), shape.muon);
   check_against_f32(model, batch);
   std::vector<double> seconds;
-  if (shape.profile) start_profile();
+  if (shape.profile) start_profile(device);
   for (int64_t step = 1; step <= shape.steps; ++step) {
     const double start = monotonic_s();
     model.parameters().zero_gradients();
     model.train(batch, {.scale = 1.0f / static_cast<float>(batch.size())});
     optimizer.step({.step = step, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
+    synchronize(device);
     seconds.push_back(monotonic_s() - start);
   }
   const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
   const std::vector<OperatorProfile> operators = stop_profile();
-  const double peak_after = measure_peak_flops(compute), peak = std::max(peak_before, peak_after);
+  const double peak_after = measure_peak_flops(compute, device), peak = std::max(peak_before, peak_after);
   nlohmann::ordered_json table;
-  if (shape.profile) table = operator_table(operators, total, peak, measure_read_bytes_per_s(int64_t{512} << 20, 0.5));
+  if (shape.profile) table = operator_table(operators, total, peak, measure_memory_bytes_per_s(device));
   const Spread spread = spread_of(seconds);
   const double tokens_per_s = static_cast<double>(batch.size()) / spread.median;
   const double flops = tokens_per_s * config.train_flops_per_token(shape.seq);
   if (json) {
     nlohmann::ordered_json result{{"parameters", config.parameter_count()},
                                   {"precision", name_of(compute)},
+                                  {"device", describe(device)},
                                   {"threads", compute_threads()},
                                   {"tokens_per_s", tokens_per_s},
                                   {"tflops", flops / 1e12},
@@ -103,10 +108,10 @@ void bench_train(const TrainShape& shape, bool json) {
     return;
   }
   fmt::print(
-      "{:.1f} M parameters, {} x {} tokens a step, {}, {} threads: {:.0f} tokens/s (median of {}; steps {:.3f} to "
+      "{:.1f} M parameters, {} x {} tokens a step, {}, {}: {:.0f} tokens/s (median of {}; steps {:.3f} to "
       "{:.3f} s)\n"
       "{:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n",
-      static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), compute_threads(),
+      static_cast<double>(config.parameter_count()) / 1e6, shape.batch, shape.seq, name_of(compute), describe(device),
       tokens_per_s, shape.steps, spread.fastest, spread.slowest, flops / 1e12, flops / peak * 100, peak / 1e12);
   if (shape.profile) print_operator_table(table);
 }
@@ -128,6 +133,7 @@ void add_bench_train(Command bench, const GlobalOptions& options) {
   size("--steps", shape->steps, "Timed steps");
   train.add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
   train.add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
+  train.add_option("--device", shape->device, "Where the model is").one_of({"cpu", "cuda"}).show_default();
   train.callback([shape, &options] { bench_train(*shape, options.json); });
 }
 

@@ -86,11 +86,11 @@ void print_profile(const ModelConfig& model, const TrainOptions& train, bool jso
   constexpr int64_t kSteps = 5;
   const MeasuredSteps measured = measure_steps(model, train, kSteps);
   const double seconds = std::accumulate(measured.seconds.begin(), measured.seconds.end(), 0.0);
-  const double peak = measure_peak_flops(train.compute());
+  const double peak = measure_peak_flops(train.compute(), train.device);
   const double tokens_per_s = static_cast<double>(kSteps * train.batch_tokens) / seconds;
   const double flops = tokens_per_s * model.train_flops_per_token(train.sequence_length);
   const nlohmann::ordered_json table =
-      operator_table(measured.operators, seconds, peak, measure_read_bytes_per_s(int64_t{512} << 20, 0.5));
+      operator_table(measured.operators, seconds, peak, measure_memory_bytes_per_s(train.device));
   if (json) {
     const nlohmann::ordered_json object = {{"steps", kSteps},
                                            {"tokens_per_s", tokens_per_s},

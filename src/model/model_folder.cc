@@ -5,14 +5,16 @@
 
 #include "core/error.h"
 #include "model/safetensors.h"
+#include "tensor/buffer.h"
 
 namespace starling {
 
 void save_parameters(const Parameters& parameters, const std::filesystem::path& path) {
+  std::vector<HostCopy> weights;
   std::vector<TensorToWrite> tensors;
   for (size_t i = 0; i < parameters.list().size(); ++i) {
     const Parameter& parameter = parameters.list()[i];
-    const ConstTensor weight = parameters.weight(i);
+    const ConstTensor weight = weights.emplace_back(parameters.weight(i)).tensor();
     tensors.push_back({parameter.name, weight.dtype() == DType::f32 ? "F32" : "BF16", parameter.shape, weight.data(),
                        static_cast<size_t>(weight.bytes())});
   }

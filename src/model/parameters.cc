@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "core/threads.h"
 #include "ops/elementwise.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -50,12 +51,12 @@ float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
 
 }  // namespace
 
-Parameters::Parameters(const ModelConfig& config, DType compute, Trained trained)
+Parameters::Parameters(const ModelConfig& config, DType compute, Trained trained, Device device)
     : config_(config), list_(lay_out(config, trained == Trained::all || compute == DType::f32)) {
   const int64_t total = config.parameter_count();
-  values_ = Buffer(DType::f32, {value_elements(list_)});
-  if (trained == Trained::all) gradients_ = Buffer(DType::f32, {total});
-  if (compute == DType::bf16) compute_ = Buffer(DType::bf16, {total});
+  values_ = Buffer(DType::f32, {value_elements(list_)}, device);
+  if (trained == Trained::all) gradients_ = Buffer(DType::f32, {total}, device);
+  if (compute == DType::bf16) compute_ = Buffer(DType::bf16, {total}, device);
   compute_view_ = compute == DType::bf16 ? compute_.tensor() : values_.tensor();
 }
 
@@ -68,16 +69,14 @@ size_t Parameters::index_of(const std::string& name) const {
 Tensor Parameters::part(Tensor flat, const Parameter& p) {
   if (flat.empty()) return {};
   const Tensor slice = flat.rows(p.offset, p.elements);
-  if (p.is_matrix()) return {slice.data(), slice.dtype(), {p.shape[0], p.shape[1]}};
-  return slice;
+  return p.is_matrix() ? slice.view({p.shape[0], p.shape[1]}) : slice;
 }
 
 Tensor Parameters::value(size_t index) const {
   const Parameter& p = list_[index];
   if (p.value_offset < 0) return {};
   const Tensor slice = values().rows(p.value_offset, p.elements);
-  if (p.is_matrix()) return {slice.data(), DType::f32, {p.shape[0], p.shape[1]}};
-  return slice;
+  return p.is_matrix() ? slice.view({p.shape[0], p.shape[1]}) : slice;
 }
 
 ConstTensor Parameters::weight(size_t index) const {
@@ -86,7 +85,11 @@ ConstTensor Parameters::weight(size_t index) const {
 
 void Parameters::assign(size_t index, ConstTensor rows, int64_t first_row) {
   const Parameter& p = list_[index];
-  const auto set = [&](Tensor whole) { convert(whole.rows(first_row, rows.extent(0)), rows); };
+  const auto set = [&](Tensor whole) {
+    const HostDraft draft(whole.rows(first_row, rows.extent(0)));
+    convert(draft.tensor(), rows);
+    draft.store();
+  };
   if (p.value_offset >= 0) set(value(index));
   if (compute_view_.dtype() == DType::bf16) set(part(compute_view_, p));
 }
@@ -98,7 +101,7 @@ Tensor Parameters::stacked(Tensor flat, size_t first, size_t count) const {
   const bool matrices = list_[first].is_matrix();
   const int64_t columns = matrices ? list_[first].shape[1] : 1;
   const Tensor all = flat.rows(list_[first].offset, rows * columns);
-  return matrices ? Tensor(all.data(), all.dtype(), {rows, columns}) : all;
+  return matrices ? all.view({rows, columns}) : all;
 }
 
 Tensor Parameters::vectors(size_t first, size_t count) const {
@@ -109,7 +112,8 @@ Tensor Parameters::vectors(size_t first, size_t count) const {
 
 void Parameters::initialize(uint64_t seed) {
   for (size_t index = 0; index < list_.size(); ++index) {
-    float* values = value(index).as<float>();
+    const HostDraft draft(value(index));
+    float* values = draft.tensor().as<float>();
     const bool matrix = list_[index].is_matrix();
     const float deviation = matrix ? initial_deviation(list_[index], config_) : 0.0f;
     const float constant = ends_with(list_[index].name, ".bias") ? 0.0f : 1.0f;
@@ -117,6 +121,7 @@ void Parameters::initialize(uint64_t seed) {
       for (int64_t i = begin; i < end; ++i)
         values[i] = matrix ? deviation * random_normal(seed, index, static_cast<uint64_t>(i)) : constant;
     });
+    draft.store();
   }
   refresh_compute();
 }
@@ -129,7 +134,7 @@ void Parameters::refresh_compute() {
 }
 
 void Parameters::zero_gradients() {
-  if (!gradients().empty()) std::memset(gradients().data(), 0, static_cast<size_t>(gradients().bytes()));
+  if (!gradients().empty()) set_zero(gradients());
 }
 
 ConstTensor Parameters::embedding() const { return value(0); }

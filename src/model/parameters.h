@@ -46,7 +46,7 @@ enum class Trained { all, none };
 
 class Parameters {
  public:
-  Parameters(const ModelConfig& config, DType compute, Trained trained = Trained::all);
+  Parameters(const ModelConfig& config, DType compute, Trained trained = Trained::all, Device device = Device::cpu);
 
   const std::vector<Parameter>& list() const { return list_; }
   size_t index_of(const std::string& name) const;           // throws ConfigError for a name that is not there
@@ -55,7 +55,7 @@ class Parameters {
   Tensor value(size_t index) const;                         // empty when it is kept in the compute type alone
   Tensor gradient(size_t index) const { return part(gradients_.tensor(), list_[index]); }
   ConstTensor weight(size_t index) const;  // the most exact that is kept: f32 or the compute type
-  // Sets rows of a parameter (elements of a vector) from f32 or bf16, the compute copy too.
+  // Sets rows of a parameter (elements of a vector) from f32 or bf16 on the host, the compute copy too.
   void assign(size_t index, ConstTensor rows, int64_t first_row = 0);
 
   // Matrices normal with deviation 1/sqrt(fan in), those that write to the residual stream divided by sqrt(2 L);

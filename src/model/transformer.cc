@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/error.h"
 #include "ops/attention.h"
@@ -13,6 +12,7 @@
 #include "ops/linear.h"
 #include "ops/rmsnorm.h"
 #include "ops/rope.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -25,8 +25,6 @@ void weight_gradient(Tensor dw, ConstTensor dy, ConstTensor x) {
   if (!dw.empty()) linear_backward_weight(dw, dy, x);
 }
 
-void copy(Tensor y, ConstTensor x) { std::memcpy(y.data(), x.data(), static_cast<size_t>(x.bytes())); }
-
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens,
@@ -35,9 +33,14 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
       compute_(compute),
       max_tokens_(max_tokens),
       recompute_(options.recompute),
-      parameters_(config, compute, options.lora ? Trained::none : Trained::all),
-      logits_(config.vocab_size, compute, std::min<int64_t>(512, max_tokens)) {
+      parameters_(config, compute, options.lora ? Trained::none : Trained::all, options.device),
+      arena_(options.device),
+      logits_(config.vocab_size, compute, max_tokens, options.device) {
   if (config.num_layers == 0) throw ConfigError("model config: a model without blocks is an embedding; it has no loss");
+  if (options.lora && options.device != Device::cpu)
+    throw ConfigError("LoRA adapters are trained on the CPU alone; train all weights on the GPU, or take device cpu");
+  if (config.num_experts > 0 && options.device != Device::cpu)
+    throw ConfigError("mixtures of experts are trained on the CPU alone; take the device cpu");
   if (options.lora) lora_.emplace(config, *options.lora, compute, max_tokens);
   const int64_t N = max_tokens, C = config.hidden_size, Q = config.query_size(), S = config.qkv_size();
   const auto full = [&](int64_t columns) { return arena_.allocate(DType::f32, {N, columns}); };
@@ -55,7 +58,9 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
   dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dhidden_ = low(C);
   unread_norm_ = arena_.allocate(DType::f32, {C});
   rope_table_ = arena_.allocate(DType::f32, {config.max_positions, config.head_size()});
-  rope_fill_table(rope_table_, config.rope_frequencies(), config.rope_magnitude());
+  const HostDraft table(rope_table_);
+  rope_fill_table(table.tensor(), config.rope_frequencies(), config.rope_magnitude());
+  table.store();
 }
 
 void Transformer::load_batch(const Batch& batch) {
@@ -64,23 +69,23 @@ void Transformer::load_batch(const Batch& batch) {
       batch.positions.size() != n || batch.document_starts.size() != n)
     throw ShapeError(fmt::format("a batch of {} x {} tokens does not fit the model's {} places or its own lists",
                                  batch.sequences, batch.length, max_tokens_));
-  const auto fill = [&](Tensor& to, const std::vector<int32_t>& from) {
-    std::memcpy(to.data(), from.data(), n * sizeof(int32_t));
-  };
-  fill(tokens_, batch.tokens), fill(targets_, batch.targets);
-  fill(positions_, batch.positions), fill(document_starts_, batch.document_starts);
+  std::vector<int32_t> starts = batch.document_starts;
   // A window is a later start: attention sees the places from a row's start to the row.
   if (config_.sliding_window > 0)
-    for (int64_t i = 0; i < batch.size(); ++i) {
-      int32_t& start = document_starts_.as<int32_t>()[i];
-      start = std::max(start, static_cast<int32_t>(i % batch.length - config_.sliding_window + 1));
-    }
+    for (size_t i = 0; i < n; ++i)
+      starts[i] = std::max(starts[i],
+                           static_cast<int32_t>(static_cast<int64_t>(i) % batch.length - config_.sliding_window + 1));
+  const auto fill = [&](const Tensor& to, const std::vector<int32_t>& from) {
+    copy(sized(to, batch.size()), {from.data(), DType::i32, {batch.size()}});
+  };
+  fill(tokens_, batch.tokens), fill(targets_, batch.targets);
+  fill(positions_, batch.positions), fill(document_starts_, starts);
 }
 
 Transformer::BlockActivations Transformer::block_activations(int64_t layer, const Batch& batch) const {
   const BlockActivations& b = blocks_[static_cast<size_t>(layer)];
   const auto cut = [&](const Tensor& tensor) { return tensor.rows(0, batch.size()); };
-  const Tensor lse(b.lse.data(), DType::f32, {batch.sequences, config_.num_heads, batch.length});
+  const Tensor lse = b.lse.view({batch.sequences, config_.num_heads, batch.length});
   return {cut(b.x),         cut(b.norm1), cut(b.rstd1), cut(b.qkv),  lse,
           cut(b.attention), cut(b.h),     cut(b.norm2), cut(b.rstd2)};
 }
@@ -120,11 +125,17 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   feed_forward_->forward({.layer = layer, .w = w, .lora = lora()}, y, a.norm2);
 }
 
+std::vector<float> Transformer::nats_of(int64_t tokens) const {
+  const HostCopy nats(sized(nats_, tokens));
+  const float* values = nats.tensor().as<float>();
+  return {values, values + tokens};
+}
+
 std::vector<float> Transformer::score(const Batch& batch) {
   const int64_t n = batch.size();
   const ConstTensor hidden = forward(batch);
   linear_cross_entropy_forward(sized(nats_, n), hidden, parameters_.head(), sized(targets_, n), logits_);
-  return {nats_.as<float>(), nats_.as<float>() + n};
+  return nats_of(n);
 }
 
 double Transformer::train(const Batch& batch, const CrossEntropyLoss& loss) {
@@ -137,7 +148,7 @@ double Transformer::train(const Batch& batch, const CrossEntropyLoss& loss) {
   backward(batch, sized(dhidden_, n));
   imbalance_weight_ = 0;
   double total = 0;
-  for (int64_t i = 0; i < n; ++i) total += static_cast<double>(nats_.as<float>()[i]);
+  for (const float nats : nats_of(n)) total += static_cast<double>(nats);
   return total;
 }
 
@@ -147,8 +158,8 @@ void Transformer::train_sequences(const Batch& batch, const Weigh& weigh) {
   linear_cross_entropy_forward(sized(nats_, batch.size()), hidden, parameters_.head(), sized(targets_, batch.size()),
                                logits_);
   std::vector<double> sums(static_cast<size_t>(batch.sequences), 0.0);
-  for (int64_t i = 0; i < batch.size(); ++i)
-    sums[static_cast<size_t>(i / T)] += static_cast<double>(nats_.as<float>()[i]);
+  const std::vector<float> nats = nats_of(batch.size());
+  for (size_t i = 0; i < nats.size(); ++i) sums[i / static_cast<size_t>(T)] += static_cast<double>(nats[i]);
   const std::vector<float> weights = weigh(sums);
   for (int64_t s = 0; s < batch.sequences; ++s)
     linear_cross_entropy_train(nats_.rows(s * T, T), dhidden_.rows(s * T, T), parameters_.head_gradient(),
@@ -160,7 +171,7 @@ void Transformer::train_sequences(const Batch& batch, const Weigh& weigh) {
 void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
   const int64_t n = batch.size();
   const Tensor dx = sized(dx_, n);
-  std::memset(dx.data(), 0, static_cast<size_t>(dx.bytes()));
+  set_zero(dx);
   rmsnorm_backward(dx, norm_gradient(parameters_.final_norm_gradient()), dhidden, sized(last_x_, n),
                    parameters_.final_norm(), sized(last_rstd_, n));
   for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) {

@@ -26,6 +26,7 @@ enum class Recompute { none, blocks };
 struct TransformerOptions {
   Recompute recompute = Recompute::none;
   std::optional<LoraOptions> lora;  // train adapters and keep the parameters as they are
+  Device device = Device::cpu;      // where the memory is, hence where the operators run
 };
 
 class Transformer {
@@ -66,6 +67,7 @@ class Transformer {
   Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
   BlockActivations block_activations(int64_t layer, const Batch& batch) const;
   Tensor norm_gradient(Tensor wanted) const { return wanted.empty() ? unread_norm_ : wanted; }
+  std::vector<float> nats_of(int64_t tokens) const;
   void load_batch(const Batch& batch);
   void forward_block(int64_t layer, const Batch& batch, Tensor y);
   void backward_block(int64_t layer, const Batch& batch, Tensor dx);

@@ -1,8 +1,7 @@
 #include <cmath>
 
 #include "core/threads.h"
-#include "ops/adamw.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -30,11 +29,8 @@ STARLING_INLINE inline void step_range(const Moments& memory, int64_t begin, int
 
 }  // namespace
 
-void adamw_step(Tensor w, Tensor m, Tensor v, ConstTensor g, const AdamWOptions& o) {
-  const ProfiledOperator timed("adamw", 15.0 * static_cast<double>(w.elements()),
-                               static_cast<double>(2 * (w.bytes() + m.bytes() + v.bytes()) + g.bytes()));
-  for (const ConstTensor& tensor : {ConstTensor(m), ConstTensor(v), g})
-    require_shape(tensor, DType::f32, w.shape(), "adamw");
+template <>
+void Kernels<Device::cpu>::adamw_step(Tensor w, Tensor m, Tensor v, ConstTensor g, const AdamWOptions& o) {
   const Moments memory = {w.as<float>(), m.as<float>(), v.as<float>(), g.as<float>()};
   parallel_for(w.elements(), 16384, [&](int64_t begin, int64_t end) {
     with_widest_vectors([&]() STARLING_INLINE { step_range(memory, begin, end, o); });

@@ -4,9 +4,7 @@
 
 #include "core/error.h"
 #include "core/threads.h"
-#include "ops/attention.h"
-#include "ops/matmul.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -177,36 +175,21 @@ void store(Matrix target, const Matrix& values) {
       to[row * target.row_stride + d] = from_float<T>(source[row * values.columns + d]);
 }
 
-void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qkv, const ConstTensor& starts,
-           const AttentionShape& s) {
-  if (s.kv_heads < 1 || s.heads % s.kv_heads != 0) throw ShapeError("attention: kv_heads must divide heads");
-  const int64_t N = s.sequences * s.length;
-  require_shape(qkv, out.dtype(), {N, (s.heads + 2 * s.kv_heads) * s.head_size}, "attention qkv");
-  require_shape(out, out.dtype(), {N, s.heads * s.head_size}, "attention out");
-  require_shape(lse, DType::f32, {s.sequences, s.heads, s.length}, "attention lse");
-  require_shape(starts, DType::i32, {N}, "attention document_starts");
+void check_starts(const ConstTensor& starts, const AttentionShape& s) {
   const int32_t* start = starts.as<int32_t>();
-  for (int64_t n = 0; n < N; ++n) {
+  for (int64_t n = 0; n < s.sequences * s.length; ++n) {
     const bool grows = n % s.length == 0 || start[n] >= start[n - 1];
     if (start[n] < 0 || start[n] > n % s.length || !grows)
       throw ShapeError("attention: document_starts must grow and not pass their row");
   }
 }
 
-// Pairs of a row and a key that it sees, times H D: the multiply-adds of one of attention's products.
-double visible_products(const ConstTensor& starts, const AttentionShape& s) {
-  const int32_t* start = starts.as<int32_t>();
-  int64_t pairs = 0;
-  for (int64_t n = 0; n < s.sequences * s.length; ++n) pairs += n % s.length - start[n] + 1;
-  return static_cast<double>(pairs * s.heads * s.head_size);
-}
-
 }  // namespace
 
-void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts, const AttentionShape& s) {
-  check(out, lse, qkv, document_starts, s);
-  const ProfiledOperator timed("attention forward", 4.0 * visible_products(document_starts, s),
-                               static_cast<double>(out.bytes() + qkv.bytes()));
+template <>
+void Kernels<Device::cpu>::attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts,
+                                             const AttentionShape& s) {
+  check_starts(document_starts, s);
   dispatch_float(out.dtype(), "attention out", [&]<class T>(T) {
     parallel_for(s.sequences * s.heads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
@@ -219,13 +202,10 @@ void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor docu
   });
 }
 
-void attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out, ConstTensor lse,
-                        ConstTensor document_starts, const AttentionShape& s) {
-  check(out, lse, qkv, document_starts, s);
-  const ProfiledOperator timed("attention backward", 10.0 * visible_products(document_starts, s),
-                               static_cast<double>(2 * (out.bytes() + qkv.bytes())));
-  require_shape(dqkv, qkv.dtype(), qkv.shape(), "attention dqkv");
-  require_shape(dout, out.dtype(), out.shape(), "attention dout");
+template <>
+void Kernels<Device::cpu>::attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out,
+                                              ConstTensor lse, ConstTensor document_starts, const AttentionShape& s) {
+  check_starts(document_starts, s);
   const int64_t group = s.heads / s.kv_heads, D = s.head_size, T_ = s.length;
   dispatch_float(out.dtype(), "attention out", [&]<class T>(T) {
     parallel_for(s.sequences * s.kv_heads, 1, [&](int64_t begin, int64_t end) {

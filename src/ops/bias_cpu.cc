@@ -1,6 +1,5 @@
 #include "core/threads.h"
-#include "ops/bias.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -10,10 +9,9 @@ constexpr int64_t kRowGrain = 32, kColumnGrain = 64;
 
 }  // namespace
 
-void bias_forward(Tensor y, ConstTensor bias) {
+template <>
+void Kernels<Device::cpu>::bias_forward(Tensor y, ConstTensor bias) {
   const int64_t N = y.extent(0), O = y.extent(1);
-  require_shape(bias, DType::f32, {O}, "bias");
-  const ProfiledOperator timed("bias forward", static_cast<double>(N * O), static_cast<double>(2 * y.bytes()));
   const float* b = bias.as<float>();
   dispatch_float(y.dtype(), "bias y", [&]<class T>(T) {
     parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
@@ -27,10 +25,9 @@ void bias_forward(Tensor y, ConstTensor bias) {
   });
 }
 
-void bias_backward(Tensor dbias, ConstTensor dy) {
+template <>
+void Kernels<Device::cpu>::bias_backward(Tensor dbias, ConstTensor dy) {
   const int64_t N = dy.extent(0), O = dy.extent(1);
-  require_shape(dbias, DType::f32, {O}, "dbias");
-  const ProfiledOperator timed("bias backward", static_cast<double>(N * O), static_cast<double>(dy.bytes()));
   float* db = dbias.as<float>();
   dispatch_float(dy.dtype(), "bias dy", [&]<class T>(T) {
     parallel_for(O, kColumnGrain, [&](int64_t begin, int64_t end) {

@@ -1,10 +1,8 @@
-#include <cstring>
+#include <algorithm>
 #include <vector>
 
-#include "core/error.h"
 #include "core/threads.h"
-#include "ops/elementwise.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -19,9 +17,8 @@ STARLING_INLINE inline void convert_range(To* __restrict y, const From* __restri
 
 }  // namespace
 
-void convert(Tensor y, ConstTensor x) {
-  const ProfiledOperator timed("convert", 0, static_cast<double>(y.bytes() + x.bytes()));
-  if (y.elements() != x.elements()) throw ShapeError("convert: the tensors have different sizes");
+template <>
+void Kernels<Device::cpu>::convert(Tensor y, ConstTensor x) {
   dispatch_float(y.dtype(), "convert y", [&]<class To>(To) {
     dispatch_float(x.dtype(), "convert x", [&]<class From>(From) {
       parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
@@ -31,16 +28,16 @@ void convert(Tensor y, ConstTensor x) {
   });
 }
 
-void scale(Tensor x, float factor) {
+template <>
+void Kernels<Device::cpu>::scale(Tensor x, float factor) {
   float* values = x.as<float>();
   parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) values[i] *= factor;
   });
 }
 
-double sum_of_squares(ConstTensor x) {
-  const ProfiledOperator timed("sum of squares", 2.0 * static_cast<double>(x.elements()),
-                               static_cast<double>(x.bytes()));
+template <>
+double Kernels<Device::cpu>::sum_of_squares(ConstTensor x) {
   constexpr int64_t kRange = 4096;
   const float* values = x.as<float>();
   const int64_t ranges = (x.elements() + kRange - 1) / kRange;

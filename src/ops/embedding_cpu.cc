@@ -4,16 +4,12 @@
 
 #include "core/error.h"
 #include "core/threads.h"
-#include "ops/embedding.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
 
 namespace starling {
 namespace {
 
-void check(const ConstTensor& y, const ConstTensor& tokens, const ConstTensor& table) {
-  require_shape(table, DType::f32, {table.extent(0), table.extent(1)}, "embedding table");
-  require_shape(tokens, DType::i32, {tokens.extent(0)}, "embedding tokens");
-  require_shape(y, DType::f32, {tokens.extent(0), table.extent(1)}, "embedding y");
+void check_range(const ConstTensor& tokens, const ConstTensor& table) {
   for (int64_t n = 0; n < tokens.extent(0); ++n)
     if (const int32_t token = tokens.as<int32_t>()[n]; token < 0 || token >= table.extent(0))
       throw DataError(fmt::format(
@@ -24,19 +20,18 @@ void check(const ConstTensor& y, const ConstTensor& tokens, const ConstTensor& t
 
 }  // namespace
 
-void embedding_forward(Tensor y, ConstTensor tokens, ConstTensor table) {
-  const ProfiledOperator timed("embedding forward", 0, static_cast<double>(y.bytes() + y.bytes()));
-  check(y, tokens, table);
+template <>
+void Kernels<Device::cpu>::embedding_forward(Tensor y, ConstTensor tokens, ConstTensor table) {
+  check_range(tokens, table);
   const int64_t C = table.extent(1);
   for (int64_t n = 0; n < tokens.extent(0); ++n)
     std::memcpy(y.as<float>() + n * C, table.as<float>() + tokens.as<int32_t>()[n] * C,
                 static_cast<size_t>(C) * sizeof(float));
 }
 
-void embedding_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
-  const ProfiledOperator timed("embedding backward", 1.0 * static_cast<double>(dy.elements()),
-                               static_cast<double>(dy.bytes() + dy.bytes() + dy.bytes()));
-  check(dy, tokens, dtable);
+template <>
+void Kernels<Device::cpu>::embedding_backward(Tensor dtable, ConstTensor tokens, ConstTensor dy) {
+  check_range(tokens, dtable);
   const int64_t C = dtable.extent(1);
   parallel_for(C, 64, [&](int64_t begin, int64_t end) {  // by columns: two threads never add to the same element
     for (int64_t n = 0; n < tokens.extent(0); ++n) {

@@ -14,4 +14,9 @@ void linear_backward_input(Tensor dx, ConstTensor dy, ConstTensor w);
 // dw[o,i] += sum_n dy[n,o] x[n,i]
 void linear_backward_weight(Tensor dw, ConstTensor dy, ConstTensor x);
 
+// The same for rectangles of tensors.
+void linear_forward(Matrix y, ConstMatrix x, ConstMatrix w, Accumulate accumulate = Accumulate::no);
+void linear_backward_input(Matrix dx, ConstMatrix dy, ConstMatrix w);
+void linear_backward_weight(Matrix dw, ConstMatrix dy, ConstMatrix x);
+
 }  // namespace starling

@@ -5,20 +5,24 @@
 //   DataError.
 #pragma once
 
+#include "ops/matmul.h"
 #include "tensor/buffer.h"
 #include "tensor/tensor.h"
 
 namespace starling {
 
-// Memory for one chunk: logits in f32 and their gradient in the type of the operands.
+// Memory for one chunk: logits in f32 and their gradient in the type of the operands. Rows start at a multiple of 64
+// elements: products read rows that start anywhere more slowly.
 class LogitChunk {
  public:
-  LogitChunk(int64_t vocab_size, DType operands, int64_t tokens = 512);
+  // tokens: at most so many rows, and what keeps the device busy and the memory small.
+  LogitChunk(int64_t vocab_size, DType operands, int64_t tokens, Device device = Device::cpu);
   int64_t tokens() const { return logits_.tensor().extent(0); }
-  Tensor logits(int64_t rows) const { return logits_.tensor().rows(0, rows); }
-  Tensor gradients(int64_t rows) const { return gradients_.tensor().rows(0, rows); }
+  Matrix logits(int64_t rows) const { return block(as_matrix(logits_.tensor()), 0, rows, 0, vocab_size_); }
+  Matrix gradients(int64_t rows) const { return block(as_matrix(gradients_.tensor()), 0, rows, 0, vocab_size_); }
 
  private:
+  int64_t vocab_size_;
   Buffer logits_, gradients_;
 };
 

@@ -14,6 +14,7 @@
 #include "core/time.h"
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
+#include "tensor/device.h"
 
 #define STARLING_AVX2 __attribute__((target("avx2,fma")))
 #define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")))
@@ -105,9 +106,24 @@ double measure_read_bytes_per_s(int64_t bytes_per_thread, double seconds) {
   });
 }
 
-double measure_peak_flops(DType dtype) {
+double measure_peak_flops(DType dtype, Device device) {
+  if (device == Device::cuda) return measure_matmul_flops(dtype, 0.3, device);
   const Arithmetic arithmetic = dtype == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
   return std::max(measure_register_flops(arithmetic), measure_matmul_flops(dtype));
+}
+
+double measure_memory_bytes_per_s(Device device) {
+  if (device == Device::cpu) return measure_read_bytes_per_s(int64_t{512} << 20, 0.5);
+  const Buffer from(DType::f32, {int64_t{512} << 20}, device), to(DType::f32, {int64_t{512} << 20}, device);
+  double fastest = 1e30;
+  for (int round = 0; round < 20; ++round) {
+    synchronize(device);
+    const double start = monotonic_s();
+    copy(to.tensor(), from.tensor());
+    synchronize(device);
+    fastest = std::min(fastest, monotonic_s() - start);
+  }
+  return 2.0 * static_cast<double>(from.tensor().bytes()) / fastest;
 }
 
 }  // namespace starling

@@ -17,7 +17,10 @@ double measure_register_flops(Arithmetic arithmetic, double seconds = 0.2);
 double measure_read_bytes_per_s(int64_t bytes_per_thread, double seconds = 0.2);
 
 // The higher of the register loop and the product of ops/matmul.h in this type: a slow library must not make a program
-// look close to the limit.
-double measure_peak_flops(DType dtype);
+// look close to the limit. On a GPU the product alone.
+double measure_peak_flops(DType dtype, Device device = Device::cpu);
+
+// Bytes a second of the device's large memory: read on a CPU, copied inside a GPU's, each byte read and written.
+double measure_memory_bytes_per_s(Device device = Device::cpu);
 
 }  // namespace starling

@@ -5,9 +5,13 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
+#include "ops/kernels.h"
+#include "ops/matmul_cpu.h"
 #include "tensor/buffer.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -24,12 +28,37 @@ M part_of(M matrix, int64_t first_row, int64_t rows, int64_t first_column, int64
   return matrix;
 }
 
+void check(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
+  if (c.rows != a.rows || c.columns != b.columns || a.columns != b.rows)
+    throw ShapeError(fmt::format("matmul: {} x {} = {} x {} times {} x {}", c.rows, c.columns, a.rows, a.columns,
+                                 b.rows, b.columns));
+  if (a.dtype != b.dtype || a.dtype == DType::i32) throw ShapeError("matmul: both operands must be f32 or both bf16");
+  if (a.device != c.device || b.device != c.device) throw DeviceError("matmul: matrices on different devices");
+  if (c.column_stride != 1) throw ShapeError("matmul: the result must not be a transpose");
+  if (accumulate == Accumulate::yes && c.dtype != DType::f32)
+    throw ShapeError("matmul: only an f32 result accumulates");
+  if (a.dtype == DType::f32 && c.dtype == DType::bf16) throw ShapeError("matmul: f32 operands give an f32 result");
+}
+
+// A GPU's clock falls with the bits that change: zeros would promise too much.
+void fill_randomly(Tensor tensor, uint64_t stream) {
+  const HostDraft draft(tensor);
+  dispatch_float(tensor.dtype(), "operand", [&]<class T>(T) {
+    T* values = draft.tensor().as<T>();
+    parallel_for(tensor.elements(), 65536, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        values[i] = from_float<T>(random_normal(1, stream, static_cast<uint64_t>(i)));
+    });
+  });
+  draft.store();
+}
+
 }  // namespace
 
 ConstMatrix as_matrix(const ConstTensor& tensor) {
   if (tensor.shape().rank() != 2)
     throw ShapeError(fmt::format("a matrix has two extents, not {}", tensor.shape().to_string()));
-  return {tensor.data(), tensor.dtype(), tensor.extent(0), tensor.extent(1), tensor.extent(1), 1};
+  return {tensor.address(), tensor.dtype(), tensor.extent(0), tensor.extent(1), tensor.extent(1), 1, tensor.device()};
 }
 
 Matrix as_matrix(const Tensor& tensor) { return {as_matrix(static_cast<const ConstTensor&>(tensor))}; }
@@ -49,30 +78,34 @@ Matrix block(Matrix matrix, int64_t first_row, int64_t rows, int64_t first_colum
 }
 
 void matmul(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate) {
-  constexpr int64_t kGrain = 32;  // below this a second thread costs more than it saves
-  if (c.rows >= c.columns) {
-    parallel_for(c.rows, kGrain, [&](int64_t begin, int64_t end) {
-      matmul_serial(block(c, begin, end - begin, 0, c.columns), block(a, begin, end - begin, 0, a.columns), b,
-                    accumulate);
-    });
-  } else {
-    parallel_for(c.columns, kGrain, [&](int64_t begin, int64_t end) {
-      matmul_serial(block(c, 0, c.rows, begin, end - begin), a, block(b, 0, b.rows, begin, end - begin), accumulate);
-    });
-  }
+  check(c, a, b, accumulate);
+  if (c.rows == 0 || c.columns == 0) return;
+  with_kernels(c.device, [&](auto kernels) { kernels.matmul(c, a, b, accumulate); });
 }
 
-double measure_matmul_flops(DType dtype, double seconds) {
-  constexpr int64_t kSide = 1024;
-  const Buffer a(dtype, {kSide, kSide}), b(dtype, {kSide, kSide}), c(DType::f32, {kSide, kSide});
+void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate) {
+  check(c, a, b, accumulate);
+  if (c.device != Device::cpu) throw DeviceError("matmul: a product on one thread wants matrices on the CPU");
+  if (c.rows == 0 || c.columns == 0) return;
+  multiply_on_this_thread(c, a, b, accumulate);
+}
+
+bool bf16_products_are_fast(Device device) { return device == Device::cuda || cpu_has_bf16_products(); }
+
+double measure_matmul_flops(DType dtype, double seconds, Device device) {
+  const int64_t side = device == Device::cuda ? 8192 : 1024;
+  const Buffer a(dtype, {side, side}, device), b(dtype, {side, side}, device), c(DType::f32, {side, side}, device);
+  fill_randomly(a.tensor(), 1), fill_randomly(b.tensor(), 2);
   double fastest = 1e30;
   int products = 0;  // a few at least: on a busy machine one product alone may take all of the time
   for (const double end = monotonic_s() + seconds; products < 20 || monotonic_s() < end; ++products) {
     const double start = monotonic_s();
     matmul(as_matrix(c.tensor()), as_matrix(a.tensor()), as_matrix(b.tensor()));
+    synchronize(device);
     fastest = std::min(fastest, monotonic_s() - start);
   }
-  return 2.0 * kSide * kSide * kSide / fastest;
+  const auto extent = static_cast<double>(side);
+  return 2.0 * extent * extent * extent / fastest;
 }
 
 }  // namespace starling

@@ -1,4 +1,4 @@
-// Matrix products, on oneDNN. c[m,n] = sum_k a[m,k] b[k,n]; f32 or bf16 operands, sums in f32.
+// Matrix products, on oneDNN and cuBLASLt. c[m,n] = sum_k a[m,k] b[k,n]; f32 or bf16 operands, sums in f32.
 //
 // Each processor type gets its fastest path at run time. bf16 operands need AVX-512; without it they are widened to f32
 // first, which is correct but slow: prefer f32 there (bf16_products_are_fast).
@@ -16,6 +16,7 @@ struct ConstMatrix {
   DType dtype = DType::f32;
   int64_t rows = 0, columns = 0;
   int64_t row_stride = 0, column_stride = 1;
+  Device device = Device::cpu;
 };
 struct Matrix : ConstMatrix {};
 
@@ -27,15 +28,17 @@ Matrix block(Matrix matrix, int64_t first_row, int64_t rows, int64_t first_colum
 
 enum class Accumulate { no, yes };  // yes: c += a b, c in f32
 
-// Uses all compute threads, split along the longer side of c. Not to be called inside parallel_for. Throws ShapeError.
+// On the CPU all compute threads, split along the longer side of c; not to be called inside parallel_for. Throws
+// ShapeError, DeviceError.
 void matmul(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
-// The same on the calling thread only.
+// The same on the calling thread only, for matrices in the host's memory.
 void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
 
-bool bf16_products_are_fast();
+bool bf16_products_are_fast(Device device = Device::cpu);
 
-// Multiply-adds a second (two operations each) that this machine reaches on a bf16 or f32 product of 1024 x 1024 x 1024
-// matrices with all compute threads: the limit that "percent of peak" refers to. Takes about `seconds`.
-double measure_matmul_flops(DType dtype, double seconds = 0.3);
+// Operations a second (a multiply-add is two) that the device reaches on a bf16 or f32 product of square matrices of
+// random numbers (side 1024 on a CPU, with all compute threads, and 8192 on a GPU): the limit that "percent of peak"
+// refers to. Takes about `seconds`.
+double measure_matmul_flops(DType dtype, double seconds = 0.3, Device device = Device::cpu);
 
 }  // namespace starling

@@ -1,3 +1,5 @@
+#include "ops/matmul_cpu.h"
+
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -7,7 +9,8 @@
 #include <vector>
 
 #include "core/error.h"
-#include "ops/matmul.h"
+#include "core/threads.h"
+#include "ops/kernels.h"
 
 namespace starling {
 namespace {
@@ -120,33 +123,19 @@ void narrow(const Matrix& c, const std::vector<float>& values) {
       target[row * c.row_stride + column] = to_bf16(values[static_cast<size_t>(row * c.columns + column)]);
 }
 
-void check(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
-  if (c.rows != a.rows || c.columns != b.columns || a.columns != b.rows)
-    throw ShapeError(fmt::format("matmul: {} x {} = {} x {} times {} x {}", c.rows, c.columns, a.rows, a.columns,
-                                 b.rows, b.columns));
-  if (a.dtype != b.dtype || a.dtype == DType::i32) throw ShapeError("matmul: both operands must be f32 or both bf16");
-  if (c.column_stride != 1) throw ShapeError("matmul: the result must not be a transpose");
-  if (accumulate == Accumulate::yes && c.dtype != DType::f32)
-    throw ShapeError("matmul: only an f32 result accumulates");
-}
-
 }  // namespace
 
-bool bf16_products_are_fast() {
+bool cpu_has_bf16_products() {
   static const bool fast = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;
   return fast;
 }
 
-void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate) {
-  check(c, a, b, accumulate);
-  if (c.rows == 0 || c.columns == 0) return;
+void multiply_on_this_thread(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
   static const bool has_avx512 = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
   thread_local ProductCache cache;
   const OneThread one_thread;
   try {
-    if (a.dtype == DType::f32 && c.dtype == DType::bf16) {
-      throw ShapeError("matmul: f32 operands give an f32 result");
-    } else if (a.dtype == DType::f32 || has_avx512) {
+    if (a.dtype == DType::f32 || has_avx512) {
       cache.run(c, a, b, accumulate);
     } else {
       thread_local std::vector<float> wide_a, wide_b, wide_c;
@@ -161,6 +150,22 @@ void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate
   } catch (const dnnl::error& error) {
     throw DeviceError(fmt::format("oneDNN refused a product of {} x {} by {} x {}: {}", a.rows, a.columns, b.rows,
                                   b.columns, error.what()));
+  }
+}
+
+template <>
+void Kernels<Device::cpu>::matmul(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
+  constexpr int64_t kGrain = 32;  // below this a second thread costs more than it saves
+  if (c.rows >= c.columns) {
+    parallel_for(c.rows, kGrain, [&](int64_t begin, int64_t end) {
+      multiply_on_this_thread(block(c, begin, end - begin, 0, c.columns), block(a, begin, end - begin, 0, a.columns), b,
+                              accumulate);
+    });
+  } else {
+    parallel_for(c.columns, kGrain, [&](int64_t begin, int64_t end) {
+      multiply_on_this_thread(block(c, 0, c.rows, begin, end - begin), a, block(b, 0, b.rows, begin, end - begin),
+                              accumulate);
+    });
   }
 }
 

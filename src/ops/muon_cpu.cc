@@ -2,15 +2,11 @@
 #include <vector>
 
 #include "core/threads.h"
-#include "ops/matmul.h"
-#include "ops/muon.h"
-#include "ops/profile.h"
+#include "ops/kernels.h"
+#include "ops/muon_polynomial.h"
 
 namespace starling {
 namespace {
-
-constexpr float kA = 3.4445f, kB = -4.7750f, kC = 2.0315f;  // quintic coefficients of the source
-constexpr int kIterations = 5;
 
 template <class T>
 Matrix view(std::vector<T>& storage, int64_t rows, int64_t columns) {
@@ -29,9 +25,11 @@ float norm_of(const float* values, int64_t count) {
 template <class T>
 void fill_polynomial(std::vector<T>& polynomial, const std::vector<T>& gram, const std::vector<float>& square,
                      int64_t side) {
-  for (int64_t i = 0; i < side * side; ++i) polynomial[i] = from_float<T>(kB * to_float(gram[i]) + kC * square[i]);
+  for (int64_t i = 0; i < side * side; ++i)
+    polynomial[i] = from_float<T>(kMuonB * to_float(gram[i]) + kMuonC * square[i]);
   for (int64_t i = 0; i < side; ++i)
-    polynomial[i * side + i] = from_float<T>(kA + kB * to_float(gram[i * side + i]) + kC * square[i * side + i]);
+    polynomial[i * side + i] =
+        from_float<T>(kMuonA + kMuonB * to_float(gram[i * side + i]) + kMuonC * square[i * side + i]);
 }
 
 template <class T>
@@ -45,7 +43,7 @@ void iterate(Tensor x) {
   float* values = x.as<float>();
   const float scale = 1.0f / (norm_of(values, rows * columns) + 1e-7f);
   for (int64_t i = 0; i < rows * columns; ++i) current[i] = from_float<T>(values[i] * scale);
-  for (int iteration = 0; iteration < kIterations; ++iteration) {
+  for (int iteration = 0; iteration < kMuonIterations; ++iteration) {
     wide ? matmul_serial(g, from, transposed(from)) : matmul_serial(g, transposed(from), from);
     matmul_serial(s, g, g);
     fill_polynomial(polynomial, gram, square, side);
@@ -56,16 +54,10 @@ void iterate(Tensor x) {
   for (int64_t i = 0; i < rows * columns; ++i) values[i] = to_float(result[i]);
 }
 
-// A = X X^T, A^2 and (b A + c A^2) X.
-double newton_schulz_flops(int64_t rows, int64_t columns) {
-  const auto side = static_cast<double>(std::min(rows, columns)), other = static_cast<double>(std::max(rows, columns));
-  return kIterations * 2.0 * side * side * (2.0 * other + side);
-}
+void orthogonalise(Tensor x) { bf16_products_are_fast() ? iterate<bf16>(x) : iterate<float>(x); }
 
 void step(const MuonMatrix& matrix, const MuonOptions& o) {
   const int64_t count = matrix.w.elements();
-  require_shape(matrix.m, DType::f32, matrix.w.shape(), "muon m");
-  require_shape(matrix.g, DType::f32, matrix.w.shape(), "muon g");
   thread_local std::vector<float> update;
   update.resize(static_cast<size_t>(count));
   float *w = matrix.w.as<float>(), *m = matrix.m.as<float>(), *u = update.data();
@@ -75,22 +67,20 @@ void step(const MuonMatrix& matrix, const MuonOptions& o) {
     m[i] = o.momentum * m[i] + gradient;
     u[i] = gradient + o.momentum * m[i];
   }
-  newton_schulz({u, DType::f32, matrix.w.shape()});
+  orthogonalise({u, DType::f32, matrix.w.shape()});
   const float factor = 0.2f * std::sqrt(static_cast<float>(std::max(matrix.w.extent(0), matrix.w.extent(1))));
   for (int64_t i = 0; i < count; ++i) w[i] -= o.learning_rate * (factor * u[i] + o.weight_decay * w[i]);
 }
 
 }  // namespace
 
-void newton_schulz(Tensor x) { bf16_products_are_fast() ? iterate<bf16>(x) : iterate<float>(x); }
+template <>
+void Kernels<Device::cpu>::newton_schulz(Tensor x) {
+  orthogonalise(x);
+}
 
-void muon_step(std::span<const MuonMatrix> matrices, const MuonOptions& options) {
-  double flops = 0, bytes = 0;
-  for (const MuonMatrix& matrix : matrices) {
-    flops += newton_schulz_flops(matrix.w.extent(0), matrix.w.extent(1));
-    bytes += static_cast<double>(2 * matrix.w.bytes() + 2 * matrix.m.bytes() + matrix.g.bytes());
-  }
-  const ProfiledOperator timed("muon", flops, bytes);
+template <>
+void Kernels<Device::cpu>::muon_step(std::span<const MuonMatrix> matrices, const MuonOptions& options) {
   parallel_for(static_cast<int64_t>(matrices.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) step(matrices[static_cast<size_t>(i)], options);
   });

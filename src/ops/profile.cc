@@ -4,18 +4,23 @@
 #include <map>
 
 #include "core/time.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
 
 // Of the thread that started the profile: operators of other threads (a server beside the trainer) do not count.
 thread_local bool profiling = false;
+thread_local Device measured_device = Device::cpu;
 thread_local ProfiledOperator* innermost = nullptr;
 thread_local std::map<std::string, OperatorProfile> measured;
 
 }  // namespace
 
-void start_profile() {
+bool is_profiling() { return profiling; }
+
+void start_profile(Device device) {
+  measured_device = device;
   measured.clear();
   profiling = true;
 }
@@ -34,11 +39,13 @@ ProfiledOperator::ProfiledOperator(const char* name, double flops, double bytes)
   if (!active_) return;
   outer_ = innermost;
   innermost = this;
+  wait_for(measured_device);
   start_s_ = monotonic_s();
 }
 
 ProfiledOperator::~ProfiledOperator() {
   if (!active_) return;
+  wait_for(measured_device);
   const double seconds = monotonic_s() - start_s_;
   innermost = outer_;
   if (outer_) outer_->inner_s_ += seconds;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/tensor.h"
+
 namespace starling {
 
 struct OperatorProfile {
@@ -17,7 +19,9 @@ struct OperatorProfile {
   double seconds = 0, flops = 0, bytes = 0;
 };
 
-void start_profile();                         // forgets what was measured before
+// Forgets what was measured before. On a GPU each operator is waited for, so that the time is its own.
+void start_profile(Device device = Device::cpu);
+bool is_profiling();                          // on this thread
 std::vector<OperatorProfile> stop_profile();  // by time, longest first
 
 // Lives as long as its operator runs.

@@ -2,8 +2,7 @@
 #include <vector>
 
 #include "core/threads.h"
-#include "ops/profile.h"
-#include "ops/rmsnorm.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -37,20 +36,10 @@ STARLING_INLINE inline void backward_row(float* __restrict dx, float* __restrict
   }
 }
 
-void check(const ConstTensor& y, const ConstTensor& rstd, const ConstTensor& x, const ConstTensor& w) {
-  const Shape shape = {x.extent(0), x.extent(1)};
-  require_shape(x, DType::f32, shape, "rmsnorm x");
-  require_shape(y, y.dtype(), shape, "rmsnorm y");
-  require_shape(rstd, DType::f32, {shape[0]}, "rmsnorm rstd");
-  require_shape(w, DType::f32, {shape[1]}, "rmsnorm w");
-}
-
 }  // namespace
 
-void rmsnorm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor w, float eps) {
-  check(y, rstd, x, w);
-  const ProfiledOperator timed("rmsnorm forward", 4.0 * static_cast<double>(x.elements()),
-                               static_cast<double>(y.bytes() + x.bytes()));
+template <>
+void Kernels<Device::cpu>::rmsnorm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor w, float eps) {
   const int64_t C = x.extent(1);
   dispatch_float(y.dtype(), "rmsnorm y", [&]<class T>(T) {
     parallel_for(x.extent(0), kRowGrain, [&](int64_t begin, int64_t end) {
@@ -62,12 +51,9 @@ void rmsnorm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor w, float 
   });
 }
 
-void rmsnorm_backward(Tensor dx, Tensor dw, ConstTensor dy, ConstTensor x, ConstTensor w, ConstTensor rstd) {
-  check(dy, rstd, x, w);
-  const ProfiledOperator timed("rmsnorm backward", 12.0 * static_cast<double>(x.elements()),
-                               static_cast<double>(dx.bytes() + dx.bytes() + dy.bytes() + x.bytes()));
-  require_shape(dx, DType::f32, x.shape(), "rmsnorm dx");
-  require_shape(dw, DType::f32, w.shape(), "rmsnorm dw");
+template <>
+void Kernels<Device::cpu>::rmsnorm_backward(Tensor dx, Tensor dw, ConstTensor dy, ConstTensor x, ConstTensor w,
+                                            ConstTensor rstd) {
   const int64_t N = x.extent(0), C = x.extent(1);
   std::vector<float> partial(static_cast<size_t>(kPartialSums * C), 0.0f);
   dispatch_float(dy.dtype(), "rmsnorm dy", [&]<class T>(T) {

@@ -1,9 +1,6 @@
-#include <cmath>
-
 #include "core/error.h"
 #include "core/threads.h"
-#include "ops/profile.h"
-#include "ops/rope.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -21,12 +18,11 @@ STARLING_INLINE inline void rotate(T* __restrict head, const float* cosine, cons
   }
 }
 
-void rotate_rows(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads, float sign) {
-  const ProfiledOperator timed("rope", 3.0 * static_cast<double>(x.elements()),
-                               static_cast<double>(x.bytes() + x.bytes()));
+}  // namespace
+
+template <>
+void Kernels<Device::cpu>::rope(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads, float sign) {
   const int64_t N = x.extent(0), D = table.extent(1), stride = x.extent(1);
-  require_shape(positions, DType::i32, {N}, "rope positions");
-  if (heads * D > stride || D % 2 != 0) throw ShapeError("rope: heads of this size do not fit the rows");
   for (int64_t n = 0; n < N; ++n)
     if (const int32_t p = positions.as<int32_t>()[n]; p < 0 || p >= table.extent(0))
       throw ShapeError("rope: a position is outside the table");
@@ -43,27 +39,6 @@ void rotate_rows(Tensor x, ConstTensor table, ConstTensor positions, int64_t hea
       });
     });
   });
-}
-
-}  // namespace
-
-void rope_fill_table(Tensor table, std::span<const double> frequencies, double magnitude) {
-  const int64_t P = table.extent(0), D = table.extent(1);
-  if (static_cast<int64_t>(frequencies.size()) * 2 != D)
-    throw ShapeError("rope: not one frequency a pair of the table");
-  for (int64_t p = 0; p < P; ++p)
-    for (int64_t i = 0; i < D / 2; ++i) {
-      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
-      table.as<float>()[p * D + i] = static_cast<float>(magnitude * std::cos(angle));
-      table.as<float>()[p * D + D / 2 + i] = static_cast<float>(magnitude * std::sin(angle));
-    }
-}
-
-void rope_forward(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads) {
-  rotate_rows(x, table, positions, heads, 1.0f);
-}
-void rope_backward(Tensor dx, ConstTensor table, ConstTensor positions, int64_t heads) {
-  rotate_rows(dx, table, positions, heads, -1.0f);
 }
 
 }  // namespace starling

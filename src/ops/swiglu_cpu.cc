@@ -1,6 +1,5 @@
 #include "core/threads.h"
-#include "ops/profile.h"
-#include "ops/swiglu.h"
+#include "ops/kernels.h"
 #include "ops/vector_math.h"
 
 namespace starling {
@@ -29,11 +28,9 @@ STARLING_INLINE inline void backward_row(T* __restrict dgate, T* __restrict dup,
 
 }  // namespace
 
-void swiglu_forward(Tensor y, ConstTensor gate_up) {
-  const ProfiledOperator timed("swiglu forward", 16.0 * static_cast<double>(y.elements()),
-                               static_cast<double>(y.bytes() + gate_up.bytes()));
+template <>
+void Kernels<Device::cpu>::swiglu_forward(Tensor y, ConstTensor gate_up) {
   const int64_t N = y.extent(0), F = y.extent(1);
-  require_shape(gate_up, y.dtype(), {N, 2 * F}, "swiglu gate_up");
   dispatch_float(y.dtype(), "swiglu y", [&]<class T>(T) {
     T* to = y.as<T>();
     const T* from = gate_up.as<T>();
@@ -45,12 +42,9 @@ void swiglu_forward(Tensor y, ConstTensor gate_up) {
   });
 }
 
-void swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up) {
-  const ProfiledOperator timed("swiglu backward", 24.0 * static_cast<double>(dy.elements()),
-                               static_cast<double>(dgate_up.bytes() + dy.bytes() + gate_up.bytes()));
+template <>
+void Kernels<Device::cpu>::swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up) {
   const int64_t N = dy.extent(0), F = dy.extent(1);
-  require_shape(gate_up, dy.dtype(), {N, 2 * F}, "swiglu gate_up");
-  require_shape(dgate_up, dy.dtype(), {N, 2 * F}, "swiglu dgate_up");
   dispatch_float(dy.dtype(), "swiglu dy", [&]<class T>(T) {
     T* to = dgate_up.as<T>();
     const T *from = dy.as<T>(), *x = gate_up.as<T>();

@@ -21,6 +21,8 @@ const char* name_of(DType dtype) {
   return "unknown";
 }
 
+const char* name_of(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
 Shape::Shape(std::initializer_list<int64_t> extents) {
   if (extents.size() > extents_.size())
     throw ShapeError(fmt::format("a shape has at most 4 extents, not {}", extents.size()));
@@ -47,6 +49,13 @@ void ConstTensor::require(DType wanted) const {
         fmt::format("want a tensor of {}, got {} {}", name_of(wanted), name_of(dtype_), shape_.to_string()));
 }
 
+void ConstTensor::refuse_host() const {
+  throw DeviceError(
+      fmt::format("a tensor {} {} on {} is wanted on the CPU: copy it there, or train with --set train.device=cpu "
+                  "(what works on it has no CUDA kernel)",
+                  name_of(dtype_), shape_.to_string(), name_of(device_)));
+}
+
 Shape ConstTensor::rows_shape(int64_t first, int64_t count) const {
   if (shape_.rank() == 0 || first < 0 || count < 0 || first + count > shape_[0])
     throw ShapeError(fmt::format("rows {}..{} are outside {}", first, first + count, shape_.to_string()));
@@ -65,12 +74,20 @@ Shape ConstTensor::rows_shape(int64_t first, int64_t count) const {
 ConstTensor ConstTensor::rows(int64_t first, int64_t count) const {
   const Shape shape = rows_shape(first, count);
   const int64_t row_bytes = shape_[0] == 0 ? 0 : bytes() / shape_[0];
-  return {static_cast<const std::byte*>(data_) + first * row_bytes, dtype_, shape};
+  return {static_cast<const std::byte*>(data_) + first * row_bytes, dtype_, shape, device_};
 }
+
+ConstTensor ConstTensor::view(Shape shape) const {
+  if (shape.elements() > elements())
+    throw ShapeError(fmt::format("{} does not hold a view of {}", shape_.to_string(), shape.to_string()));
+  return {data_, dtype_, shape, device_};
+}
+
+Tensor Tensor::view(Shape shape) const { return {address(), dtype_, ConstTensor::view(shape).shape(), device_}; }
 
 Tensor Tensor::rows(int64_t first, int64_t count) const {
   const ConstTensor view = ConstTensor::rows(first, count);
-  return {const_cast<void*>(view.data()), dtype_, view.shape()};
+  return {const_cast<void*>(view.address()), dtype_, view.shape(), device_};
 }
 
 void require_shape(const ConstTensor& tensor, DType dtype, const Shape& shape, const char* what) {

@@ -11,6 +11,7 @@
 #include "core/hash.h"
 #include "model/model_folder.h"
 #include "model/safetensors.h"
+#include "tensor/device.h"
 
 namespace starling {
 namespace {
@@ -21,11 +22,12 @@ constexpr const char* kHashedFiles[] = {"config.json", "model.safetensors", "tok
                                         "seen.bin"};
 
 void save_moments(const Optimizer& optimizer, const fs::path& path) {
-  const auto tensor = [](const char* name, const Tensor& t) {
+  const HostCopy first(optimizer.first_moment()), second(optimizer.second_moment());
+  const auto tensor = [](const char* name, const ConstTensor& t) {
     return TensorToWrite{name, "F32", {t.elements()}, t.data(), static_cast<size_t>(t.bytes())};
   };
-  const TensorToWrite tensors[] = {tensor("first_moment", optimizer.first_moment()),
-                                   tensor("second_moment", optimizer.second_moment())};
+  const TensorToWrite tensors[] = {tensor("first_moment", first.tensor()),
+                                   tensor("second_moment", second.tensor())};
   write_safetensors(path, tensors, {});
 }
 
@@ -35,7 +37,7 @@ void load_moments(Optimizer& optimizer, const fs::path& path) {
     const auto found = file.tensors().find(name);
     if (found == file.tensors().end() || static_cast<int64_t>(found->second.bytes.size()) != to.bytes())
       throw DataError(fmt::format("{}: {} does not fit this model and train.optimizer", path.string(), name));
-    std::memcpy(to.data(), found->second.bytes.data(), found->second.bytes.size());
+    copy(to, {found->second.bytes.data(), DType::f32, to.shape()});
   };
   read("first_moment", optimizer.first_moment());
   read("second_moment", optimizer.second_moment());

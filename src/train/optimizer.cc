@@ -13,8 +13,9 @@ Optimizer::Optimizer(Parameters& parameters, bool muon) : parameters_(parameters
     slots_.push_back({i, by_muon ? -1 : second, in_block});
     if (!by_muon) second += parameter.elements;
   }
-  first_ = Buffer(DType::f32, {parameters.values().elements()});
-  second_ = Buffer(DType::f32, {second});
+  const Device device = parameters.values().device();
+  first_ = Buffer(DType::f32, {parameters.values().elements()}, device);
+  second_ = Buffer(DType::f32, {second}, device);
 }
 
 void Optimizer::step(const OptimizerStep& s) {
@@ -22,13 +23,12 @@ void Optimizer::step(const OptimizerStep& s) {
   for (const Slot& slot : slots_) {
     const Parameter& parameter = parameters_.list()[slot.parameter];
     const Tensor value = parameters_.value(slot.parameter), gradient = parameters_.gradient(slot.parameter);
-    const Tensor first(first_.tensor().rows(parameter.offset, parameter.elements).data(), DType::f32, value.shape());
+    const Tensor first = first_.tensor().rows(parameter.offset, parameter.elements).view(value.shape());
     if (slot.second_offset < 0) {
       matrices.push_back({value, first, gradient});
       continue;
     }
-    const Tensor second(second_.tensor().rows(slot.second_offset, parameter.elements).data(), DType::f32,
-                        value.shape());
+    const Tensor second = second_.tensor().rows(slot.second_offset, parameter.elements).view(value.shape());
     adamw_step(value, first, second, gradient,
                {.learning_rate = slot.in_block ? s.learning_rate : s.embedding_learning_rate,
                 .weight_decay = slot.in_block ? s.weight_decay : 0.0f,

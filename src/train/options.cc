@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "ops/matmul.h"
+#include "tensor/device.h"
 
 namespace starling {
 
@@ -50,6 +51,7 @@ std::vector<ConfigKey> train_config_keys() {
        "Skip an update whose loss or gradient lies so many deviations above the mean; 0: only what is not finite"},
       {"train.recompute", t.recompute, "Less memory for about a third more time: activations are made again"},
       {"train.precision", t.precision, "auto, bf16 or f32: operands of products; weights and sums are f32"},
+      {"train.device", name_of(t.device), "cpu, or cuda: an NVIDIA GPU, in a build with it (cmake --preset cuda)"},
       {"train.log_interval", t.log_interval, "Steps between lines of log.jsonl"},
       {"train.evaluation_interval", t.evaluation_interval, "Steps between evaluations; 0: at the end only"},
       {"train.evaluation_samples", t.evaluation_samples, "Validation samples while training; the end takes all"},
@@ -91,6 +93,7 @@ TrainOptions train_options(const Config& config) {
   t.spike_deviations = not_negative("train.spike_deviations");
   t.recompute = config.boolean("train.recompute");
   t.precision = config.text("train.precision");
+  t.device = find_device(config.text("train.device"));
   t.log_interval = at_least("train.log_interval", 1);
   t.evaluation_interval = at_least("train.evaluation_interval", 0);
   t.evaluation_samples = at_least("train.evaluation_samples", 1);
@@ -119,7 +122,7 @@ Schedule TrainOptions::learning_rate_schedule() const {
 }
 
 DType TrainOptions::compute() const {
-  if (precision == "auto") return bf16_products_are_fast() ? DType::bf16 : DType::f32;
+  if (precision == "auto") return bf16_products_are_fast(device) ? DType::bf16 : DType::f32;
   return precision == "bf16" ? DType::bf16 : DType::f32;
 }
 

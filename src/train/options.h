@@ -29,10 +29,11 @@ struct TrainOptions {
   double final_factor = 0;      // of the peak rate, at the end
   float weight_decay = 0.1f;
   float clip_norm = 1.0f;
-  float z_loss = 0.0f;                // weight of the squared log-normaliser
-  double spike_deviations = 6;        // an update so far above the mean is skipped; 0: only what is not finite
-  bool recompute = false;             // keep only the blocks' inputs and make the rest again for backward
-  std::string precision = "auto";     // "auto", "bf16", "f32"
+  float z_loss = 0.0f;             // weight of the squared log-normaliser
+  double spike_deviations = 6;     // an update so far above the mean is skipped; 0: only what is not finite
+  bool recompute = false;          // keep only the blocks' inputs and make the rest again for backward
+  std::string precision = "auto";  // "auto", "bf16", "f32"
+  Device device = Device::cpu;
   int64_t log_interval = 10;          // steps
   int64_t evaluation_interval = 200;  // steps; 0: at the end only
   int64_t evaluation_samples = 300;   // of the validation split while training; the end takes all

@@ -50,11 +50,13 @@ class Trainer {
         valid_(source_of(valid_shards_, mask_of(db_))),
         model_config_(read_model_config(config)),
         model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions),
-               {.recompute = options_.recompute ? Recompute::blocks : Recompute::none}),
+               {.recompute = options_.recompute ? Recompute::blocks : Recompute::none, .device = options_.device}),
         optimizer_(model_.parameters(), options_.optimizer == "muon") {
     if (options_.sequence_length > model_config_.max_positions)
       throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}",
                                     options_.sequence_length, model_config_.max_positions));
+    if (options_.device != Device::cpu && world_.size() > 1)
+      throw ConfigError("train.device = cuda is one process with one GPU: start it without mpirun");
     if (options_.batch_rows() < world_.size())
       throw ConfigError(
           fmt::format("{} ranks share the {} sequences of a step: raise train.batch_tokens or start fewer ranks",
@@ -65,7 +67,7 @@ class Trainer {
     if (is_root()) start(config);
     share_start();
     world_.barrier();  // measured at the same time, ranks of one machine share its peak
-    peak_flops_ = world_.all_reduce_sum(measure_peak_flops(options_.compute()));
+    peak_flops_ = world_.all_reduce_sum(measure_peak_flops(options_.compute(), options_.device));
     if (is_root()) {
       loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
                                              state_.cursor);
