@@ -97,7 +97,7 @@ __global__ void forward_kernel(AttentionForward<T> a, AttentionLayout l, int64_t
     const float score = mine ? l.scale * dot(q, keys + threadIdx.x * stride + l.key(kv), D) : -INFINITY;
     const float before = largest;
     largest = fmaxf(largest, warp_max(score));
-    const float p = __expf(score - largest), kept = __expf(before - largest);
+    const float p = expf(score - largest), kept = expf(before - largest);
     sum = sum * kept + warp_sum(p);
     for (float& value : out) value *= kept;
     add_rows(out, p, keys + l.value(kv), stride, count, D);
@@ -123,7 +123,7 @@ __global__ void query_gradient_kernel(AttentionBackward<T> a, AttentionLayout l,
     float ds = 0;
     if (static_cast<int>(threadIdx.x) < count) {
       const T* row = keys + threadIdx.x * stride;
-      const float p = __expf(l.scale * dot(q, row + l.key(kv), D) - lse);
+      const float p = expf(l.scale * dot(q, row + l.key(kv), D) - lse);
       ds = p * (dot(dout, row + l.value(kv), D) - delta) * l.scale;
     }
     add_rows(dq, ds, keys + l.key(kv), stride, count, D);
@@ -149,7 +149,7 @@ __global__ void key_gradient_kernel(AttentionBackward<T> a, AttentionLayout l, i
       const T* douts = a.dout + (at.first + base) * out_stride + h * D;
       float p = 0, ds = 0;
       if (const int64_t t = base + threadIdx.x; t < l.length && a.starts[at.first + t] <= at.t) {
-        p = __expf(l.scale * dot(k, queries + threadIdx.x * stride, D) - a.lse[at.of_head(l, h) + t]);
+        p = expf(l.scale * dot(k, queries + threadIdx.x * stride, D) - a.lse[at.of_head(l, h) + t]);
         ds = p * (dot(v, douts + threadIdx.x * out_stride, D) - a.delta[at.of_head(l, h) + t]) * l.scale;
       }
       add_rows(dv, p, douts, out_stride, count, D);

@@ -13,7 +13,7 @@ __global__ void forward_kernel(T* __restrict__ y, const T* __restrict__ gate_up,
   if (i >= count) return;
   const int64_t gate = i + i / F * F;  // row n starts at 2 n F
   const float g = wide(gate_up[gate]);
-  y[i] = narrow<T>(g / (1.0f + __expf(-g)) * wide(gate_up[gate + F]));
+  y[i] = narrow<T>(g / (1.0f + expf(-g)) * wide(gate_up[gate + F]));
 }
 
 template <class T>
@@ -23,7 +23,7 @@ __global__ void backward_kernel(T* __restrict__ dgate_up, const T* __restrict__ 
   if (i >= count) return;
   const int64_t gate = i + i / F * F;
   const float g = wide(gate_up[gate]), up = wide(gate_up[gate + F]), d = wide(dy[i]);
-  const float s = 1.0f / (1.0f + __expf(-g));
+  const float s = 1.0f / (1.0f + expf(-g));
   dgate_up[gate] = narrow<T>(d * up * s * (1.0f + g * (1.0f - s)));
   dgate_up[gate + F] = narrow<T>(d * g * s);
 }
