@@ -16,8 +16,8 @@ int64_t chunk_rows(int64_t tokens, Device device) {
   return std::min<int64_t>(tokens, device == Device::cuda ? 4096 : 512);
 }
 
-Shape chunk_shape(int64_t vocab_size, int64_t rows) {
-  return {rows, (vocab_size + kRowMultiple - 1) / kRowMultiple * kRowMultiple};
+Shape chunk_shape(int64_t vocab_size, int64_t tokens, Device device) {
+  return {chunk_rows(tokens, device), (vocab_size + kRowMultiple - 1) / kRowMultiple * kRowMultiple};
 }
 
 void check(const ConstTensor& nats, const ConstTensor& hidden, const ConstTensor& weight, const ConstTensor& targets) {
@@ -43,8 +43,12 @@ void for_each_chunk(ConstTensor hidden, ConstTensor weight, const LogitChunk& ch
 
 LogitChunk::LogitChunk(int64_t vocab_size, DType operands, int64_t tokens, Device device)
     : vocab_size_(vocab_size),
-      logits_(DType::f32, chunk_shape(vocab_size, chunk_rows(tokens, device)), device),
-      gradients_(operands, chunk_shape(vocab_size, chunk_rows(tokens, device)), device) {}
+      logits_(DType::f32, chunk_shape(vocab_size, tokens, device), device),
+      gradients_(operands, chunk_shape(vocab_size, tokens, device), device) {}
+
+int64_t LogitChunk::bytes(int64_t vocab_size, DType operands, int64_t tokens, Device device) {
+  return chunk_shape(vocab_size, tokens, device).elements() * (size_of(DType::f32) + size_of(operands));
+}
 
 void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,
                                   const LogitChunk& chunk) {

@@ -17,6 +17,7 @@ class LogitChunk {
  public:
   // tokens: at most so many rows, and what keeps the device busy and the memory small.
   LogitChunk(int64_t vocab_size, DType operands, int64_t tokens, Device device = Device::cpu);
+  static int64_t bytes(int64_t vocab_size, DType operands, int64_t tokens, Device device = Device::cpu);
   int64_t tokens() const { return logits_.tensor().extent(0); }
   Matrix logits(int64_t rows) const { return block(as_matrix(logits_.tensor()), 0, rows, 0, vocab_size_); }
   Matrix gradients(int64_t rows) const { return block(as_matrix(gradients_.tensor()), 0, rows, 0, vocab_size_); }

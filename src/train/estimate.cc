@@ -10,6 +10,7 @@
 #include "core/random.h"
 #include "core/time.h"
 #include "model/transformer.h"
+#include "tensor/device.h"
 #include "train/optimizer.h"
 
 namespace starling {
@@ -67,24 +68,25 @@ TrainMemory train_memory(const ModelConfig& model, const TrainOptions& options) 
   memory.compute_copy_bytes = options.compute() == DType::bf16 ? all * low : 0;
   memory.moments_bytes = (2 * all - (options.optimizer == "muon" ? block_matrix_elements(model) : 0)) * f32;
   memory.activations_bytes = activation_bytes(model, options, tokens);
-  memory.logits_bytes = std::min<int64_t>(512, tokens) * model.vocab_size * (f32 + low);
+  memory.logits_bytes = LogitChunk::bytes(model.vocab_size, options.compute(), tokens, options.device);
   return memory;
 }
 
 MeasuredSteps measure_steps(const ModelConfig& model_config, const TrainOptions& options, int64_t steps) {
   Transformer model(model_config, options.compute(), std::max(options.micro_batch_tokens, model_config.max_positions),
-                    {.recompute = options.recompute ? Recompute::blocks : Recompute::none});
+                    {.recompute = options.recompute ? Recompute::blocks : Recompute::none, .device = options.device});
   model.parameters().initialize(1);
   Optimizer optimizer(model.parameters(), options.optimizer == "muon");
   const Batch batch = random_batch(model_config, options);
   MeasuredSteps measured;
   for (int64_t step = 0; step <= steps; ++step) {
-    if (step == 1) start_profile();
+    if (step == 1) start_profile(options.device);
     const double start = monotonic_s();
     model.parameters().zero_gradients();
     for (int64_t micro = 0; micro < options.accumulation(); ++micro)
       model.train(batch, {.scale = 1.0f / static_cast<float>(options.batch_tokens)});
     optimizer.step({.step = step + 1, .learning_rate = 1e-4f, .embedding_learning_rate = 1e-4f});
+    synchronize(options.device);
     if (step > 0) measured.seconds.push_back(monotonic_s() - start);
   }
   measured.operators = stop_profile();
