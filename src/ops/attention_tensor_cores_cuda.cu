@@ -135,20 +135,21 @@ __device__ float row_max(float x) {
 struct Running {
   float largest = -INFINITY, sum = 0;
 
-  // Turns the row's scores (places `at` and `at` + 1 of each tile) into e^(score - largest); returns what earlier sums
-  // are to be multiplied by.
-  template <int N>
-  __device__ float take(Sums (&s)[N], int at) {
+  // Turns the row's scores (places At and At + 1 of each tile) into e^(score - largest); returns what earlier sums are
+  // to be multiplied by.
+  template <int At, int N>
+  __device__ float take(Sums (&s)[N]) {
     float most = -INFINITY;
 #pragma unroll
-    for (int n = 0; n < N; ++n) most = fmaxf(most, fmaxf(s[n][at], s[n][at + 1]));
+    for (int n = 0; n < N; ++n) most = fmaxf(most, fmaxf(s[n][At], s[n][At + 1]));
     const float before = largest;
     largest = fmaxf(largest, row_max(most));
     const float shift = largest == -INFINITY ? 0.0f : largest;  // a row that has seen nothing yet
     float added = 0;
 #pragma unroll
     for (int n = 0; n < N; ++n)
-      for (int i = at; i < at + 2; ++i) added += s[n][i] = __expf(s[n][i] - shift);
+#pragma unroll
+      for (int i = At; i < At + 2; ++i) added += s[n][i] = __expf(s[n][i] - shift);
     const float kept = __expf(before - shift);
     sum = sum * kept + row_sum(added);
     return kept;
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(AttentionForward<devi
         s[n][i] = (i < 2 ? upper : lower).sees(column) ? s[n][i] * l.scale : -INFINITY;
       }
     }
-    const float kept_first = first.take(s, 0), kept_second = second.take(s, 2);
+    const float kept_first = first.take<0>(s), kept_second = second.take<2>(s);
 #pragma unroll
     for (int n = 0; n < D / 8; ++n)
       out[n][0] *= kept_first, out[n][1] *= kept_first, out[n][2] *= kept_second, out[n][3] *= kept_second;

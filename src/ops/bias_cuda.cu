@@ -9,9 +9,9 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void bias_kernel(T* y, const float* bias, int64_t count, int64_t columns) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < count) y[i] = narrow<T>(wide(y[i]) + bias[i % columns]);
+__global__ void bias_kernel(T* y, const float* bias, int64_t columns) {
+  const int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x, i = blockIdx.x * columns + c;
+  if (c < columns) y[i] = narrow<T>(wide(y[i]) + bias[c]);
 }
 
 template <class T>
@@ -30,8 +30,8 @@ template <>
 void Kernels<Device::cuda>::bias_forward(Tensor y, ConstTensor bias) {
   if (y.elements() == 0) return;
   dispatch_float(y.dtype(), "bias y", [&]<class T>(T) {
-    bias_kernel<<<blocks_for(y.elements(), kThreads), kThreads>>>(pointer<T>(y), pointer<float>(bias), y.elements(),
-                                                                  y.extent(1));
+    const dim3 grid(static_cast<unsigned>(y.extent(0)), blocks_for(y.extent(1), kThreads));
+    bias_kernel<<<grid, kThreads>>>(pointer<T>(y), pointer<float>(bias), y.extent(1));
   });
   launched("bias");
 }
