@@ -26,8 +26,7 @@ void save_moments(const Optimizer& optimizer, const fs::path& path) {
   const auto tensor = [](const char* name, const ConstTensor& t) {
     return TensorToWrite{name, "F32", {t.elements()}, t.data(), static_cast<size_t>(t.bytes())};
   };
-  const TensorToWrite tensors[] = {tensor("first_moment", first.tensor()),
-                                   tensor("second_moment", second.tensor())};
+  const TensorToWrite tensors[] = {tensor("first_moment", first.tensor()), tensor("second_moment", second.tensor())};
   write_safetensors(path, tensors, {});
 }
 
