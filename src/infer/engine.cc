@@ -241,14 +241,25 @@ class LlamaEngine : public Engine {
   std::vector<float> embed(std::string_view text) override { return embed_batch({std::string(text)}).front(); }
 
   std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
+    std::vector<std::vector<TokenId>> inputs;
+    for (const std::string& text : texts) {
+      std::vector<TokenId>& ids = inputs.emplace_back(with_begin(tokenizer_->encode(text)));
+      if (ids.size() > static_cast<size_t>(config().max_positions)) ids.resize(config().max_positions);
+    }
+    return embed_tokens(inputs, {});
+  }
+
+  std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
+                                               const Service& service) override {
     std::deque<EmbeddingSequence> sequences;
     std::vector<Sequence*> job;
-    for (const std::string& text : texts) {
-      std::vector<TokenId> ids = with_begin(tokenizer_->encode(text));
-      if (ids.size() > static_cast<size_t>(config().max_positions)) ids.resize(config().max_positions);
-      job.push_back(&sequences.emplace_back(std::move(ids), config().hidden_size));
+    for (const std::vector<TokenId>& ids : inputs) {
+      check_tokens(ids);
+      check_context(ids.size());
+      if (ids.empty()) throw DataError("an input to embed needs at least one token");
+      job.push_back(&sequences.emplace_back(ids, config().hidden_size));
     }
-    if (!job.empty()) scheduler_.run(job);
+    if (!job.empty()) scheduler_.run(job, {}, service);
     std::vector<std::vector<float>> embeddings;
     for (const EmbeddingSequence& sequence : sequences) embeddings.push_back(sequence.normalised());
     return embeddings;
@@ -266,10 +277,7 @@ class LlamaEngine : public Engine {
       const std::vector<TokenId> all = with_begin(tokenizer_->encode(std::string(prefix) + continuation));
       // A token across the border counts as continuation.
       const auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
-      if (all.size() > static_cast<size_t>(config().max_positions)) {
-        throw DataError(fmt::format("{} tokens are more than the model's context of {}; shorten the text", all.size(),
-                                    config().max_positions));
-      }
+      check_context(all.size());
       sequences.emplace_back(all, border);
     }
     // The first one leaves the prefix in the cache for the others.
@@ -302,6 +310,11 @@ class LlamaEngine : public Engine {
                                   request.prompt.size(), config().max_positions));
     }
     return static_cast<int>(std::min<int64_t>(request.options.max_tokens, room));
+  }
+  void check_context(size_t tokens) const {
+    if (tokens > static_cast<size_t>(config().max_positions))
+      throw DataError(fmt::format("{} tokens are more than the model's context of {}; shorten the text", tokens,
+                                  config().max_positions));
   }
   void check_tokens(const std::vector<TokenId>& ids) const {
     for (TokenId id : ids) {
@@ -359,6 +372,12 @@ std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::
   std::vector<double> totals;
   for (const std::string& continuation : continuations) totals.push_back(log_likelihood(prefix, continuation));
   return totals;
+}
+
+std::vector<std::vector<float>> Engine::embed_tokens(const std::vector<std::vector<TokenId>>& inputs, const Service&) {
+  std::vector<std::string> texts;
+  for (const std::vector<TokenId>& ids : inputs) texts.push_back(tokenizer().decode(ids));
+  return embed_batch(texts);
 }
 
 std::vector<Generation> Engine::generate_all(const std::vector<GenerationRequest>& requests, const OnPiece& on_piece) {

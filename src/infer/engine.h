@@ -123,6 +123,10 @@ class Engine {
   // hidden_size values. A text longer than the context is cut at its end.
   virtual std::vector<float> embed(std::string_view text) = 0;
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
+  // The same of tokens as they are given: the begin token is the caller's. Throws DataError for an empty list, a token
+  // outside the vocabulary, or more tokens than the context.
+  virtual std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
+                                                       const Service& service = {});
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.
   virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
   // The same of many continuations of one prefix, which is computed once.

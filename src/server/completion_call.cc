@@ -168,13 +168,8 @@ struct Prompt {
 Prompt prompt_of(const json& item, const Engine& engine) {
   if (item.is_string()) return {item.get<std::string>(), text_prompt_tokens(engine, item.get<std::string>())};
   Prompt prompt;
-  for (const json& token : item) {
-    if (!token.is_number_integer() || token < 0 || token >= engine.tokenizer().vocab_size())
-      throw wrong_field("prompt", "text, or tokens of this model");
-    prompt.tokens.push_back(token.get<TokenId>());
-    prompt.text += engine.tokenizer().token_bytes(prompt.tokens.back());
-  }
-  if (prompt.tokens.empty()) throw wrong_field("prompt", "a prompt of at least one token");
+  prompt.tokens = tokens_of(item, engine, "prompt");
+  for (const TokenId token : prompt.tokens) prompt.text += engine.tokenizer().token_bytes(token);
   return prompt;
 }
 
@@ -255,11 +250,30 @@ CompletionCall begin_call(Platform& platform, const Request& request, const Json
   call.created_s = now_s();
   call.start_s = monotonic_s();
   call.key_name = request.key.name;
+  if (body.find("service_tier"))
+    call.service_tier = service_of(body, request).priority == Priority::batch ? "flex" : "default";
   call.cancelled = request.cancelled;
   return call;
 }
 
 }  // namespace
+
+Service service_of(const JsonBody& body, const Request& request) {
+  const std::string tier = body.text("service_tier", "auto");
+  const bool interactive = tier == "auto" || tier == "default" || tier == "priority";
+  if (!interactive && tier != "flex") throw wrong_field("service_tier", "auto, default, priority or flex");
+  return {.priority = interactive ? Priority::interactive : Priority::batch, .tenant = request.key.name};
+}
+
+std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const char* field) {
+  const auto is_token = [&](const json& item) {
+    return item.is_number_integer() && item >= 0 && item < engine.tokenizer().vocab_size();
+  };
+  if (!list.is_array() || list.empty() || !std::all_of(list.begin(), list.end(), is_token))
+    throw wrong_field(field,
+                      fmt::format("text, or at least one token id from 0 to {}", engine.tokenizer().vocab_size() - 1));
+  return list.get<std::vector<TokenId>>();
+}
 
 std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
   std::vector<TokenId> tokens = engine.tokenizer().encode(text);
@@ -278,7 +292,7 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   if (call.logprobs) options.logprobs = top;
   call.tools = Tools::read(ordered);
   options.constraint = constraint_of(call, body, ordered);
-  options.service.tenant = request.key.name;
+  options.service = service_of(body, request);
   add_requests(call, call.engine->chat_prompt(chat_messages(body, call.tools)), options);
   return call;
 }
@@ -294,7 +308,7 @@ CompletionCall read_text_call(Platform& platform, const Request& request) {
   call.logprobs = options.logprobs >= 0;
   options.prompt_logprobs = call.logprobs && echo;
   options.constraint = constraint_of(call, body, ordered);
-  options.service.tenant = request.key.name;
+  options.service = service_of(body, request);
   for (Prompt& prompt : text_prompts(body, *call.engine)) {
     if (echo) call.echo.push_back(std::move(prompt.text));
     add_requests(call, std::move(prompt.tokens), options);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 
 namespace starling {
 
+class JsonBody;
 struct Platform;
 struct Request;
 
@@ -29,7 +31,8 @@ struct CompletionCall {
   bool logprobs = false;
   Tools tools;
   bool stream = false, include_usage = false;
-  std::string key_name;  // whose tokens these are
+  std::string service_tier;  // as the answer says it: "default" or "flex"; empty when none was asked for
+  std::string key_name;      // whose tokens these are
   std::string id;
   int64_t created_s = 0;
   double start_s = 0;
@@ -39,6 +42,13 @@ struct CompletionCall {
 // Both throw HttpError 400 (404 for an unknown model).
 CompletionCall read_chat_call(Platform& platform, const Request& request);
 CompletionCall read_text_call(Platform& platform, const Request& request);
+
+// For whom, by the request's key, and how urgently, by OpenAI's `service_tier`: "flex" is batch work, which runs in the
+// room that the others leave; "auto", "default" and "priority" are interactive. Throws HttpError 400 for another.
+Service service_of(const JsonBody& body, const Request& request);
+
+// Token ids of `engine`, from a JSON list. Throws HttpError 400 that names `field`.
+std::vector<TokenId> tokens_of(const nlohmann::json& list, const Engine& engine, const char* field);
 
 // The model's begin token, then the text as data.
 std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text);

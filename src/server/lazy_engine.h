@@ -10,7 +10,8 @@ namespace starling {
 
 class LazyEngine final : public Engine {
  public:
-  explicit LazyEngine(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  LazyEngine(std::filesystem::path folder, const EngineOptions& options)
+      : folder_(std::move(folder)), options_(options) {}
 
   const ModelConfig& config() const override { return loaded().config(); }
   const Tokenizer& tokenizer() const override { return loaded().tokenizer(); }
@@ -32,6 +33,10 @@ class LazyEngine final : public Engine {
   std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
     return loaded().embed_batch(texts);
   }
+  std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
+                                               const Service& service) override {
+    return loaded().embed_tokens(inputs, service);
+  }
   double log_likelihood(std::string_view prefix, std::string_view continuation) override {
     return loaded().log_likelihood(prefix, continuation);
   }
@@ -47,10 +52,11 @@ class LazyEngine final : public Engine {
  private:
   Engine& loaded() const {
     std::lock_guard lock(mutex_);
-    if (!engine_) engine_ = Engine::load(folder_);
+    if (!engine_) engine_ = Engine::load(folder_, options_);
     return *engine_;
   }
   const std::filesystem::path folder_;
+  const EngineOptions options_;
   mutable std::mutex mutex_;
   mutable std::unique_ptr<Engine> engine_;
 };

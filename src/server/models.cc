@@ -9,15 +9,16 @@
 namespace starling {
 
 Models::Models(const Workspace& workspace, const ServerOptions& options) {
-  own_ = load(workspace, options.model, true);
-  embedder_ = load(workspace, options.embedder, false);
+  const EngineOptions engine{.cache_tokens = options.cache_tokens};
+  own_ = load(workspace, options.model, engine, true);
+  embedder_ = load(workspace, options.embedder, engine, false);
   if (!embedder_) embedder_ = own_;
   writer_ = own_;
   if (std::filesystem::exists(workspace.model(options.writer) / "config.json") && !engines_.contains(options.writer))
-    writer_ = (engines_[options.writer] = std::make_unique<LazyEngine>(workspace.model(options.writer))).get();
+    writer_ = (engines_[options.writer] = std::make_unique<LazyEngine>(workspace.model(options.writer), engine)).get();
 }
 
-Engine* Models::load(const Workspace& workspace, const std::string& name, bool required) {
+Engine* Models::load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required) {
   const auto known = engines_.find(name);
   if (known != engines_.end()) return known->second.get();
   if (!std::filesystem::exists(workspace.model(name) / "config.json")) {
@@ -27,7 +28,7 @@ Engine* Models::load(const Workspace& workspace, const std::string& name, bool r
     return nullptr;
   }
   try {
-    return (engines_[name] = Engine::load(workspace.model(name))).get();
+    return (engines_[name] = Engine::load(workspace.model(name), options)).get();
   } catch (const Error& error) {
     spdlog::error("model {}: {}", name, error.what());
     engines_.erase(name);

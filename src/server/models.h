@@ -27,7 +27,7 @@ class Models {
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
-  Engine* load(const Workspace& workspace, const std::string& name, bool required);
+  Engine* load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required);
   std::map<std::string, std::unique_ptr<Engine>> engines_;
   Engine *own_ = nullptr, *embedder_ = nullptr, *writer_ = nullptr;
   std::vector<std::string> problems_;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/time.h"
+#include "server/completion_call.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -18,15 +19,30 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxInputs = 256;
 
-std::vector<std::string> inputs(const JsonBody& body) {
-  const json& input = body.require("input");
-  const json list = input.is_string() ? json::array({input}) : input;
-  const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
-  if (!list.is_array() || list.empty() || list.size() > kMaxInputs || !std::all_of(list.begin(), list.end(), is_text))
-    throw HttpError(400, "invalid_field",
-                    fmt::format("`input` must be a string or a list of 1 to {} strings, none empty", kMaxInputs),
-                    "input");
-  return list.get<std::vector<std::string>>();
+// Each input's tokens, the model's begin token first. An input is a text or a list of tokens.
+std::vector<std::vector<TokenId>> inputs(const JsonBody& body, const Engine& engine) {
+  const json& given = body.require("input");
+  const bool one = given.is_string() || (given.is_array() && !given.empty() && given[0].is_number());
+  const json list = one ? json::array({given}) : given;
+  const auto fits = [](const json& item) {
+    return item.is_array() || (item.is_string() && !item.get_ref<const std::string&>().empty());
+  };
+  if (!list.is_array() || list.empty() || list.size() > kMaxInputs || !std::all_of(list.begin(), list.end(), fits))
+    throw HttpError(
+        400, "invalid_field",
+        fmt::format("`input` must be a text, a list of tokens, or a list of 1 to {} of them, none empty", kMaxInputs),
+        "input");
+  std::vector<std::vector<TokenId>> inputs;
+  for (const json& item : list) {
+    if (item.is_string()) {
+      inputs.push_back(text_prompt_tokens(engine, item.get<std::string>()));
+      continue;
+    }
+    std::vector<TokenId>& tokens = inputs.emplace_back(tokens_of(item, engine, "input"));
+    const auto begin = static_cast<TokenId>(engine.config().bos_token);
+    if (tokens.front() != begin) tokens.insert(tokens.begin(), begin);
+  }
+  return inputs;
 }
 
 // The values as little-endian f32 in base64: what OpenAI's own clients ask for.
@@ -49,16 +65,15 @@ void shorten(std::vector<float>& vector, size_t dimensions) {
 }
 
 // How many tokens the inputs have; each must fit the model's context.
-size_t count_tokens(const Engine& engine, const std::vector<std::string>& texts) {
+size_t count_tokens(const Engine& engine, const std::vector<std::vector<TokenId>>& inputs) {
   size_t total = 0;
-  for (const std::string& text : texts) {
-    const size_t tokens = engine.tokenizer().encode(text).size() + 1;  // with the begin token
-    if (tokens > static_cast<size_t>(engine.config().max_positions))
+  for (const std::vector<TokenId>& input : inputs) {
+    if (input.size() > static_cast<size_t>(engine.config().max_positions))
       throw HttpError(
           400, "context_length_exceeded",
-          fmt::format("an input has {} tokens; the model's context is {}", tokens, engine.config().max_positions),
+          fmt::format("an input has {} tokens; the model's context is {}", input.size(), engine.config().max_positions),
           "input");
-    total += tokens;
+    total += input.size();
   }
   return total;
 }
@@ -68,14 +83,14 @@ size_t count_tokens(const Engine& engine, const std::vector<std::string>& texts)
 Response create_embeddings(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   Engine& engine = platform.models.require_embedder(body.text("model", ""));
-  const std::vector<std::string> texts = inputs(body);
+  const std::vector<std::vector<TokenId>> given = inputs(body, engine);
   const std::string format = body.text("encoding_format", "float");
   if (format != "float" && format != "base64")
     throw HttpError(400, "invalid_field", "`encoding_format` must be float or base64", "encoding_format");
   const int64_t width = engine.config().hidden_size;
   const int64_t dimensions = body.integer("dimensions", width, 1, width);
-  const size_t tokens = count_tokens(engine, texts);
-  std::vector<std::vector<float>> vectors = engine.embed_batch(texts);
+  const size_t tokens = count_tokens(engine, given);
+  std::vector<std::vector<float>> vectors = engine.embed_tokens(given, service_of(body, request));
   for (std::vector<float>& vector : vectors) shorten(vector, static_cast<size_t>(dimensions));
   platform.quota.spend(request.key.name, static_cast<int64_t>(tokens), now_s());
   ordered_json data = ordered_json::array();

@@ -109,10 +109,12 @@ std::string object_name(const CompletionCall& call, bool chunk) {
 }
 
 ordered_json envelope(const CompletionCall& call, bool chunk) {
-  return {{"id", call.id},
-          {"object", object_name(call, chunk)},
-          {"created", call.created_s},
-          {"model", call.engine->name()}};
+  ordered_json head = {{"id", call.id},
+                       {"object", object_name(call, chunk)},
+                       {"created", call.created_s},
+                       {"model", call.engine->name()}};
+  if (!call.service_tier.empty()) head["service_tier"] = call.service_tier;
+  return head;
 }
 
 // Generates all choices; counts tokens, times and cancellations.

@@ -83,11 +83,12 @@ Response score_candidates(Platform& platform, const Request& request) {
     total += static_cast<int64_t>(tokens) + 1;
     data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
   }
+  const Service service = service_of(body, request);
   for (size_t first = 0; first < candidates.size() && !*request.cancelled; first += kPart) {
     const std::vector<std::string> part(
         candidates.begin() + static_cast<long>(first),
         candidates.begin() + static_cast<long>(std::min(candidates.size(), first + kPart)));
-    const std::vector<double> scores = engine.log_likelihoods(prefix, part, {.tenant = request.key.name});
+    const std::vector<double> scores = engine.log_likelihoods(prefix, part, service);
     for (size_t i = 0; i < scores.size(); ++i) data[first + i]["log_likelihood"] = scores[i];
   }
   platform.quota.spend(request.key.name, total, now_s());

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/time.h"
@@ -26,6 +27,14 @@ std::string bearer_key(std::string_view header) {
   return std::string(header.substr(kScheme.size()));
 }
 
+// A client's text on one line, quoted, so that it cannot look like a line of the log.
+std::string log_text(const std::string& body) {
+  constexpr size_t kMost = 16 << 10;
+  const nlohmann::json text = body.substr(0, kMost);
+  const std::string quoted = text.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return body.size() <= kMost ? quoted : fmt::format("{} and {} more bytes", quoted, body.size() - kMost);
+}
+
 // What the page's own paths are not: answered by routes only, and never by index.html.
 bool belongs_to_page(const Request& request) {
   const std::string& first = request.path.front();
@@ -37,6 +46,7 @@ bool belongs_to_page(const Request& request) {
 struct Server::State {
   State(const Workspace& workspace, const Config& config, const ServerOptions& options)
       : log_requests(options.log_requests),
+        log_content(options.log_content),
         limiter(options.requests_per_second, options.request_burst),
         http(
             options.http, [this](Request& head) { return dispatch(head); },
@@ -48,7 +58,7 @@ struct Server::State {
   std::optional<Response> check_quota(const Request& request);
   void on_finished(const FinishedRequest& finished);
 
-  const bool log_requests;
+  const bool log_requests, log_content;
   RateLimiter limiter;
   HttpServer http;  // serves from start() on, when the platform is there; stopped before either ends
   Platform platform;
@@ -118,6 +128,8 @@ void Server::State::on_finished(const FinishedRequest& finished) {
   if (log_requests)
     spdlog::info("{} {} {} {:.1f} ms {}", method, route, finished.status, finished.seconds * 1000,
                  finished.request.key.name);
+  if (log_content && !finished.request.body.empty())
+    spdlog::info("{} {} {} body {}", method, route, finished.request.key.name, log_text(finished.request.body));
 }
 
 Server::Server(const Workspace& workspace, const Config& config, const ServerOptions& options)

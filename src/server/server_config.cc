@@ -62,6 +62,8 @@ std::vector<ConfigKey> server_config_keys() {
       {"server.request_burst", 100.0, "requests each API key may make at once"},
       {"server.tokens_per_day", int64_t{0},
        "tokens each API key may use in a day (UTC), prompts included; 0: no limit"},
+      {"server.cache_tokens", int64_t{0},
+       "tokens whose keys and values each model keeps in memory; 0: 1 GB of them, at most 64 contexts"},
       {"server.max_body_bytes", int64_t{1 << 20}, "largest request body, bytes"},
       {"server.max_header_bytes", int64_t{16 << 10}, "largest request head, bytes"},
       {"server.max_connections", int64_t{256}, "connections at the same time; one more is refused"},
@@ -75,6 +77,7 @@ std::vector<ConfigKey> server_config_keys() {
       {"server.generations", int64_t{32}, "requests to language models that run at the same time, in one batch"},
       {"server.max_queued_generations", int64_t{64}, "requests to language models that may wait"},
       {"server.log_requests", true, "write one line for each request to standard error"},
+      {"server.log_content", false, "write there also what each request says: prompts, posts, briefs"},
   };
 }
 
@@ -89,7 +92,9 @@ ServerOptions server_options(const Config& config) {
   options.request_burst = positive(config, "server.request_burst");
   options.tokens_per_day = integer_in(config, "server.tokens_per_day", 0, INT64_MAX);
   if (options.request_burst < 1) throw ConfigError("server.request_burst must be at least 1, else no request passes");
+  options.cache_tokens = integer_in(config, "server.cache_tokens", 0, int64_t{1} << 32);
   options.log_requests = config.boolean("server.log_requests");
+  options.log_content = config.boolean("server.log_content");
   return options;
 }
 

@@ -17,7 +17,9 @@ struct ServerOptions {
   std::string model, embedder, writer;                // names of folders under models/
   double requests_per_second = 0, request_burst = 0;  // for each API key
   int64_t tokens_per_day = 0;                         // for each API key; 0: no limit
+  int64_t cache_tokens = 0;                           // of each model, as EngineOptions has it
   bool log_requests = true;
+  bool log_content = false;  // bodies too
 };
 
 ServerOptions server_options(const Config& config);  // throws ConfigError that names a value out of range

@@ -4,6 +4,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <sstream>
 
 #include "core/file.h"
 #include "server/router.h"
@@ -12,7 +16,9 @@
 namespace starling {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string example_path(std::string_view pattern) {
   std::string path(pattern);
@@ -241,6 +247,56 @@ TEST_F(ServerTest, AnEmbeddingIsAUnitVectorAndBase64GivesTheSameFloats) {
   EXPECT_NEAR(square, 1, 1e-4);  // f32 sums of 32 values
   const json coded = ok("POST", "/v1/embeddings", {{"input", "a laptop"}, {"encoding_format", "base64"}});
   EXPECT_EQ(coded["data"][0]["embedding"].get<std::string>().size(), 172u);  // 4 * ceil(32 * 4 / 3)
+}
+
+TEST_F(ServerTest, TokensAreEmbeddedAsTheirTextIs) {
+  start();
+  const auto embedding = [&](const json& input) { return ok("POST", "/v1/embeddings", {{"input", input}})["data"]; };
+  const json text = embedding("a laptop");
+  const json plain = ok("POST", "/tokenize", {{"model", "own"}, {"text", "a laptop"}})["tokens"];
+  const json whole =
+      ok("POST", "/tokenize", {{"model", "own"}, {"text", "a laptop"}, {"add_special_tokens", true}})["tokens"];
+  EXPECT_EQ(embedding(plain), text) << "one list of tokens";
+  EXPECT_EQ(embedding(json::array({whole})), text) << "a list of lists; the begin token is there already";
+  EXPECT_EQ(embedding(json::array({plain, "a laptop"}))[1]["embedding"], text[0]["embedding"]);
+  for (const json& wrong : {json::array({1, "a"}), json::array({json::array()}), json::array({-1}),
+                            json::array({99999}), json::array({1.5}), json::array({json::array({true})})}) {
+    const ClientResponse response = call("POST", "/v1/embeddings", {{"input", wrong}});
+    EXPECT_EQ(response.status, 400) << wrong;
+    EXPECT_EQ(json::parse(response.body)["error"]["param"], "input") << wrong;
+  }
+}
+
+TEST_F(ServerTest, AServiceTierIsAnsweredAndAnUnknownOneRefused) {
+  start();
+  const auto complete = [&](const json& tier) {
+    json body = {{"model", "own"}, {"prompt", "a"}, {"max_tokens", 2}};
+    if (!tier.is_null()) body["service_tier"] = tier;
+    return call("POST", "/v1/completions", body);
+  };
+  EXPECT_EQ(json::parse(complete("flex").body)["service_tier"], "flex");
+  EXPECT_EQ(json::parse(complete("priority").body)["service_tier"], "default");
+  EXPECT_FALSE(json::parse(complete(nullptr).body).contains("service_tier"));
+  EXPECT_EQ(complete("slow").status, 400);
+  EXPECT_EQ(call("POST", "/v1/embeddings", {{"input", "a"}, {"service_tier", "slow"}}).status, 400);
+}
+
+TEST_F(ServerTest, TheLogSaysWhatWasAskedOnlyWhenItIsToldTo) {
+  const auto log_of = [&](const std::string& setting) {
+    std::ostringstream text;
+    const auto before = spdlog::default_logger();
+    spdlog::set_default_logger(
+        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text)));
+    start({"server.log_requests=true", setting});
+    call("POST", "/v1/completions", {{"model", "own"}, {"prompt", "my\nsecret"}, {"max_tokens", 1}});
+    server_.reset();
+    spdlog::set_default_logger(before);
+    fs::remove_all(root_ / "workspace");
+    return text.str();
+  };
+  const std::string without = log_of("server.log_content=false"), with = log_of("server.log_content=true");
+  EXPECT_THAT(without, AllOf(HasSubstr("POST /v1/completions 200"), Not(HasSubstr("secret"))));
+  EXPECT_THAT(with, HasSubstr("my\\\\nsecret")) << "on one line";
 }
 
 TEST_F(ServerTest, WithoutAModelTheServerStartsAndSaysWhatIsMissing) {
