@@ -120,7 +120,7 @@ Vocabulary read_vocabulary(const Json& json, int64_t size) {
     set(id, token, bytes && token.size() == 6 && token.starts_with("<0x") ? 6 : 1);
   for (const Json& token : json.at("added_tokens")) {
     const std::string content = token.at("content");
-    set(token.at("id"), content, content == json.at("model").value("unk_token", Json()) ? 2 : 3);
+    set(token.at("id"), content, Json(content) == json.at("model").value("unk_token", Json()) ? 2 : 3);
   }
   return v;
 }

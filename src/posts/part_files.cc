@@ -50,7 +50,7 @@ PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {
     manifest = {json.at("inputs"), json.at("posts"), json.at("dropped"), json.at("languages")};
     for (const char* extension : kExtensions) {
       const fs::path file = part_file(workspace, part, extension);
-      if (!fs::exists(file) || sha256_file_hex(file) != json.at("files").at(extension))
+      if (!fs::exists(file) || sha256_file_hex(file) != json.at("files").at(extension).get<std::string>())
         throw DataError(fmt::format("{}: missing or damaged; {}", file.string(), command(part)));
     }
   } catch (const Json::exception&) {
