@@ -1,7 +1,6 @@
 #include "ops/matmul_cpu.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <array>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -11,6 +10,10 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/kernels.h"
+
+// Of OpenMP's specification; not from <omp.h>, since Clang does not read GCC's and its own belongs to another runtime.
+extern "C" int omp_get_max_threads();
+extern "C" void omp_set_num_threads(int threads);
 
 namespace starling {
 namespace {
