@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of tools/debian-packages.txt: those for the build and the demo, with `test` or `fuzz` also
-# those for the tests or the fuzz targets. Asks for root only when something is missing. A Node.js of 18 or newer from elsewhere is kept.
+# those for the tests or the fuzz targets. Asks for root only when something is missing. A Node.js of 18 or newer from
+# elsewhere is kept.
 #
 # usage: install_deps.sh [build|test|fuzz]
 set -euo pipefail

@@ -374,12 +374,6 @@ std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::
   return totals;
 }
 
-std::vector<std::vector<float>> Engine::embed_tokens(const std::vector<std::vector<TokenId>>& inputs, const Service&) {
-  std::vector<std::string> texts;
-  for (const std::vector<TokenId>& ids : inputs) texts.push_back(tokenizer().decode(ids));
-  return embed_batch(texts);
-}
-
 std::vector<Generation> Engine::generate_all(const std::vector<GenerationRequest>& requests, const OnPiece& on_piece) {
   std::vector<Generation> results;
   for (size_t i = 0; i < requests.size(); ++i) {

@@ -126,7 +126,7 @@ class Engine {
   // The same of tokens as they are given: the begin token is the caller's. Throws DataError for an empty list, a token
   // outside the vocabulary, or more tokens than the context.
   virtual std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
-                                                       const Service& service = {});
+                                                       const Service& service) = 0;
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.
   virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
   // The same of many continuations of one prefix, which is computed once.

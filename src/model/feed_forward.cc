@@ -11,10 +11,6 @@
 namespace starling {
 namespace {
 
-void weight_gradient(Tensor dw, ConstTensor dy, ConstTensor x) {
-  if (!dw.empty()) linear_backward_weight(dw, dy, x);
-}
-
 class DenseFeedForward : public FeedForward {
  public:
   DenseFeedForward(const ModelConfig& config, DType compute, int64_t max_tokens, bool recompute, Arena& arena) {
@@ -42,11 +38,11 @@ class DenseFeedForward : public FeedForward {
     const FeedForwardViews<ConstTensor>& w = b.w.feed_forwards.front();
     const FeedForwardViews<Tensor>& g = b.g.feed_forwards.front();
     linear_backward_input(d.swiglu, dy, w.down);
-    weight_gradient(g.down, dy, a.swiglu);
+    linear_backward_weight(g.down, dy, a.swiglu);
     if (b.lora) b.lora->backward(b.layer, LoraSite::down, d.swiglu, dy, a.swiglu);
     swiglu_backward(d.gate_up, d.swiglu, a.gate_up);
     linear_backward_input(dx, d.gate_up, w.gate_up);
-    weight_gradient(g.gate_up, d.gate_up, x);
+    linear_backward_weight(g.gate_up, d.gate_up, x);
     if (b.lora) b.lora->backward(b.layer, LoraSite::gate_up, dx, d.gate_up, x);
   }
 
@@ -117,19 +113,19 @@ class MixtureOfExperts : public FeedForward {
     // 2. each expert's feed-forward of its tokens
     for_each_expert(load, [&](size_t e, auto part) {
       linear_backward_input(part(dswiglu), part(drows), b.w.feed_forwards[e].down);
-      weight_gradient(b.g.feed_forwards[e].down, part(drows), part(a.swiglu));
+      linear_backward_weight(b.g.feed_forwards[e].down, part(drows), part(a.swiglu));
     });
     swiglu_backward(dgate_up, dswiglu, a.gate_up);
     gather_expert_rows(input, x, a.rows);
     for_each_expert(load, [&](size_t e, auto part) {
       linear_backward_input(part(drows), part(dgate_up), b.w.feed_forwards[e].gate_up);
-      weight_gradient(b.g.feed_forwards[e].gate_up, part(dgate_up), part(input));
+      linear_backward_weight(b.g.feed_forwards[e].gate_up, part(dgate_up), part(input));
     });
     // 1. the router
     const Tensor dlogits = logits_.rows(0, n), low = low_logits_.rows(0, n);
     router_backward(dlogits, dw, a.p, a.w, a.chosen, load, b.imbalance_weight);
     convert(low, dlogits);
-    weight_gradient(b.g.router, low, x);
+    linear_backward_weight(b.g.router, low, x);
     linear_backward_input(dsum, low, b.w.router);
     gather_expert_rows_backward(dsum, drows, a.rows);
     convert(dx, dsum);

@@ -21,10 +21,6 @@ AttentionShape attention_shape(const ModelConfig& c, const Batch& batch) {
   return {batch.sequences, batch.length, c.num_heads, c.num_kv_heads, c.head_size()};
 }
 
-void weight_gradient(Tensor dw, ConstTensor dy, ConstTensor x) {
-  if (!dw.empty()) linear_backward_weight(dw, dy, x);
-}
-
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens,
@@ -200,7 +196,7 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   // 4. h = x + Wo attention
   convert(dbranch, dx);
   linear_backward_input(dattention, dbranch, w.attention_out);
-  weight_gradient(g.attention_out, dbranch, a.attention);
+  linear_backward_weight(g.attention_out, dbranch, a.attention);
   if (lora_) lora_->backward(layer, LoraSite::attention_out, dattention, dbranch, a.attention);
   // 3. attention
   attention_backward(dqkv, dattention, a.qkv, a.attention, a.lse, sized(document_starts_, n),
@@ -209,7 +205,7 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   rope_backward(dqkv, rope_table_, sized(positions_, n), rotated);
   if (!g.qkv_bias.empty()) bias_backward(g.qkv_bias, dqkv);
   linear_backward_input(dnorm, dqkv, w.qkv);
-  weight_gradient(g.qkv, dqkv, a.norm1);
+  linear_backward_weight(g.qkv, dqkv, a.norm1);
   if (lora_) lora_->backward(layer, LoraSite::qkv, dnorm, dqkv, a.norm1);
   // 1. attention's input
   rmsnorm_backward(dx, norm_gradient(g.input_norm), dnorm, a.x, w.input_norm, a.rstd1);

@@ -37,7 +37,7 @@ void linear_backward_input(Tensor dx, ConstTensor dy, ConstTensor w) {
 }
 
 void linear_backward_weight(Tensor dw, ConstTensor dy, ConstTensor x) {
-  linear_backward_weight(as_matrix(dw), as_matrix(dy), as_matrix(x));
+  if (!dw.empty()) linear_backward_weight(as_matrix(dw), as_matrix(dy), as_matrix(x));
 }
 
 }  // namespace starling

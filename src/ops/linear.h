@@ -11,7 +11,7 @@ namespace starling {
 void linear_forward(Tensor y, ConstTensor x, ConstTensor w, Accumulate accumulate = Accumulate::no);
 // dx[n,i] = sum_o dy[n,o] w[o,i]
 void linear_backward_input(Tensor dx, ConstTensor dy, ConstTensor w);
-// dw[o,i] += sum_n dy[n,o] x[n,i]
+// dw[o,i] += sum_n dy[n,o] x[n,i]; an empty dw is left out (a weight that is not trained)
 void linear_backward_weight(Tensor dw, ConstTensor dy, ConstTensor x);
 
 // The same for rectangles of tensors.

@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "ops/elementwise.h"
 #include "ops/expert_rows.h"
+#include "ops/gradient_check.h"
 #include "ops/router.h"
 #include "tensor/buffer.h"
 
@@ -42,23 +43,9 @@ struct Routing {
   double imbalance() { return router_imbalance(view(p, {N, E}), view(load, {E})); }
 };
 
-double dot(const std::vector<float>& a, const std::vector<float>& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-}
-
-// Central differences: the h^2 term of a softmax with h = 1e-2 is below 1e-4 of a slope of size 1, the rounding of f
-// (1e-6) over 2 h below 1e-4.
 void expect_slopes(std::vector<float>& x, const std::vector<float>& slopes, const std::function<double()>& f) {
-  constexpr float kStep = 1e-2f;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float before = x[i];
-    x[i] = before + kStep;
-    const double up = f();
-    x[i] = before - kStep;
-    const double down = f();
-    x[i] = before;
-    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(kStep)), static_cast<double>(slopes[i]), 1e-3) << i;
-  }
+  for (size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(central_difference(x, i, f), static_cast<double>(slopes[i]), 1e-3) << i;
 }
 
 // The plain way: all experts sorted by logit, the softmax of the first K.

@@ -15,6 +15,7 @@
 #include "ops/bias.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/gradient_check.h"
 #include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/muon.h"
@@ -80,28 +81,12 @@ Placed ids(std::vector<int32_t>& values, Device device) {
   return {{values.data(), DType::i32, {static_cast<int64_t>(values.size())}}, device};
 }
 
-double dot(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  return sum;
-}
-
-// gradient[i] against (f(x + h) - f(x - h)) / 2h for every element. f32 operators: rounding of f (1e-6 relative) over
-// 2h = 2e-2 and the h^2 term stay below 1 % of a gradient of size 1.
 void expect_gradient(std::vector<float>& x, const std::vector<float>& gradient, const std::function<double()>& f,
                      const char* what) {
-  constexpr float kStep = 1e-2f;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float before = x[i];
-    x[i] = before + kStep;
-    const double up = f();
-    x[i] = before - kStep;
-    const double down = f();
-    x[i] = before;
-    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(kStep)), static_cast<double>(gradient[i]),
+  for (size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(central_difference(x, i, f), static_cast<double>(gradient[i]),
                 0.01 * (1.0 + std::abs(static_cast<double>(gradient[i]))))
         << what << " " << i;
-  }
 }
 
 void check_products(Device device, const std::array<int64_t, 3>& extents) {
@@ -284,19 +269,14 @@ TEST_P(OnEachDevice, AttentionGradientsMatchFiniteDifferences) {
   c.forward();
   attention_backward(dqkv.on(device), dout.on(device), c.qkv.on(device), c.out.on(device), c.lse.on(device),
                      ids(c.starts, device), c.shape);
-  constexpr float kStep = 1e-2f;
+  const auto loss = [&] {
+    c.forward();
+    return dot(c.out.values, dout.values);
+  };
   for (uint64_t round = 0; round < 60; ++round) {  // of 14,400 elements
     const size_t i = random_u64(2, 2, round) % c.qkv.values.size();
-    const float before = c.qkv.values[i];
-    double sides[2];
-    for (int side = 0; side < 2; ++side) {
-      c.qkv.values[i] = before + (side == 0 ? kStep : -kStep);
-      c.forward();
-      sides[side] = dot(c.out.values, dout.values);
-    }
-    c.qkv.values[i] = before;
     const auto wanted = static_cast<double>(dqkv.values[i]);
-    EXPECT_NEAR((sides[0] - sides[1]) / (2.0 * static_cast<double>(kStep)), wanted, 0.01 * (1 + std::abs(wanted))) << i;
+    EXPECT_NEAR(central_difference(c.qkv.values, i, loss), wanted, 0.01 * (1 + std::abs(wanted))) << i;
   }
 }
 

@@ -71,6 +71,9 @@ class LetterEngine : public Engine {
     for (const std::string& text : texts) out.push_back(embed(text));
     return out;
   }
+  std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>&, const Service&) override {
+    throw Error("not used");
+  }
   double log_likelihood(std::string_view, std::string_view) override { return 0; }
 
  private:

@@ -16,9 +16,8 @@ void throw_fault(Fault fault) {
       return;
     case Fault::token:
       throw DataError(
-          "a token is outside the vocabulary; the shards or the prompt belong to another tokenizer (the device cpu "
-          "says "
-          "which)");
+          "a token is outside the vocabulary; the shards or the prompt belong to another tokenizer "
+          "(the device cpu says which)");
     case Fault::target:
       throw DataError("a target token is outside the vocabulary; the shards belong to another tokenizer");
     case Fault::position:

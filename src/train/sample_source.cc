@@ -1,7 +1,11 @@
 #include "train/sample_source.h"
 
+#include <fmt/format.h>
+
 #include <string>
 
+#include "core/error.h"
+#include "core/hash.h"
 #include "store/control_db.h"
 
 namespace starling {
@@ -11,6 +15,12 @@ std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db)
     const std::string author(sample.author);
     return db->is_deleted(std::string(sample.post_id), author) || db->has_opted_out(author, "training");
   };
+}
+
+void require_tokenizer_of(const ShardReader& shards, const Workspace& workspace) {
+  if (sha256_file_hex(workspace.tokenizer()) != shards.tokenizer_sha256())
+    throw DataError(fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again",
+                                workspace.tokenizer().string()));
 }
 
 SampleSource newest_of(SampleSource source, uint64_t newest) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/workspace.h"
 #include "posts/shards.h"
 
 namespace starling {
@@ -23,6 +24,9 @@ inline SampleSource source_of(const ShardReader& shards, std::function<bool(cons
 
 // Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
 std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db);
+
+// Throws DataError unless the shards were made with the workspace's tokenizer; IoError when it has none.
+void require_tokenizer_of(const ShardReader& shards, const Workspace& workspace);
 
 // The newest `newest` samples of the shards; all when it is 0.
 SampleSource newest_of(SampleSource source, uint64_t newest);

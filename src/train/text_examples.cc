@@ -1,11 +1,8 @@
 #include "train/text_examples.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/hash.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "train/sample_source.h"
@@ -14,9 +11,7 @@ namespace starling {
 
 std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t newest, SeenIds& seen) {
   const ShardReader shards(workspace.shards(), "train");
-  if (sha256_file_hex(workspace.tokenizer()) != shards.tokenizer_sha256())
-    throw DataError(fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again",
-                                workspace.tokenizer().string()));
+  require_tokenizer_of(shards, workspace);
   const std::shared_ptr<Tokenizer> tokenizer = Tokenizer::load(workspace.tokenizer());
   const SampleSource source =
       newest_of(source_of(shards, mask_of(std::make_shared<ControlDb>(workspace.control_db()))), newest);

@@ -85,11 +85,7 @@ class Trainer {
   std::filesystem::path schedule_file() const { return folder_ / "schedule.json"; }
 
   ModelConfig read_model_config(const Config& config) const {
-    const std::string digest = sha256_file_hex(workspace_.tokenizer());
-    if (digest != train_shards_.tokenizer_sha256())
-      throw DataError(
-          fmt::format("{} is not the tokenizer that the shards were made with; run `starling prepare` again",
-                      workspace_.tokenizer().string()));
+    require_tokenizer_of(train_shards_, workspace_);
     const auto tokenizer = Tokenizer::load(workspace_.tokenizer());
     const auto special = [&](const char* text) {
       const auto id = tokenizer->special_id(text);
