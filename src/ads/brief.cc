@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <re2/re2.h>
-#include <toml++/toml.h>
 #include <unicode/gregocal.h>
 #include <unicode/timezone.h>
 #include <unicode/ucurr.h>
@@ -15,6 +14,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "core/time.h"
+#include "core/toml.h"
 
 namespace starling {
 namespace {
@@ -325,14 +325,10 @@ const Fact* Brief::fact(std::string_view id) const {
 
 Brief brief_from_toml(std::string_view text, const std::string& source) {
   check_size(text, source);
-  try {
-    Lines lines;
-    const Json json = json_of(toml::parse(text, source), "", lines);
-    lines.erase("");
-    return read_brief(json, source, lines);
-  } catch (const toml::parse_error& error) {
-    throw ConfigError(fmt::format("{}:{}: {}", source, error.source().begin.line, error.description()));
-  }
+  Lines lines;
+  const Json json = json_of(parse_toml(text, source), "", lines);
+  lines.erase("");
+  return read_brief(json, source, lines);
 }
 
 Brief brief_from_json(std::string_view text, const std::string& source) {

@@ -1,13 +1,13 @@
 #include "core/config.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <charconv>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/toml.h"
 
 namespace starling {
 namespace {
@@ -95,12 +95,7 @@ void Config::assign(const std::string& name, ConfigValue value, const std::strin
 void Config::load_file(const std::filesystem::path& path) { load_text(read_file(path), path.string()); }
 
 void Config::load_text(std::string_view toml, const std::string& file) {
-  toml::table document;
-  try {
-    document = toml::parse(toml);
-  } catch (const toml::parse_error& error) {
-    throw ConfigError(fmt::format("{}:{}: {}", file, error.source().begin.line, error.description()));
-  }
+  const toml::table document = parse_toml(toml, file);
   for (const auto& [section, node] : document) {
     const std::string where = fmt::format("{}:{}", file, node.source().begin.line);
     const toml::table* table = node.as_table();

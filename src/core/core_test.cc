@@ -84,6 +84,19 @@ TEST_F(Settings, AnUnknownKeyNamesTheFileTheLineAndTheNearestKey) {
   }
 }
 
+// The first is a place where toml++ itself would end the program.
+TEST_F(Settings, AMalformedDocumentIsAnErrorThatNamesTheFile) {
+  Config config(kKeys);
+  for (const char* text : {"[= 2]\n", "[train\n", "[train]\nsteps = = 7\n"}) {
+    try {
+      config.load_text(text, "s.toml");
+      ADD_FAILURE() << text;
+    } catch (const ConfigError& error) {
+      EXPECT_TRUE(std::string_view(error.what()).starts_with("s.toml:")) << error.what();
+    }
+  }
+}
+
 TEST_F(Settings, ResolvedTextLoadsBackToTheSameValues) {
   Config config(kKeys);
   config.set("search.model=a\"b\\c");

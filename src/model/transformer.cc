@@ -26,7 +26,6 @@ AttentionShape attention_shape(const ModelConfig& c, const Batch& batch) {
 Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_tokens,
                          const TransformerOptions& options)
     : config_((config.check(), config)),
-      compute_(compute),
       max_tokens_(max_tokens),
       recompute_(options.recompute),
       parameters_(config, compute, options.lora ? Trained::none : Trained::all, options.device),

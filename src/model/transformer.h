@@ -73,7 +73,6 @@ class Transformer {
   void backward_block(int64_t layer, const Batch& batch, Tensor dx);
 
   ModelConfig config_;
-  DType compute_;
   int64_t max_tokens_;
   Recompute recompute_;
   Parameters parameters_;

@@ -19,14 +19,16 @@ size_t find_line(std::string_view card, std::string_view start, size_t from) {
 
 }  // namespace
 
-std::string with_section(std::string_view card, std::string_view heading, std::string_view body) {
+std::string with_section(std::string_view text, std::string_view heading, std::string_view body) {
+  std::string card(text);
+  if (!card.empty() && !card.ends_with('\n')) card += '\n';  // or a heading at its end would not be found
   const std::string title = fmt::format("## {}\n", heading);
   size_t begin = find_line(card, title, 0), end = begin;
   if (begin < card.size()) end = find_line(card, "## ", begin + title.size());
   else begin = end = find_line(card, "## Intended use\n", 0);
-  std::string before(card.substr(0, begin));
+  std::string before = card.substr(0, begin);
   while (before.ends_with('\n')) before.pop_back();
-  const std::string_view after = card.substr(end);
+  const std::string after = card.substr(end);
   return fmt::format("{}{}{}\n{}\n{}{}", before, before.empty() ? "" : "\n\n", title, body, after.empty() ? "" : "\n",
                      after);
 }

@@ -19,6 +19,7 @@ TEST(CardSection, GoesBeforeTheIntendedUseAndIsReplacedNextTime) {
             "# own\n\n## Data\n\nposts\n\n## Memorisation\n\n3 of 8\n\n## Intended use\n\nsearch\n");
   EXPECT_EQ(with_section("# own\n", "Memorisation", "none"), "# own\n\n## Memorisation\n\nnone\n");
   EXPECT_EQ(with_section("", "Memorisation", "none"), "## Memorisation\n\nnone\n");
+  EXPECT_EQ(with_section("# own\n\n## Memorisation", "Memorisation", "none"), "# own\n\n## Memorisation\n\nnone\n");
 }
 
 TEST(CardSection, IsWrittenToTheCardsThatAreThere) {
