@@ -5,8 +5,9 @@
 #include <spdlog/spdlog.h>
 
 #include <boost/asio.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <set>
 #include <thread>
 
@@ -26,6 +27,7 @@ using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kClientLeft = 499;                            // nginx's number for it; only in metrics and logs
+constexpr size_t kReadBytes = 16384;
 constexpr auto kNextLook = std::chrono::milliseconds(100);  // at a client that sent more than its request
 
 std::chrono::milliseconds milliseconds(double seconds) {
@@ -67,15 +69,26 @@ bool hung_up(tcp::socket& socket) {
   return ::poll(&state, 1, 0) != 0;
 }
 
-template <typename Message>
-void set_head(Message& message, const Response& response, bool keep_alive) {
-  message.result(static_cast<unsigned>(response.status));
-  message.set(http::field::server, "starling");
-  message.set(http::field::content_type, response.content_type);
-  for (const auto& [name, value] : kDefaultHeaders) message.set(name, value);
-  for (const auto& [name, value] : response.headers) message.set(name, value);
-  message.keep_alive(keep_alive);
+bool gives(const Response& response, std::string_view name) {
+  return std::ranges::any_of(response.headers, [&](const auto& header) { return beast::iequals(header.first, name); });
 }
+
+// Up to and with the empty line; `payload` is the header that says how long the body is, or empty.
+std::string head_text(const Response& response, std::string_view payload, bool keep_alive) {
+  const auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(response.status)));
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\nServer: starling\r\nContent-Type: {}\r\n", response.status,
+                                 std::string_view(reason), response.content_type);
+  const auto add = [&](std::string_view name, std::string_view value) {
+    fmt::format_to(std::back_inserter(text), "{}: {}\r\n", name, value);
+  };
+  for (const auto& [name, value] : kDefaultHeaders)
+    if (!gives(response, name)) add(name, value);
+  for (const auto& [name, value] : response.headers) add(name, value);
+  if (!keep_alive) add("Connection", "close");
+  return text.append(payload).append("\r\n");
+}
+
+std::string chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
 
 }  // namespace
 
@@ -141,6 +154,8 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   using Parser = http::request_parser<http::string_body>;
 
   asio::awaitable<bool> serve_one();  // false: the connection is over
+  asio::awaitable<error_code> read_more();
+  asio::awaitable<error_code> parse(Parser& parser, bool (Parser::*done)() const);
   asio::awaitable<error_code> read_head(Parser& parser);
   asio::awaitable<error_code> read_body(Parser& parser);
   asio::awaitable<std::optional<Response>> admit(const Dispatch& dispatch, Request& request);
@@ -162,29 +177,49 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   bool idle_ = true, http_10_ = false;
 };
 
+asio::awaitable<error_code> HttpServer::State::Connection::read_more() {
+  const auto [error, size] = co_await stream_.read_some(buffer_.prepare(kReadBytes));
+  buffer_.commit(size);
+  co_return error;
+}
+
+// Gives the parser what is buffered and then what arrives, until it is `done`.
+asio::awaitable<error_code> HttpServer::State::Connection::parse(Parser& parser, bool (Parser::*done)() const) {
+  while (!(parser.*done)()) {
+    error_code error = http::error::need_more;
+    if (buffer_.size() != 0) buffer_.consume(parser.put(buffer_.data(), error));
+    if (!error) continue;
+    if (error == http::error::need_more) error = co_await read_more();
+    if (error == asio::error::eof) {
+      error = {};
+      parser.put_eof(error);
+    }
+    if (error) co_return error;
+  }
+  co_return error_code();
+}
+
 asio::awaitable<error_code> HttpServer::State::Connection::read_head(Parser& parser) {
   if (buffer_.size() == 0) {
     idle_ = true;
     stream_.expires_after(milliseconds(server_.options.idle_s));
-    auto [error, size] = co_await stream_.async_read_some(buffer_.prepare(4096), kAwait);
-    buffer_.commit(size);
+    const error_code error = co_await read_more();
     idle_ = false;
     if (error) co_return http::error::end_of_stream;  // nothing was asked, so there is nothing to answer
   }
   stream_.expires_after(milliseconds(server_.options.header_s));
-  auto [error, size] = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
-  co_return error;
+  co_return co_await parse(parser, &Parser::is_header_done);
 }
 
 asio::awaitable<error_code> HttpServer::State::Connection::read_body(Parser& parser) {
   stream_.expires_after(milliseconds(server_.options.body_s));
   if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    auto [error, size] = co_await asio::async_write(stream_, asio::buffer(kContinue), kAwait);
+    const error_code error = co_await stream_.write(kContinue);
     if (error) co_return error;
   }
-  auto [error, size] = co_await http::async_read(stream_, buffer_, parser, kAwait);
-  co_return error;
+  parser.eager(true);
+  co_return co_await parse(parser, &Parser::is_done);
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
@@ -327,39 +362,28 @@ asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispa
 asio::awaitable<bool> HttpServer::State::Connection::respond(Response response, bool head_only, bool keep_alive) {
   stream_.expires_after(milliseconds(server_.options.write_s));
   const bool bodyless = response.status == 304 || response.status == 204;
-  if (head_only || bodyless) {
-    http::response<http::empty_body> message;
-    set_head(message, response, keep_alive);
-    if (!bodyless) message.content_length(response.body.size());
-    auto [error, size] = co_await http::async_write(stream_, message, kAwait);
-    co_return !error;
-  }
-  http::response<http::string_body> message;
-  message.body() = std::move(response.body);
-  set_head(message, response, keep_alive);
-  message.prepare_payload();
-  auto [error, size] = co_await http::async_write(stream_, message, kAwait);
+  const std::string length = bodyless ? "" : fmt::format("Content-Length: {}\r\n", response.body.size());
+  std::string text = head_text(response, length, keep_alive);
+  if (!head_only && !bodyless) text += response.body;
+  const error_code error = co_await stream_.write(text);
   co_return !error;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Response& head, bool keep_alive) {
-  http::response<http::empty_body> message;
-  set_head(message, head, keep_alive && !http_10_);
-  if (!http_10_) message.chunked(true);
-  http::response_serializer<http::empty_body> serializer(message);
+  const std::string text = head_text(head, http_10_ ? "" : "Transfer-Encoding: chunked\r\n", keep_alive && !http_10_);
   stream_.expires_after(milliseconds(server_.options.write_s));
-  auto [error, size] = co_await http::async_write_header(stream_, serializer, kAwait);
+  error_code error = co_await stream_.write(text);
   for (bool finished = false; !error && !finished;) {
-    const std::string pieces = exchange_->take(finished);
+    std::string pieces = exchange_->take(finished);
+    const bool none = pieces.empty();
+    if (!none && !http_10_) pieces = chunk(pieces);
     stream_.expires_after(milliseconds(server_.options.write_s));
-    if (!pieces.empty() && http_10_)
-      std::tie(error, size) = co_await asio::async_write(stream_, asio::buffer(pieces), kAwait);
-    else if (!pieces.empty())
-      std::tie(error, size) = co_await asio::async_write(stream_, http::make_chunk(asio::buffer(pieces)), kAwait);
+    error = co_await stream_.write(pieces);
     if (*exchange_->cancelled()) co_return false;
-    if (pieces.empty() && !finished) co_await wait_for_worker();
+    if (none && !finished) co_await wait_for_worker();
   }
-  if (!error && !http_10_) std::tie(error, size) = co_await asio::async_write(stream_, http::make_chunk_last(), kAwait);
+  constexpr std::string_view kLastChunk = "0\r\n\r\n";
+  if (!error && !http_10_) error = co_await stream_.write(kLastChunk);
   co_return !error;
 }
 
@@ -372,7 +396,7 @@ asio::awaitable<bool> HttpServer::State::Connection::refuse(Response response) {
   stream_.expires_after(std::chrono::seconds(2));
   std::array<char, 16384> dropped;
   for (size_t total = 0; total < 16 * static_cast<size_t>(server_.options.max_body_bytes);) {
-    auto [error, size] = co_await stream_.async_read_some(asio::buffer(dropped), kAwait);
+    const auto [error, size] = co_await stream_.read_some(asio::buffer(dropped));
     if (error) break;
     total += size;
   }

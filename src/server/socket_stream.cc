@@ -41,6 +41,28 @@ asio::awaitable<SocketStream::ErrorCode> SocketStream::begin() {
   co_return error;
 }
 
+// Branches, not conditional expressions: GCC 12 makes the temporaries of both arms when they await.
+asio::awaitable<SocketStream::Read> SocketStream::read_some(asio::mutable_buffer into) {
+  if (tls_) {
+    auto [error, size] = co_await tls_->async_read_some(asio::mutable_buffers_1(into), kAwait);
+    co_return Read{error, size};
+  }
+  auto [error, size] = co_await tcp_.async_read_some(asio::mutable_buffers_1(into), kAwait);
+  co_return Read{error, size};
+}
+
+asio::awaitable<SocketStream::ErrorCode> SocketStream::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const asio::const_buffers_1 rest(bytes.data(), bytes.size());
+    Read written;
+    if (tls_) std::tie(written.error, written.size) = co_await tls_->async_write_some(rest, kAwait);
+    else std::tie(written.error, written.size) = co_await tcp_.async_write_some(rest, kAwait);
+    if (written.error) co_return written.error;
+    bytes.remove_prefix(written.size);
+  }
+  co_return ErrorCode();
+}
+
 asio::awaitable<void> SocketStream::end() {
   if (tls_) {
     tcp_.expires_after(kLastWord);

@@ -1,14 +1,15 @@
-// One client's bytes, plain or over TLS: an asynchronous stream in the sense of Asio and Beast, with the time limits of
-// beast::tcp_stream. Heavy to include; for http_server.cc alone.
+// One client's bytes, plain or over TLS, with the time limits of beast::tcp_stream. Reads and writes are functions, not
+// templates for any completion token: those cost more than a minute of compile time. Heavy to include; for http_server.cc
+// alone.
 #pragma once
 
 #include <boost/asio.hpp>
 #include <boost/asio/ssl.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/ssl.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace starling {
 
@@ -35,26 +36,16 @@ class SocketStream {
   boost::asio::awaitable<ErrorCode> begin();  // TLS's handshake; nothing when plain
   boost::asio::awaitable<void> end();         // tells the client that no more comes
 
-  template <typename Buffers, typename Token>
-  auto async_read_some(const Buffers& buffers, Token&& token) {
-    const auto start = [this](auto handler, const Buffers& into) {
-      if (tls_) tls_->async_read_some(into, std::move(handler));
-      else tcp_.async_read_some(into, std::move(handler));
-    };
-    return boost::asio::async_initiate<Token, void(ErrorCode, size_t)>(start, token, buffers);
-  }
-  template <typename Buffers, typename Token>
-  auto async_write_some(const Buffers& buffers, Token&& token) {
-    const auto start = [this](auto handler, const Buffers& from) {
-      if (tls_) tls_->async_write_some(from, std::move(handler));
-      else tcp_.async_write_some(from, std::move(handler));
-    };
-    return boost::asio::async_initiate<Token, void(ErrorCode, size_t)>(start, token, buffers);
-  }
+  struct Read {
+    ErrorCode error;
+    size_t size = 0;
+  };
+  boost::asio::awaitable<Read> read_some(boost::asio::mutable_buffer into);  // waits for at least one byte
+  boost::asio::awaitable<ErrorCode> write(std::string_view bytes);           // all of them
 
  private:
   boost::beast::tcp_stream tcp_;
-  std::optional<boost::beast::ssl_stream<boost::beast::tcp_stream&>> tls_;
+  std::optional<boost::asio::ssl::stream<boost::beast::tcp_stream&>> tls_;
 };
 
 }  // namespace starling
