@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/bench.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "ops/machine_limits.h"
@@ -140,7 +140,7 @@ void bench_gemm(const GemmOptions& options, bool json) {
                                            {"threads", compute_threads()},
                                            {"peak_tflops", peak / 1e12},
                                            {"products", rows}};
-    fmt::print("{}\n", result.dump(2));
+    fmt::print("{}\n", dump_json(result, 2));
     return;
   }
   fmt::print("{}, {}, peak {:.3f} TFLOP/s\n{:>6} {:>6} {:>6}  {:8} {:>8} {:>8}  of peak\n", describe(device),

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <nlohmann/json.hpp>
 
 #include "app/bench.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kChunk = 512;  // tokens of one prefill batch
 
-struct Arguments {
+struct BenchInferArguments {
   std::string model, random = "30m", weights = "auto";
   int64_t prompt = 512, generate = 64, batch = 1;
 };
@@ -110,7 +110,7 @@ struct Timing {
   double slowest_prefill = 0, slowest_step_s = 0;
 };
 
-Timing time_decoder(Decoder& decoder, const Arguments& arguments) {
+Timing time_decoder(Decoder& decoder, const BenchInferArguments& arguments) {
   KvPagePool pages(decoder.config());
   std::deque<KvCache> caches;
   std::vector<double> prefill_s, step_s;
@@ -144,7 +144,7 @@ Timing time_decoder(Decoder& decoder, const Arguments& arguments) {
 }
 
 // Bytes of weights and of keys and values that one decoding step must read.
-double bytes_a_step(const Decoder& decoder, const Arguments& arguments) {
+double bytes_a_step(const Decoder& decoder, const BenchInferArguments& arguments) {
   const LlamaWeights& weights = decoder.weights();
   const double looked_up = decoder.config().tied_head ? 0 : static_cast<double>(weights.embedding.bytes());
   const double context = static_cast<double>(arguments.prompt) + static_cast<double>(arguments.generate) / 2;
@@ -153,7 +153,7 @@ double bytes_a_step(const Decoder& decoder, const Arguments& arguments) {
              static_cast<double>(decoder.config().kv_cache_bytes_per_token(sizeof(uint16_t)));
 }
 
-nlohmann::ordered_json measure(Decoder& decoder, const Arguments& arguments) {
+nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& arguments) {
   check_against_reference(decoder);
   const Timing timing = time_decoder(decoder, arguments);
   const bool rounded = decoder.weights().layers.front().q.format() != WeightFormat::bf16;
@@ -178,7 +178,7 @@ nlohmann::ordered_json measure(Decoder& decoder, const Arguments& arguments) {
           {"fraction_of_bandwidth", read / bandwidth}};
 }
 
-Decoder make_decoder(const Arguments& arguments, const GlobalOptions& options) {
+Decoder make_decoder(const BenchInferArguments& arguments, const GlobalOptions& options) {
   const WeightForm form = weight_form(arguments.weights);
   if (arguments.model.empty()) {
     const ModelConfig config = random_shape(arguments.random);
@@ -189,13 +189,13 @@ Decoder make_decoder(const Arguments& arguments, const GlobalOptions& options) {
   return {config, load_weights(*open_weights(folder, config), config, form)};
 }
 
-void bench_infer(const Arguments& arguments, const GlobalOptions& options) {
+void bench_infer(const BenchInferArguments& arguments, const GlobalOptions& options) {
   Decoder decoder = make_decoder(arguments, options);
   if (arguments.prompt + arguments.generate > decoder.config().max_positions)
     throw ConfigError(fmt::format("--prompt and --generate together exceed the model's {} positions",
                                   decoder.config().max_positions));
   const nlohmann::ordered_json result = measure(decoder, arguments);
-  if (options.json) return fmt::print("{}\n", result.dump(2));
+  if (options.json) return fmt::print("{}\n", dump_json(result, 2));
   fmt::print(
       "{:.1f} M parameters, weights {} ({:.0f} MB), {} threads; equal to the reference bit by bit\n"
       "prefill of {}: {:.1f} tokens/s (median of {}), {:.0f} % of the {:.2f} TOP/s measured\n"
@@ -211,7 +211,7 @@ void bench_infer(const Arguments& arguments, const GlobalOptions& options) {
 
 void add_bench_infer(Command bench, const GlobalOptions& options) {
   Command command = bench.add_subcommand("infer", "Prefill and decoding of a model, checked, timed, beside the limits");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<BenchInferArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
   command.add_option("--random", arguments->random, "Shape of the random model").one_of({"30m", "1.1b"}).show_default();
   command.add_option("--weights", arguments->weights, "Form of the weights in memory")

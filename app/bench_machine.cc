@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "app/bench.h"
+#include "core/json.h"
 #include "core/threads.h"
 #include "ops/machine_limits.h"
 #include "ops/matmul.h"
@@ -53,7 +53,7 @@ void bench_machine(const std::string& device_name, bool json) {
     best[name] = std::max(value.get<double>(), after[name].get<double>());
   if (json) {
     best["before"] = before, best["after"] = after;
-    fmt::print("{}\n", best.dump(2));
+    fmt::print("{}\n", dump_json(best, 2));
     return;
   }
   fmt::print("{}; the better of two measurements, both in brackets\n", describe(device));

@@ -1,12 +1,11 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/bench.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/threads.h"
 #include "core/time.h"
 #include "posts/ingest.h"
@@ -104,18 +103,18 @@ void bench_prepare(const PrepareBenchArguments& arguments, const GlobalOptions& 
   const uint64_t text_bytes = first.report.train.text_bytes + first.report.valid.text_bytes;
   const auto posts = static_cast<double>(stored);
   if (options.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"posts", stored},
-                                              {"kept", first.report.train.posts + first.report.valid.posts},
-                                              {"text_bytes", text_bytes},
-                                              {"threads", compute_threads()},
-                                              {"posts_per_s", posts / median},
-                                              {"mb_s", static_cast<double>(text_bytes) / 1e6 / median},
-                                              {"median_s", median},
-                                              {"fastest_s", spread.fastest},
-                                              {"slowest_s", spread.slowest},
-                                              {"with_tokenizer_training_s", first.seconds},
-                                              {"peak_memory_bytes", peak_memory_bytes()}}
-                           .dump(2));
+    fmt::print("{}\n", dump_json(nlohmann::ordered_json{{"posts", stored},
+                                                        {"kept", first.report.train.posts + first.report.valid.posts},
+                                                        {"text_bytes", text_bytes},
+                                                        {"threads", compute_threads()},
+                                                        {"posts_per_s", posts / median},
+                                                        {"mb_s", static_cast<double>(text_bytes) / 1e6 / median},
+                                                        {"median_s", median},
+                                                        {"fastest_s", spread.fastest},
+                                                        {"slowest_s", spread.slowest},
+                                                        {"with_tokenizer_training_s", first.seconds},
+                                                        {"peak_memory_bytes", peak_memory_bytes()}},
+                                 2));
     return;
   }
   fmt::print(

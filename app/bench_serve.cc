@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "app/bench.h"
 #include "app/load_client.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
@@ -21,7 +21,7 @@ using nlohmann::ordered_json;
 constexpr const char* kKeyName = "bench-serve";
 constexpr int64_t kForeignVocabulary = 4096;  // of a server we know nothing of: every model has as many tokens
 
-struct Arguments {
+struct BenchServeArguments {
   std::string model, key;
   int port = 0;  // 0: serve the workspace in this process
   double rate = 4;
@@ -34,7 +34,7 @@ struct Arguments {
 // The server to be measured: one of our own on a free port of 127.0.0.1, or one that runs already.
 class Target {
  public:
-  Target(const Arguments& arguments, const GlobalOptions& options) : load_{arguments.port, arguments.key} {
+  Target(const BenchServeArguments& arguments, const GlobalOptions& options) : load_{arguments.port, arguments.key} {
     if (arguments.port != 0) return;
     Config config = options.config();
     for (const char* setting : {"server.host=127.0.0.1", "server.port=0", "server.tls_certificate=", "server.tls_key=",
@@ -68,7 +68,7 @@ class Target {
 };
 
 // Prompts share nothing, so no cache can help; they are tokens, so their length is exact.
-std::vector<TokenId> random_prompt(const Arguments& arguments, int64_t vocabulary, uint64_t stream) {
+std::vector<TokenId> random_prompt(const BenchServeArguments& arguments, int64_t vocabulary, uint64_t stream) {
   const auto begin = static_cast<uint64_t>(std::min<int64_t>(256, vocabulary / 2));
   const auto count = static_cast<uint64_t>(std::min(vocabulary, kForeignVocabulary)) - begin;
   std::vector<TokenId> tokens;
@@ -78,7 +78,7 @@ std::vector<TokenId> random_prompt(const Arguments& arguments, int64_t vocabular
   return tokens;
 }
 
-ordered_json request_body(const Arguments& arguments, std::vector<TokenId> prompt) {
+ordered_json request_body(const BenchServeArguments& arguments, std::vector<TokenId> prompt) {
   return {{"model", arguments.model},
           {"prompt", std::move(prompt)},
           {"max_tokens", arguments.generate},
@@ -88,21 +88,21 @@ ordered_json request_body(const Arguments& arguments, std::vector<TokenId> promp
           {"stream_options", {{"include_usage", true}}}};
 }
 
-std::vector<LoadRequest> make_requests(const Arguments& arguments, int64_t vocabulary) {
+std::vector<LoadRequest> make_requests(const BenchServeArguments& arguments, int64_t vocabulary) {
   const auto count = static_cast<size_t>(arguments.requests);
   const std::vector<double> arrivals =
       arguments.clients > 0 ? std::vector<double>(count)
                             : poisson_arrivals(count, arguments.rate, static_cast<uint64_t>(arguments.seed));
   std::vector<LoadRequest> requests;
   for (size_t i = 0; i < count; ++i)
-    requests.push_back({arrivals[i], request_body(arguments, random_prompt(arguments, vocabulary, i + 2)).dump()});
+    requests.push_back({arrivals[i], dump_json(request_body(arguments, random_prompt(arguments, vocabulary, i + 2)))});
   return requests;
 }
 
 // The result first: what arrives over HTTP is what the engine writes, and as long as was asked for.
-void check_result(const Arguments& arguments, const Target& target, int64_t vocabulary) {
+void check_result(const BenchServeArguments& arguments, const Target& target, int64_t vocabulary) {
   const std::vector<TokenId> prompt = random_prompt(arguments, vocabulary, 1);
-  const LoadResult result = run_load(target.load(), {{0, request_body(arguments, prompt).dump()}}).front();
+  const LoadResult result = run_load(target.load(), {{0, dump_json(request_body(arguments, prompt))}}).front();
   if (!result.done) throw Error("the benchmark's first request failed: " + result.error);
   if (result.completion_tokens != arguments.generate)
     throw Error(
@@ -118,7 +118,7 @@ void check_result(const Arguments& arguments, const Target& target, int64_t voca
 }
 
 // The limit: the same requests handed to the engine directly, all that may run at once in one batch.
-double engine_tokens_per_s(const Arguments& arguments, Engine& engine, size_t at_once) {
+double engine_tokens_per_s(const BenchServeArguments& arguments, Engine& engine, size_t at_once) {
   const auto count = std::min<size_t>(static_cast<size_t>(arguments.requests), 2 * at_once);
   SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
   for (const SpecialToken& special : engine.tokenizer().special_tokens())
@@ -134,7 +134,7 @@ double engine_tokens_per_s(const Arguments& arguments, Engine& engine, size_t at
   return static_cast<double>(tokens) / (monotonic_s() - start_s);
 }
 
-ordered_json summary(const Arguments& arguments, const std::vector<LoadResult>& results) {
+ordered_json summary(const BenchServeArguments& arguments, const std::vector<LoadResult>& results) {
   std::vector<double> first_ms, token_ms, gap_ms;
   double end_s = 0;
   int64_t tokens = 0, good = 0, failed = 0;
@@ -172,7 +172,7 @@ ordered_json summary(const Arguments& arguments, const std::vector<LoadResult>& 
           {"goodput_rps", per_s(good)}};
 }
 
-void print_text(const Arguments& arguments, const ordered_json& result) {
+void print_text(const BenchServeArguments& arguments, const ordered_json& result) {
   const auto number = [&](const char* name) { return result[name].get<double>(); };
   fmt::print("{} requests of {} + {} tokens, {}, seed {}; {} failed\n", arguments.requests, arguments.prompt,
              arguments.generate,
@@ -191,7 +191,7 @@ void print_text(const Arguments& arguments, const ordered_json& result) {
       number("itl_p99_ms"), number("goodput_rps"), arguments.ttft_ms, arguments.tpot_ms);
 }
 
-void bench_serve(Arguments arguments, const GlobalOptions& options) {
+void bench_serve(BenchServeArguments arguments, const GlobalOptions& options) {
   if (arguments.model.empty()) arguments.model = options.config().text("server.model");
   const Target target(arguments, options);
   const int64_t vocabulary = target.engine() ? target.engine()->tokenizer().vocab_size() : kForeignVocabulary;
@@ -207,7 +207,7 @@ void bench_serve(Arguments arguments, const GlobalOptions& options) {
     result["fraction_of_engine"] = result["tokens_per_s"].get<double>() / limit;
   }
   result["threads"] = compute_threads();
-  options.json ? fmt::print("{}\n", result.dump(2)) : print_text(arguments, result);
+  options.json ? fmt::print("{}\n", dump_json(result, 2)) : print_text(arguments, result);
   for (const LoadResult& failed : results)
     if (!failed.done) throw Error("a request failed: " + failed.error);
 }
@@ -216,7 +216,7 @@ void bench_serve(Arguments arguments, const GlobalOptions& options) {
 
 void add_bench_serve(Command bench, const GlobalOptions& options) {
   Command command = bench.add_subcommand("serve", "Streamed completions under load, checked, timed, on 127.0.0.1");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<BenchServeArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace (default: server.model)");
   command.add_option("--rate", arguments->rate, "Requests a second, arriving at random whatever the server does")
       .between(1e-3, 1e5)

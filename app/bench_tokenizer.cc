@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "app/bench.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/threads.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/tiktoken_ranks.h"
@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct BenchTokenizerArguments {
   fs::path text_file, tokenizer;  // no tokenizer: the one that the benchmark trains
   int64_t vocab_size = 30000, rounds = 5;
 };
@@ -62,7 +62,7 @@ void check(const Tokenizer& tokenizer, const Texts& texts, const EncodedTexts& e
   }
 }
 
-nlohmann::ordered_json measure(const Arguments& arguments) {
+nlohmann::ordered_json measure(const BenchTokenizerArguments& arguments) {
   const Texts texts = read_lines(arguments.text_file);
   std::unique_ptr<Tokenizer> tokenizer;
   const Spread training = time_rounds(arguments.rounds, [&] { tokenizer = train(texts, arguments.vocab_size); });
@@ -99,9 +99,9 @@ nlohmann::ordered_json measure(const Arguments& arguments) {
           {"slowest_train_s", training.slowest}};
 }
 
-void bench_tokenizer(const Arguments& arguments, const GlobalOptions& options) {
+void bench_tokenizer(const BenchTokenizerArguments& arguments, const GlobalOptions& options) {
   const nlohmann::ordered_json result = measure(arguments);
-  if (options.json) return fmt::print("{}\n", result.dump(2));
+  if (options.json) return fmt::print("{}\n", dump_json(result, 2));
   fmt::print(
       "{:.1f} MB in {} texts; every text encoded, decoded and encoded again without a difference\n"
       "encode: {:.1f} MB/s on one thread (median of {}; the first time {:.1f}), {:.1f} MB/s on {}\n"
@@ -117,7 +117,7 @@ void bench_tokenizer(const Arguments& arguments, const GlobalOptions& options) {
 
 void add_bench_tokenizer(Command bench, const GlobalOptions& options) {
   Command command = bench.add_subcommand("tokenizer", "Encoding, decoding and training of a vocabulary on a text file");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<BenchTokenizerArguments>();
   command.add_option("text", arguments->text_file, "A text file, one text a line").required().existing_file();
   command
       .add_option("--tokenizer", arguments->tokenizer,

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "app/bench.h"
 #include "app/operator_table.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
@@ -104,7 +104,7 @@ void bench_train(const TrainShape& shape, bool json) {
                                   {"fastest_step_s", spread.fastest}};
     result["peak_tflops_before"] = peak_before / 1e12, result["peak_tflops_after"] = peak_after / 1e12;
     if (shape.profile) result["operators"] = table;
-    fmt::print("{}\n", result.dump(2));
+    fmt::print("{}\n", dump_json(result, 2));
     return;
   }
   fmt::print(

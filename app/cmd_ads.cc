@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "ads/ads_json.h"
@@ -8,6 +7,7 @@
 #include "app/command.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/time.h"
 #include "infer/engine.h"
@@ -88,7 +88,7 @@ struct LedgerSide {
 
 void print_result(const GlobalOptions& options, const Campaign& campaign) {
   if (options.json) {
-    fmt::print("{}\n", Json(campaign).dump());
+    fmt::print("{}\n", dump_json(Json(campaign)));
   } else {
     print_campaign(campaign);
   }
@@ -117,7 +117,7 @@ void show(const GlobalOptions& options, const std::string& id) {
 void list(const GlobalOptions& options) {
   LedgerSide side(options);
   const std::vector<Campaign> campaigns = side.ads.campaigns();
-  if (options.json) return fmt::print("{}\n", Json{{"campaigns", campaigns}}.dump());
+  if (options.json) return fmt::print("{}\n", dump_json(Json{{"campaigns", campaigns}}));
   if (campaigns.empty()) fmt::print("No campaigns yet; `starling ads write brief.toml` makes one.\n");
   for (const Campaign& campaign : campaigns) {
     fmt::print("{}  {:<9} {}  {}: spent {} of {}\n", campaign.id, to_string(campaign.state),
@@ -130,7 +130,7 @@ void list(const GlobalOptions& options) {
 void decide(const GlobalOptions& options, const DecideRequest& request) {
   LedgerSide side(options);
   const DecideResult result = side.ads.decide(request);
-  if (options.json) return fmt::print("{}\n", Json(result).dump());
+  if (options.json) return fmt::print("{}\n", dump_json(Json(result)));
   if (!result.ad) return fmt::print("No ad: {}\n", result.reason);
   const AdDecision& ad = *result.ad;
   fmt::print("{}\n{}\n[{}] {}\nprice {}; {}\n{}\nlibrary {}\ntoken {}\n", ad.headline, ad.body, ad.label,
@@ -141,7 +141,7 @@ void decide(const GlobalOptions& options, const DecideRequest& request) {
 void event(const GlobalOptions& options, const std::string& token, const std::string& type) {
   LedgerSide side(options);
   const bool recorded = side.ads.record_event(token, type);
-  if (options.json) return fmt::print("{}\n", Json{{"recorded", recorded}}.dump());
+  if (options.json) return fmt::print("{}\n", dump_json(Json{{"recorded", recorded}}));
   fmt::print("{}\n", recorded ? "Recorded." : "Known already.");
 }
 

@@ -2,11 +2,11 @@
 #include <fmt/ranges.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "app/search_session.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -40,7 +40,7 @@ void print_json(const AskAnswer& answer) {
     json["sentences"].push_back({{"text", sentence.text}, {"post_ids", sentence.post_ids}});
   for (const SearchHit& hit : answer.sources) json["sources"].push_back(hit_json(hit));
   json["message"] = answer.answered ? "" : kNoAnswer;
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", dump_json_lossy(json, 2));
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
@@ -40,7 +40,7 @@ void verify(const GlobalOptions& options, const std::string& anchor_text) {
                  {"records", head ? head->sequence : 0},
                  {"head", head ? head->hash : ""}};
     if (broken) json["break"] = {{"sequence", broken->sequence}, {"reason", broken->reason}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", dump_json(json));
   } else if (!broken) {
     fmt::print("The audit log is whole: {} records.\n", head ? head->sequence : 0);
     if (head) fmt::print("Head {}:{}\n", head->sequence, head->hash);
@@ -58,14 +58,14 @@ void list(const GlobalOptions& options, int64_t after, int limit, const std::str
       fmt::print("{:>6}  {}  {:<14} {}\n", record.sequence, format_time(record.time_s), record.kind, record.body);
       continue;
     }
-    const Json body = Json::parse(record.body, nullptr, false);
+    const Json body = try_parse_json(record.body);
     rows.push_back({{"sequence", record.sequence},
                     {"time", format_time(record.time_s)},
                     {"kind", record.kind},
                     {"body", body.is_discarded() ? Json(record.body) : body},
                     {"hash", record.hash}});
   }
-  if (options.json) fmt::print("{}\n", Json{{"records", rows}}.dump());
+  if (options.json) fmt::print("{}\n", dump_json(Json{{"records", rows}}));
 }
 
 }  // namespace

@@ -1,9 +1,8 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "posts/post_store.h"
 #include "store/control_db.h"
@@ -13,9 +12,9 @@
 namespace starling {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-struct Arguments {
+struct AuditDataArguments {
   std::string post, author, checkpoint;
   bool list = false;
 };
@@ -30,18 +29,18 @@ void print_uses(const GlobalOptions& options, const std::string& kind, const std
   const std::vector<SamplePlace> places = samples_of(workspace, kind, id);
   const std::vector<std::string> checkpoints = checkpoints_that_saw(workspace, kind, id);
   if (options.json) {
-    Json samples = Json::array();
+    OrderedJson samples = OrderedJson::array();
     for (const SamplePlace& place : places)
       samples.push_back({{"split", place.split},
                          {"shard", place.shard},
                          {"sample", place.index},
                          {"tokens", place.tokens},
                          {"post", place.post_id}});
-    Json object = {{kind, id}, {"deleted", deleted}};
+    OrderedJson object = {{kind, id}, {"deleted", deleted}};
     if (kind == "post") object["stored"] = PostStore(workspace.posts()).contains(id);
     object["samples"] = samples;
     object["checkpoints"] = checkpoints;
-    return fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+    return fmt::print("{}\n", dump_json_lossy(object, 2));
   }
   fmt::print("{} {}{}\n", kind, id, deleted ? ", deleted" : "");
   if (kind == "post")
@@ -60,25 +59,25 @@ void print_uses(const GlobalOptions& options, const std::string& kind, const std
 void print_training_data(const GlobalOptions& options, const std::string& checkpoint, bool list) {
   const Workspace workspace = options.open_workspace();
   const ControlDb control(workspace.control_db());
-  Json posts = Json::array();
+  OrderedJson posts = OrderedJson::array();
   const TrainingData data = training_data_of(workspace, control, checkpoint, [&](std::string_view id) {
     if (list && options.json) posts.push_back(std::string(id));
     else if (list) fmt::print("{}\n", id);
   });
   if (options.json) {
-    Json object = {{"checkpoint", checkpoint},
-                   {"seen_ids", data.seen_ids},
-                   {"same_shards", data.same_shards},
-                   {"train_samples", data.train_samples},
-                   {"train_samples_seen", data.train_samples_seen},
-                   {"valid_samples_seen", data.valid_samples_seen},
-                   {"tokens_seen", data.tokens_seen},
-                   {"first_time", data.first_time_s},
-                   {"last_time", data.last_time_s},
-                   {"deleted_posts_seen", data.deleted_posts_seen},
-                   {"deleted_authors_seen", data.deleted_authors_seen}};
+    OrderedJson object = {{"checkpoint", checkpoint},
+                          {"seen_ids", data.seen_ids},
+                          {"same_shards", data.same_shards},
+                          {"train_samples", data.train_samples},
+                          {"train_samples_seen", data.train_samples_seen},
+                          {"valid_samples_seen", data.valid_samples_seen},
+                          {"tokens_seen", data.tokens_seen},
+                          {"first_time", data.first_time_s},
+                          {"last_time", data.last_time_s},
+                          {"deleted_posts_seen", data.deleted_posts_seen},
+                          {"deleted_authors_seen", data.deleted_authors_seen}};
     if (list) object["posts"] = posts;
-    return fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+    return fmt::print("{}\n", dump_json_lossy(object, 2));
   }
   if (list) return;
   fmt::print("{} read {} posts and authors\n", checkpoint, data.seen_ids);
@@ -95,7 +94,7 @@ void print_training_data(const GlobalOptions& options, const std::string& checkp
 
 void add_audit_data(Command audit, const GlobalOptions& options) {
   Command command = audit.add_subcommand("data", "Which checkpoints saw a post, and what a checkpoint was trained on");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<AuditDataArguments>();
   Command question = command.add_choice();
   question.add_option("--post", arguments->post, "Id of a post: its samples and the checkpoints that saw it");
   question.add_option("--author", arguments->author, "The same of every post of an author");

@@ -5,17 +5,17 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "app/sampling_flags.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/stop.h"
 
 namespace starling {
 namespace {
 
-struct Arguments {
+struct ChatArguments {
   std::string model, system;
   SamplingOptions sampling{.max_tokens = 512};
 };
@@ -32,7 +32,7 @@ void catch_interrupt() {
 
 class Conversation {
  public:
-  Conversation(Engine& engine, const Arguments& arguments) : engine_(engine), sampling_(arguments.sampling) {
+  Conversation(Engine& engine, const ChatArguments& arguments) : engine_(engine), sampling_(arguments.sampling) {
     if (!arguments.system.empty()) messages_.push_back({"system", arguments.system});
     lasting_ = messages_.size();
   }
@@ -99,7 +99,7 @@ void answer_line(Conversation& conversation, const std::string& line, const Glob
   };
   try {
     const Generation generation = conversation.answer(line, show);
-    fmt::print("{}\n", options.json ? to_json(generation).dump() : "");
+    fmt::print("{}\n", options.json ? dump_json(to_json(generation)) : "");
     std::fflush(stdout);
     if (!options.json && !options.quiet) print_statistics(generation, conversation.exchanges_forgotten());
   } catch (const DataError& error) {  // too long a message; the next may fit
@@ -108,7 +108,7 @@ void answer_line(Conversation& conversation, const std::string& line, const Glob
   interrupted = false;
 }
 
-void chat(const Arguments& arguments, const GlobalOptions& options) {
+void chat(const ChatArguments& arguments, const GlobalOptions& options) {
   const std::unique_ptr<Engine> engine = Engine::load(options.open_workspace().model(arguments.model));
   Conversation conversation(*engine, arguments);
   const bool interactive = isatty(STDIN_FILENO) && !options.json;
@@ -125,7 +125,7 @@ void chat(const Arguments& arguments, const GlobalOptions& options) {
 
 void add_chat(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("chat", "Talk with a model in the terminal, a line a message");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ChatArguments>();
   command.add_option("-m,--model", arguments->model, "Name of a model in this workspace (default: server.model)");
   command.add_option("--system", arguments->system, "System message");
   add_sampling_flags(command, arguments->sampling);

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "model/model_folder.h"
 #include "ops/matmul.h"
 #include "posts/shards.h"
@@ -53,7 +53,7 @@ void print(const Evaluation& e, bool json) {
                                      {"text_bytes", e.score.text_bytes},
                                      {"nats_per_token", e.score.nats_per_token()}};
     for (const auto& [name, value] : rows) object["bits_per_byte"][name] = value;
-    fmt::print("{}\n", object.dump(2));
+    fmt::print("{}\n", dump_json(object, 2));
     return;
   }
   fmt::print("{} later posts, {} tokens, {} bytes of text\n\n{:<14} bits per byte\n", e.score.samples, e.score.tokens,

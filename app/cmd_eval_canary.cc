@@ -1,9 +1,8 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "infer/memorization.h"
 #include "posts/canary.h"
@@ -13,7 +12,7 @@
 namespace starling {
 namespace {
 
-struct Arguments {
+struct EvalCanaryArguments {
   std::string model = "own";
   int64_t alternatives = 1023, controls = 8;
 };
@@ -27,7 +26,7 @@ PlantedSecret planted(int64_t index, int64_t copies, int64_t alternatives) {
 }
 
 // The canaries that the model saw, and as many that it did not as asked for.
-std::vector<PlantedSecret> secrets_of(const SeenIds& seen, const Arguments& arguments) {
+std::vector<PlantedSecret> secrets_of(const SeenIds& seen, const EvalCanaryArguments& arguments) {
   std::vector<PlantedSecret> secrets;
   int64_t controls = 0, last_seen = -1;
   for (int64_t index = 0; index < kMaxCanaries; ++index) {
@@ -45,7 +44,7 @@ std::vector<PlantedSecret> secrets_of(const SeenIds& seen, const Arguments& argu
   return secrets;
 }
 
-std::string card_text(const std::map<int64_t, Memorization>& groups, const Arguments& arguments) {
+std::string card_text(const std::map<int64_t, Memorization>& groups, const EvalCanaryArguments& arguments) {
   int64_t secrets = 0, extracted = 0;
   std::string rows;
   for (const auto& [copies, group] : groups) {
@@ -64,7 +63,7 @@ std::string card_text(const std::map<int64_t, Memorization>& groups, const Argum
       rows.substr(0, rows.size() - 1));
 }
 
-void print(const std::map<int64_t, Memorization>& groups, const Arguments& arguments, bool json) {
+void print(const std::map<int64_t, Memorization>& groups, const EvalCanaryArguments& arguments, bool json) {
   if (json) {
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const auto& [copies, group] : groups)
@@ -75,7 +74,7 @@ void print(const std::map<int64_t, Memorization>& groups, const Arguments& argum
                       {"largest_exposure_bits", group.largest_exposure_bits}});
     const nlohmann::ordered_json object = {
         {"model", arguments.model}, {"alternatives", arguments.alternatives}, {"by_copies", rows}};
-    return fmt::print("{}\n", object.dump(2));
+    return fmt::print("{}\n", dump_json(object, 2));
   }
   fmt::print("{:>11}{:>9}{:>11}{:>15}{:>9}\n", "copies seen", "secrets", "extracted", "mean exposure", "largest");
   for (const auto& [copies, group] : groups)
@@ -83,7 +82,7 @@ void print(const std::map<int64_t, Memorization>& groups, const Arguments& argum
                group.largest_exposure_bits);
 }
 
-void eval_canary(const Arguments& arguments, const GlobalOptions& options) {
+void eval_canary(const EvalCanaryArguments& arguments, const GlobalOptions& options) {
   const Workspace workspace = options.open_workspace();
   const std::filesystem::path folder = workspace.model(arguments.model);
   if (!std::filesystem::exists(folder / "seen.bin"))
@@ -101,7 +100,7 @@ void eval_canary(const Arguments& arguments, const GlobalOptions& options) {
 void add_eval_canary(Command eval, const GlobalOptions& options) {
   Command command = eval.add_subcommand(
       "canary", "What the model memorises: exposure and extraction of planted secrets; written into its card");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalCanaryArguments>();
   command.add_option("-m,--model", arguments->model, "Model that was trained here").show_default();
   command.add_option("--alternatives", arguments->alternatives, "Secrets that each planted one is ranked among")
       .between(int64_t{1}, int64_t{1} << 20)

@@ -1,22 +1,21 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "posts/filter_scores.h"
 
 namespace starling {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-struct Arguments {
+struct EvalPostsArguments {
   std::filesystem::path spam, automation, languages, personal_data;
   std::string spam_field = "label", spam_label = "spam", automation_field = "label", language_field = "lang", text;
 };
 
-Json detection_json(const Detection& d) {
+OrderedJson detection_json(const Detection& d) {
   return {{"labelled", d.labelled},
           {"found", d.found},
           {"wrong", d.wrong},
@@ -24,7 +23,7 @@ Json detection_json(const Detection& d) {
           {"recall", d.recall()}};
 }
 
-Json answers_json(const LanguageAnswers& a) {
+OrderedJson answers_json(const LanguageAnswers& a) {
   return {{"texts", a.texts}, {"answered", a.answered}, {"right", a.right}};
 }
 
@@ -45,7 +44,7 @@ void print_detection_header(const char* what) {
   fmt::print("{:<12}{:>10}{:>10}{:>10}{:>11}{:>9}\n", what, "labelled", "found", "wrong", "precision", "recall");
 }
 
-void eval_spam(const Arguments& arguments, const GlobalOptions& options, Json& json) {
+void eval_spam(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const auto texts = read_labelled(arguments.spam, arguments.spam_field, arguments.text);
   const double threshold = options.config().number("prepare.spam_score");
   const Detection score = score_spam(texts, arguments.spam_label, threshold);
@@ -59,7 +58,7 @@ void eval_spam(const Arguments& arguments, const GlobalOptions& options, Json& j
   print_detection(fmt::format("{} texts", texts.size()), score);
 }
 
-void eval_automation(const Arguments& arguments, const GlobalOptions& options, Json& json) {
+void eval_automation(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const Config config = options.config();
   const auto most = static_cast<uint64_t>(config.integer("prepare.max_template_posts"));
   const auto counts = count_automation(read_labelled(arguments.automation, arguments.automation_field, arguments.text),
@@ -79,10 +78,10 @@ std::string letters_name(size_t first) {
   return fmt::format("{} and more", first);
 }
 
-void eval_languages(const Arguments& arguments, const GlobalOptions& options, Json& json) {
+void eval_languages(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const LanguageScores scores =
       score_languages(read_labelled(arguments.languages, arguments.language_field, arguments.text));
-  Json& object = json["language"] = answers_json(scores.all);
+  OrderedJson& object = json["language"] = answers_json(scores.all);
   for (const auto& [first, answers] : scores.by_letters)
     object["by_letters"][letters_name(first)] = answers_json(answers);
   for (const auto& [language, answers] : scores.by_language) object["by_language"][language] = answers_json(answers);
@@ -92,7 +91,7 @@ void eval_languages(const Arguments& arguments, const GlobalOptions& options, Js
   print_answers("all", scores.all);
 }
 
-void eval_personal_data(const Arguments& arguments, const GlobalOptions& options, Json& json) {
+void eval_personal_data(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   std::vector<MarkedText> texts;
   for (const LabelledText& row : read_labelled(arguments.personal_data, "label", arguments.text))
     texts.push_back(parse_marked(row.text));
@@ -110,14 +109,14 @@ void eval_personal_data(const Arguments& arguments, const GlobalOptions& options
   if (!options.json) print_detection("all", all);
 }
 
-void eval_posts(const Arguments& arguments, const GlobalOptions& options) {
-  Json json;
+void eval_posts(const EvalPostsArguments& arguments, const GlobalOptions& options) {
+  OrderedJson json;
   if (!arguments.spam.empty()) eval_spam(arguments, options, json);
   if (!arguments.automation.empty()) eval_automation(arguments, options, json);
   if (!arguments.languages.empty()) eval_languages(arguments, options, json);
   if (!arguments.personal_data.empty()) eval_personal_data(arguments, options, json);
   if (json.empty()) throw ConfigError("name a labelled file: --spam, --automation, --languages or --personal-data");
-  if (options.json) fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  if (options.json) fmt::print("{}\n", dump_json_lossy(json, 2));
 }
 
 }  // namespace
@@ -125,7 +124,7 @@ void eval_posts(const Arguments& arguments, const GlobalOptions& options) {
 void add_eval_posts(Command eval, const GlobalOptions& options) {
   Command command = eval.add_subcommand(
       "posts", "Precision and recall of prepare's filters on labelled texts: spam, language, personal data");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalPostsArguments>();
   command.add_option("--spam", arguments->spam, "Texts with a label; any format that ingest reads");
   command.add_option("--spam-field", arguments->spam_field, "Column of that label").show_default();
   command.add_option("--spam-label", arguments->spam_label, "Its value for spam").show_default();

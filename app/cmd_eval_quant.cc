@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "app/command.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "infer/divergence.h"
 #include "infer/weights.h"
 #include "posts/shards.h"
@@ -13,14 +13,14 @@
 namespace starling {
 namespace {
 
-struct Arguments {
+struct EvalQuantArguments {
   std::string model = "own", text;
   std::vector<std::string> forms{"int8", "int4"};
   int64_t tokens = 4096;
 };
 
 // Lines of a text file, or the posts of the validation split; about so many tokens.
-std::vector<std::vector<TokenId>> read_samples(const Arguments& arguments, const Workspace& workspace,
+std::vector<std::vector<TokenId>> read_samples(const EvalQuantArguments& arguments, const Workspace& workspace,
                                                const Tokenizer& tokenizer, TokenId begin) {
   std::vector<std::vector<TokenId>> samples;
   int64_t left = arguments.tokens;
@@ -51,7 +51,7 @@ std::vector<std::vector<TokenId>> read_samples(const Arguments& arguments, const
   return samples;
 }
 
-void eval_quant(const Arguments& arguments, const GlobalOptions& options) {
+void eval_quant(const EvalQuantArguments& arguments, const GlobalOptions& options) {
   const Workspace workspace = options.open_workspace();
   const std::filesystem::path folder = workspace.model(arguments.model);
   const ModelConfig config = ModelConfig::load(folder / "config.json");
@@ -72,7 +72,7 @@ void eval_quant(const Arguments& arguments, const GlobalOptions& options) {
                     {"nats_per_token", d.other_nats},
                     {"bf16_nats_per_token", d.reference_nats}});
   }
-  if (options.json) return fmt::print("{}\n", rows.dump(2));
+  if (options.json) return fmt::print("{}\n", dump_json(rows, 2));
   fmt::print("{} against bf16 ({:.1f} MB), on {} positions\n\n{:<8} {:>9} {:>12} {:>12} {:>12} {:>14}\n",
              arguments.model, static_cast<double>(reference.weights().bytes()) / 1e6,
              rows[0]["positions"].get<int64_t>(), "weights", "MB", "mean KL", "largest KL", "same first",
@@ -89,7 +89,7 @@ void eval_quant(const Arguments& arguments, const GlobalOptions& options) {
 void add_eval_quant(Command eval, const GlobalOptions& options) {
   Command command =
       eval.add_subcommand("quant", "KL divergence of a model's 8-bit and 4-bit weights against bf16, on text");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalQuantArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace").show_default();
   command.add_option("--weights", arguments->forms, "Forms to compare with bf16")
       .comma_separated()

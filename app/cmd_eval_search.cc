@@ -2,17 +2,17 @@
 #include <unistd.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "infer/engine.h"
 #include "search/tuning.h"
 
 namespace starling {
 namespace {
 
-struct Arguments {
+struct EvalSearchArguments {
   TrecInput input;
   std::filesystem::path run;
   std::string model, stage = "ranked";
@@ -28,7 +28,7 @@ void print(const SearchEvaluation& evaluation, bool json) {
                                   {"map", stage.measures.map},
                                   {"p_30", stage.measures.p_30},
                                   {"mrr", stage.measures.mrr}});
-    return fmt::print("{}\n", object.dump(2));
+    return fmt::print("{}\n", dump_json(object, 2));
   }
   fmt::print("{} documents, {} queries with a relevant one\n\n{:<10}{:>9}{:>9}{:>9}{:>9}\n", evaluation.documents,
              evaluation.queries, "stage", "nDCG@10", "MAP", "P@30", "MRR");
@@ -38,14 +38,14 @@ void print(const SearchEvaluation& evaluation, bool json) {
 }
 
 // The model: --model, else for the own posts the one that made the index's vectors; none: words only.
-std::unique_ptr<Engine> load_embedder(const Arguments& arguments, const Workspace& workspace) {
+std::unique_ptr<Engine> load_embedder(const EvalSearchArguments& arguments, const Workspace& workspace) {
   std::string name = arguments.model;
   if (name.empty() && arguments.held_out)
     if (const std::optional<VectorsHeader> header = read_vectors_header(workspace.index())) name = header->model;
   return name.empty() ? nullptr : Engine::load(workspace.model(name));
 }
 
-SearchEvaluation evaluate(const Arguments& arguments, const GlobalOptions& options) {
+SearchEvaluation evaluate(const EvalSearchArguments& arguments, const GlobalOptions& options) {
   const Config config = options.config();
   if (arguments.held_out) {
     const Workspace workspace = options.open_workspace();
@@ -62,7 +62,7 @@ SearchEvaluation evaluate(const Arguments& arguments, const GlobalOptions& optio
   return evaluate_trec(arguments.input, scratch, config, embedder.get());
 }
 
-void save_run(const SearchEvaluation& evaluation, const Arguments& arguments) {
+void save_run(const SearchEvaluation& evaluation, const EvalSearchArguments& arguments) {
   for (const StageResult& stage : evaluation.stages)
     if (stage.name == arguments.stage) return write_run(arguments.run, stage.run, "starling-" + stage.name);
   throw ConfigError(fmt::format("the {} stage needs a model: give --model", arguments.stage));
@@ -73,7 +73,7 @@ void save_run(const SearchEvaluation& evaluation, const Arguments& arguments) {
 void add_eval_search(Command eval, const GlobalOptions& options) {
   Command command =
       eval.add_subcommand("search", "nDCG@10, MAP, P@30 and MRR of each search stage, as trec_eval defines them");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalSearchArguments>();
   command.add_option("--corpus", arguments->input.corpus, "JSON lines {_id, text}; plain, gzip or zstd");
   command.add_option("--queries", arguments->input.queries, "JSON lines {_id, text, max_id} or TREC topics");
   command.add_option("--qrels", arguments->input.qrels, "TSV with a header, or TREC qrels");

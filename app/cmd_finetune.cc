@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/threads.h"
 #include "infer/chat_template.h"
 #include "infer/weights.h"
@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct FinetuneArguments {
   std::string data, base = "own", name, adapter, objective = "supervised", general;
   bool full = false, replace = false;
   int64_t newest = 0;
@@ -75,7 +75,7 @@ ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
 }
 
 // Ids of posts of the workspace that are trained on go to `seen`.
-FineTuneResult tune(Transformer& model, const Arguments& a, const Workspace& workspace, SeenIds& seen) {
+FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Workspace& workspace, SeenIds& seen) {
   const fs::path base = workspace.model(a.base);
   const ModelConfig& config = model.config();
   const ChatEncoder encoder = encoder_of(base, config);
@@ -95,7 +95,7 @@ FineTuneResult tune(Transformer& model, const Arguments& a, const Workspace& wor
   return finetune(model, examples, a.options, {general, a.general_share});
 }
 
-void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, bool json) {
+void print(const FinetuneArguments& a, const fs::path& folder, const FineTuneResult& r, bool json) {
   if (json) {
     const nlohmann::ordered_json object = {{"name", a.name},
                                            {"folder", folder.string()},
@@ -114,7 +114,7 @@ void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, 
                                            {"general_loss_before", r.general_before},
                                            {"general_loss_after", r.general_after},
                                            {"seconds", r.seconds}};
-    fmt::print("{}\n", object.dump(2));
+    fmt::print("{}\n", dump_json(object, 2));
     return;
   }
   if (!a.trains()) {
@@ -133,7 +133,7 @@ void print(const Arguments& a, const fs::path& folder, const FineTuneResult& r, 
     fmt::print("the chosen answer gained more than the rejected one on {:.1f} % of them\n", r.accuracy_after * 100);
 }
 
-void run(const GlobalOptions& options, Arguments a) {
+void run(const GlobalOptions& options, FinetuneArguments a) {
   const Workspace workspace = options.open_workspace();
   const fs::path base = workspace.model(a.base), target = workspace.model(a.name);
   if (a.name.empty() || a.name.find('/') != std::string::npos || a.name.starts_with("."))
@@ -167,7 +167,7 @@ void run(const GlobalOptions& options, Arguments a) {
 void add_finetune(Command root, const GlobalOptions& options) {
   Command command =
       root.add_subcommand("finetune", "Teach a model answers or preferences; LoRA adapters, or all of it");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<FinetuneArguments>();
   command.add_option("data", a->data, "Records, one JSON object a line (docs/formats/finetuning.md)");
   command.add_option("--base", a->base, "Model folder under models/ to begin from").show_default();
   command.add_option("--name", a->name, "Name of the model that is made").required();

@@ -4,24 +4,24 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "app/sampling_flags.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/stop.h"
 #include "infer/engine.h"
 
 namespace starling {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   std::string model, prompt, system;
   bool chat = false;
   SamplingOptions sampling;
 };
 
-std::string read_prompt(const Arguments& arguments, bool given) {
+std::string read_prompt(const GenerateArguments& arguments, bool given) {
   if (given) return arguments.prompt;
   if (isatty(STDIN_FILENO)) fmt::print(stderr, "Type the prompt; end with Ctrl-D.\n");
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
@@ -34,7 +34,7 @@ void print_statistics(const Generation& g) {
              g.decode_s, decode_tokens_per_s(g), name_of(g.finish));
 }
 
-void run_generate(const Arguments& arguments, const std::string& prompt, const GlobalOptions& options) {
+void run_generate(const GenerateArguments& arguments, const std::string& prompt, const GlobalOptions& options) {
   const std::unique_ptr<Engine> engine = Engine::load(options.open_workspace().model(arguments.model));
   const Engine::OnText show = [&](std::string_view piece) {
     if (!options.json) {
@@ -52,7 +52,7 @@ void run_generate(const Arguments& arguments, const std::string& prompt, const G
   } else {
     generation = engine->complete(prompt, arguments.sampling, show);
   }
-  if (options.json) return fmt::print("{}\n", to_json(generation).dump());
+  if (options.json) return fmt::print("{}\n", dump_json(to_json(generation)));
   fmt::print("\n");
   if (!options.quiet) print_statistics(generation);
 }
@@ -61,7 +61,7 @@ void run_generate(const Arguments& arguments, const std::string& prompt, const G
 
 void add_generate(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("generate", "Continue a text or answer a message with a model");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<GenerateArguments>();
   command.add_option("-m,--model", arguments->model, "Name of a model in this workspace").required();
   Option prompt = command.add_option("-p,--prompt", arguments->prompt, "The text; standard input when absent");
   command.add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");

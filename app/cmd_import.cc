@@ -1,15 +1,14 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "infer/import.h"
 
 namespace starling {
 namespace {
 
-struct Arguments {
+struct ImportArguments {
   std::string path, name;
   ImportOptions options;
 };
@@ -22,7 +21,7 @@ void check_name(const std::string& name) {
   if (!plain) throw ConfigError(fmt::format("--name \"{}\": use letters, digits, '.', '_' and '-'", name));
 }
 
-void run_import(const Arguments& arguments, const GlobalOptions& options) {
+void run_import(const ImportArguments& arguments, const GlobalOptions& options) {
   check_name(arguments.name);
   const std::filesystem::path folder = options.open_workspace().model(arguments.name);
   const ImportReport report = import_model(arguments.path, folder, arguments.options);
@@ -33,7 +32,7 @@ void run_import(const Arguments& arguments, const GlobalOptions& options) {
                                  {"parameters", report.parameters},
                                  {"weight_bytes", report.weight_bytes},
                                  {"chat_template", report.chat_template}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", dump_json(json));
     return;
   }
   fmt::print("Model {} is ready in {}: {:.1f} million parameters, {:.1f} MB as {}, chat template: {}\n", arguments.name,
@@ -46,7 +45,7 @@ void run_import(const Arguments& arguments, const GlobalOptions& options) {
 
 void add_import(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("import", "Bring a Llama model from elsewhere into models/NAME");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ImportArguments>();
   ImportOptions& import_options = arguments->options;
   command.add_option("path", arguments->path, "A Hugging Face folder, a GGUF file or a llama2.c checkpoint").required();
   command.add_option("--name", arguments->name, "Name of the model in this workspace").required();

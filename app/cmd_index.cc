@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/stop.h"
 #include "infer/engine.h"
 #include "search/tuning.h"
@@ -12,7 +12,7 @@
 namespace starling {
 namespace {
 
-struct Arguments {
+struct IndexArguments {
   std::string model;
   bool tune = false, lexical_only = false;
   double tune_seconds = 60;
@@ -23,7 +23,7 @@ bool has_model(const Workspace& workspace, const std::string& name) {
 }
 
 // --model, else the model of the vectors that are there, else the tuned one, else the platform's own; empty: none.
-std::string choose_model(const Workspace& workspace, const Config& config, const Arguments& arguments) {
+std::string choose_model(const Workspace& workspace, const Config& config, const IndexArguments& arguments) {
   if (!arguments.model.empty()) return arguments.model;
   if (arguments.tune) return config.text("server.model");
   const std::optional<VectorsHeader> header = read_vectors_header(workspace.index());
@@ -33,7 +33,7 @@ std::string choose_model(const Workspace& workspace, const Config& config, const
   return {};
 }
 
-void run_index(const Arguments& arguments, const GlobalOptions& options) {
+void run_index(const IndexArguments& arguments, const GlobalOptions& options) {
   const Workspace workspace = options.open_workspace();
   const Config config = options.config();
   PostStore posts(workspace.posts());
@@ -61,7 +61,7 @@ void run_index(const Arguments& arguments, const GlobalOptions& options) {
   json["model"] = model;
   json["seconds"] = report.seconds;
   if (arguments.tune) json["vector_weight"] = choose_vector_weight(workspace, config, posts, control, *embedder);
-  if (options.json) return fmt::print("{}\n", json.dump(2));
+  if (options.json) return fmt::print("{}\n", dump_json(json, 2));
   fmt::print("{} posts in the index, {} removed by deletions, {} vectors{}, {:.1f} s\n", report.posts, report.deleted,
              report.vectors, model.empty() ? " (no model: words only)" : " of " + model, report.seconds);
   if (arguments.tune)
@@ -73,7 +73,7 @@ void run_index(const Arguments& arguments, const GlobalOptions& options) {
 
 void add_index(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("index", "Build or update the search index: words, then the model's vectors");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<IndexArguments>();
   const Option model = command.add_option(
       "--model", arguments->model, "Model that makes the vectors (default: the one used before, else the own one)");
   const Option tune =

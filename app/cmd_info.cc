@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "model/config.h"
 #include "posts/post_store.h"
 #include "posts/shards.h"
@@ -13,10 +13,10 @@
 namespace starling {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json shards_of(const Workspace& workspace) {
-  Json splits = Json::object();
+OrderedJson shards_of(const Workspace& workspace) {
+  OrderedJson splits = OrderedJson::object();
   if (!std::filesystem::exists(workspace.shards() / "manifest.json")) return splits;
   for (const char* split : {"train", "valid"}) {
     const ShardReader reader(workspace.shards(), split);
@@ -26,14 +26,14 @@ Json shards_of(const Workspace& workspace) {
   return splits;
 }
 
-Json models_of(const Workspace& workspace) {
+OrderedJson models_of(const Workspace& workspace) {
   std::vector<std::filesystem::path> folders;
   if (std::filesystem::is_directory(workspace.models()))
     for (const auto& entry : std::filesystem::directory_iterator(workspace.models()))
       if (std::filesystem::exists(entry.path() / "config.json") && !entry.path().filename().string().starts_with("."))
         folders.push_back(entry.path());
   std::sort(folders.begin(), folders.end());
-  Json models = Json::array();
+  OrderedJson models = OrderedJson::array();
   for (const auto& folder : folders) {
     const ModelConfig config = ModelConfig::load(folder / "config.json");
     models.push_back({{"name", folder.filename().string()},
@@ -45,9 +45,9 @@ Json models_of(const Workspace& workspace) {
   return models;
 }
 
-Json information(const Workspace& workspace) {
-  Json json = {{"version", STARLING_VERSION},
-               {"workspace", std::filesystem::absolute(workspace.root).lexically_normal().string()}};
+OrderedJson information(const Workspace& workspace) {
+  OrderedJson json = {{"version", STARLING_VERSION},
+                      {"workspace", std::filesystem::absolute(workspace.root).lexically_normal().string()}};
   json["posts"] = std::filesystem::exists(workspace.posts()) ? PostStore(workspace.posts()).size() : 0;
   json["tombstones"] =
       std::filesystem::exists(workspace.control_db()) ? ControlDb(workspace.control_db()).tombstones().size() : 0;
@@ -56,13 +56,13 @@ Json information(const Workspace& workspace) {
   return json;
 }
 
-void print(const Json& info) {
+void print(const OrderedJson& info) {
   fmt::print("starling {}\nworkspace  {}\nposts      {}\ndeleted    {}\n", info["version"].get<std::string>(),
              info["workspace"].get<std::string>(), info["posts"].get<uint64_t>(), info["tombstones"].get<uint64_t>());
   for (const auto& [split, s] : info["shards"].items())
     fmt::print("{:<10} {} samples, {} tokens, {} bytes of text\n", split, s["samples"].get<uint64_t>(),
                s["tokens"].get<uint64_t>(), s["text_bytes"].get<uint64_t>());
-  for (const Json& m : info["models"])
+  for (const OrderedJson& m : info["models"])
     fmt::print("model      {}: {:.1f} M parameters, {} layers, width {}, vocabulary {}\n", m["name"].get<std::string>(),
                static_cast<double>(m["parameters"].get<int64_t>()) / 1e6, m["layers"].get<int64_t>(),
                m["width"].get<int64_t>(), m["vocabulary"].get<int64_t>());
@@ -74,8 +74,8 @@ void add_info(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("info", "What a workspace holds: posts, shards, models");
   command.footer("Examples:\n  starling info\n  starling --workspace demo info --json");
   command.callback([&options] {
-    const Json info = information(options.open_workspace());
-    options.json ? fmt::print("{}\n", info.dump(2)) : print(info);
+    const OrderedJson info = information(options.open_workspace());
+    options.json ? fmt::print("{}\n", dump_json(info, 2)) : print(info);
   });
 }
 

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "posts/ingest.h"
 #include "store/bury.h"
@@ -42,7 +42,7 @@ void print_json(const IngestReport& report) {
                                {"problems", report.problems},
                                {"failed_files", report.failed_files},
                                {"interrupted", report.interrupted}};
-  fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", dump_json_lossy(json, 1));
 }
 
 void print_summary(const IngestReport& report, const std::filesystem::path& quarantine) {

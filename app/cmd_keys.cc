@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "store/control_db.h"
 
 namespace starling {
@@ -23,7 +23,7 @@ void create(const GlobalOptions& options, const std::string& name, const std::st
   check_name(name);
   ControlDb control(options.open_workspace().control_db());
   const std::string key = control.create_key(name, role);
-  if (options.json) return fmt::print("{}\n", nlohmann::json{{"name", name}, {"role", role}, {"key", key}}.dump());
+  if (options.json) return fmt::print("{}\n", dump_json(nlohmann::json{{"name", name}, {"role", role}, {"key", key}}));
   fmt::print("{}\n", key);
   fmt::print(stderr, "This is the only time the key of {} ({}) is shown; only its digest is stored.\n", name, role);
 }
@@ -33,7 +33,7 @@ void list(const GlobalOptions& options) {
   if (options.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const ApiKey& key : keys) rows.push_back({{"name", key.name}, {"role", key.role}});
-    return fmt::print("{}\n", rows.dump());
+    return fmt::print("{}\n", dump_json(rows));
   }
   if (keys.empty()) fmt::print("No keys yet; `starling keys create NAME --role admin` makes one.\n");
   for (const ApiKey& key : keys) fmt::print("{:<24} {}\n", key.name, key.role);
@@ -42,7 +42,7 @@ void list(const GlobalOptions& options) {
 void revoke(const GlobalOptions& options, const std::string& name) {
   if (!ControlDb(options.open_workspace().control_db()).revoke_key(name))
     throw ConfigError(fmt::format("there is no key named `{}`; `starling keys list` shows them", name));
-  if (options.json) return fmt::print("{}\n", nlohmann::json{{"revoked", name}}.dump());
+  if (options.json) return fmt::print("{}\n", dump_json(nlohmann::json{{"revoked", name}}));
   fmt::print("The key of {} is revoked, from the next request on.\n", name);
 }
 

@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "app/command.h"
 #include "cluster/planner.h"
 #include "cluster/score.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -103,7 +102,7 @@ void print_score(const PlannerScore& score, bool json) {
                                    {"median_absolute_error", source.median_absolute_error},
                                    {"median_bias", source.median_bias}});
     }
-    return fmt::print("{}\n", report.dump(2));
+    return fmt::print("{}\n", dump_json(report, 2));
   }
   fmt::print("{:<20} {:>5}  {:>13}  {:>11}\n", "step times of", "rows", "median error", "median bias");
   for (const SourceScore& source : score.sources) {

@@ -1,17 +1,17 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "app/search_session.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 
 namespace starling {
 namespace {
 
-struct Arguments {
+struct SearchArguments {
   std::string query, stage = "ranked";
   int limit = 10, offset = 0;
   bool facets = false;
@@ -44,14 +44,14 @@ void print_json(const SearchResult& result) {
   for (const Facet& facet : result.facets) json["facets"].push_back({{"field", facet.field}, {"counts", facet.counts}});
   json["corrected_query"] = result.corrected_query;
   json["took_ms"] = result.took_ms;
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", dump_json_lossy(json, 2));
 }
 
 }  // namespace
 
 void add_search(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("search", "Search the posts");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SearchArguments>();
   command.add_option("query", arguments->query, "The query").required();
   command.add_option("--stage", arguments->stage, "How far the ranking goes")
       .one_of({"lexical", "feedback", "vector", "fused", "ranked"})

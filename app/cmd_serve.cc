@@ -2,10 +2,10 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "app/command.h"
+#include "core/json.h"
 #include "core/stop.h"
 #include "server/platform.h"
 #include "server/server.h"
@@ -30,7 +30,7 @@ void print_welcome(Platform& platform, const std::string& url, bool json) {
   if (json) {
     nlohmann::json welcome = {{"url", url}, {"problems", platform.problems}};
     if (!key.empty()) welcome["admin_key"] = key;
-    fmt::print("{}\n", welcome.dump());
+    fmt::print("{}\n", dump_json(welcome));
   } else {
     fmt::print("Starling serves {} at {}\n", platform.workspace.root.string(), url);
     if (!key.empty()) fmt::print("Admin key, shown only this once: {}\n", key);

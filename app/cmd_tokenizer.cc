@@ -4,12 +4,12 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "app/command.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/stop.h"
 #include "posts/post_store.h"
@@ -21,7 +21,7 @@ namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct TokenizerOptions {
   fs::path file;  // empty: the workspace's tokenizer.json
@@ -39,7 +39,7 @@ std::string arguments_or_stdin(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, " "));
 }
 
-std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
+std::string to_text(const OrderedJson& json) { return dump_json_lossy(json, 2); }
 
 using VisitText = std::function<void(const std::string&)>;
 
@@ -95,7 +95,7 @@ void encode(const TokenizerOptions& options, const GlobalOptions& global) {
   const std::string text = arguments_or_stdin(options.words);
   const std::vector<TokenId> ids = tokenizer->encode(text);
   if (!global.json) return fmt::print("{}\n", fmt::join(ids, " "));
-  Json tokens = Json::array();
+  OrderedJson tokens = OrderedJson::array();
   for (const TokenId id : ids) tokens.push_back(tokenizer->token_bytes(id));
   fmt::print("{}\n", to_text({{"ids", ids}, {"tokens", tokens}, {"text_bytes", text.size()}}));
 }
@@ -120,12 +120,12 @@ void decode(const TokenizerOptions& options, const GlobalOptions& global) {
 void info(const TokenizerOptions& options, const GlobalOptions& global) {
   const fs::path file = tokenizer_file(options, global);
   const auto tokenizer = Tokenizer::load(file);
-  Json special = Json::object();
+  OrderedJson special = OrderedJson::object();
   for (const SpecialToken& token : tokenizer->special_tokens()) special[token.text] = token.id;
-  const Json report = {{"tokenizer", file.string()},
-                       {"sha256", sha256_file_hex(file)},
-                       {"vocab_size", tokenizer->vocab_size()},
-                       {"special_tokens", special}};
+  const OrderedJson report = {{"tokenizer", file.string()},
+                              {"sha256", sha256_file_hex(file)},
+                              {"vocab_size", tokenizer->vocab_size()},
+                              {"special_tokens", special}};
   if (global.json) return fmt::print("{}\n", to_text(report));
   fmt::print("file            {}\nsha256          {}\nvocabulary      {} tokens\n", file.string(),
              sha256_file_hex(file), tokenizer->vocab_size());

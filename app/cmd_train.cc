@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "app/command.h"
 #include "app/operator_table.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "ops/machine_limits.h"
 #include "tokenizer/tokenizer.h"
 #include "train/estimate.h"
@@ -44,7 +44,7 @@ void print_result(const TrainResult& r, bool json) {
         {"skipped_steps", r.skipped_steps},
         {"noise_scale_tokens", r.noise_scale_tokens ? nlohmann::ordered_json(*r.noise_scale_tokens) : nullptr},
         {"stopped", r.stopped}};
-    fmt::print("{}\n", object.dump(2));
+    fmt::print("{}\n", dump_json(object, 2));
     return;
   }
   fmt::print(
@@ -64,14 +64,14 @@ void print_estimate(const TrainEstimate& e, bool json) {
     nlohmann::ordered_json memory;
     for (const auto& [name, bytes] : parts) memory[std::string(name) + "_bytes"] = bytes;
     memory["total_bytes"] = m.total();
-    fmt::print("{}\n", nlohmann::ordered_json{{"parameters", e.parameters},
-                                              {"memory", memory},
-                                              {"steps", e.steps},
-                                              {"tokens", e.tokens},
-                                              {"step_s", e.step_s},
-                                              {"tokens_per_s", e.tokens_per_s},
-                                              {"seconds", e.seconds}}
-                           .dump(2));
+    fmt::print("{}\n", dump_json(nlohmann::ordered_json{{"parameters", e.parameters},
+                                                        {"memory", memory},
+                                                        {"steps", e.steps},
+                                                        {"tokens", e.tokens},
+                                                        {"step_s", e.step_s},
+                                                        {"tokens_per_s", e.tokens_per_s},
+                                                        {"seconds", e.seconds}},
+                                 2));
     return;
   }
   const auto megabytes = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
@@ -98,7 +98,7 @@ void print_profile(const ModelConfig& model, const TrainOptions& train, bool jso
                                            {"peak_tflops", peak / 1e12},
                                            {"fraction_of_peak", flops / peak},
                                            {"operators", table}};
-    fmt::print("{}\n", object.dump(2));
+    fmt::print("{}\n", dump_json(object, 2));
     return;
   }
   fmt::print("{} steps, {}: {:.0f} tokens/s, {:.3f} TFLOP/s, {:.0f} % of the measured peak of {:.3f} TFLOP/s\n", kSteps,

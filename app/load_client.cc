@@ -11,10 +11,10 @@
 #include <cmath>
 #include <deque>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/time.h"
 
@@ -100,7 +100,7 @@ class Stream {
       result_.end_s = now - start_s_;
       return;
     }
-    const nlohmann::json event = nlohmann::json::parse(data, nullptr, false);
+    const nlohmann::json event = try_parse_json(data);
     if (!event.is_object() || event.contains("error")) return fail(std::string(data.substr(0, 200)));
     if (event.contains("usage") && event["usage"].is_object()) {
       result_.prompt_tokens = event["usage"].value("prompt_tokens", 0);

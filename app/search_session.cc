@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/json.h"
 #include "search/vector_index.h"
 
 namespace starling {
@@ -25,7 +26,7 @@ SearchSession::SearchSession(const GlobalOptions& options)
       service_(std::make_unique<SearchService>(workspace_, config_, posts_, control_, embedder_.get())) {}
 
 nlohmann::ordered_json hit_json(const SearchHit& hit) {
-  return {{"post", nlohmann::ordered_json::parse(to_json_line(hit.post))},
+  return {{"post", parse_ordered_json(to_json_line(hit.post))},
           {"score", hit.score},
           {"lexical_score", hit.lexical_score},
           {"vector_score", hit.vector_score},

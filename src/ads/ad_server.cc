@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
@@ -14,6 +13,7 @@
 #include "ads/text_scan.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
@@ -230,7 +230,7 @@ namespace {
 
 void store_decision(soci::session& sql, const std::string& request_id, const std::string& impression_id,
                     const std::string& viewer, const DecideResult& result, long long now_s) {
-  const std::string answer = Json(result).dump(), state = result.ad ? "reserved" : "none";
+  const std::string answer = dump_json(Json(result)), state = result.ad ? "reserved" : "none";
   const std::string campaign = result.ad ? result.ad->campaign_id : "",
                     variant = result.ad ? result.ad->variant_id : "";
   const long long price = result.ad ? result.ad->price_micros : 0;
@@ -242,7 +242,7 @@ void store_decision(soci::session& sql, const std::string& request_id, const std
   if (result.ad) move_money(sql, "reserve", campaign, impression_id, price, now_s);
   const Json record = {{"request_id", request_id}, {"impression_id", impression_id}, {"campaign_id", campaign},
                        {"variant_id", variant},    {"price_micros", price},          {"reason", result.reason}};
-  AuditLog::append_in(sql, "ad.decision", record.dump());
+  AuditLog::append_in(sql, "ad.decision", dump_json(record));
 }
 
 }  // namespace
@@ -257,7 +257,7 @@ DecideResult AdServer::decide(const DecideRequest& request, int64_t clock_s) {
     std::string known;
     sql << "select answer from ads_decisions where request_id = :id", soci::into(known), soci::use(request.request_id);
     if (sql.got_data()) {
-      result = Json::parse(known).get<DecideResult>();
+      result = parse_json(known).get<DecideResult>();
       return;
     }
     release_unseen(sql, clock_s);  // a request may name another time, but it moves nobody's money
@@ -296,7 +296,7 @@ bool AdServer::record_event(const std::string& token, const std::string& type, i
     sql << "insert into ads_events (impression_id, type, time_s) values (:id, :type, :time)", soci::use(impression_id),
         soci::use(type), soci::use(time_s);
     if (type == "impression") settle(sql, impression_id, now_s);
-    AuditLog::append_in(sql, "ad.event", Json{{"impression_id", impression_id}, {"type", type}}.dump());
+    AuditLog::append_in(sql, "ad.event", dump_json(Json{{"impression_id", impression_id}, {"type", type}}));
     recorded = true;
   });
   return recorded;
@@ -311,7 +311,7 @@ void AdServer::set_viewer_opt_out(const std::string& viewer, bool opt_out) {
     } else {
       sql << "delete from ads_opt_outs where viewer = :viewer", soci::use(hashed);
     }
-    AuditLog::append_in(sql, "ad.opt_out", Json{{"viewer", hashed}, {"opt_out", opt_out}}.dump());
+    AuditLog::append_in(sql, "ad.opt_out", dump_json(Json{{"viewer", hashed}, {"opt_out", opt_out}}));
   });
 }
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 
 namespace starling {
@@ -237,7 +237,7 @@ void to_json(Json& json, const LibraryEntry& entry) {
 DecideRequest decide_request_from_json(std::string_view text) {
   Json body;
   try {
-    body = Json::parse(text);
+    body = parse_json(text);
   } catch (const Json::exception& error) {
     throw DataError(error.what());
   }

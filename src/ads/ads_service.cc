@@ -4,7 +4,6 @@
 #include <soci/soci.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "ads/ad_library.h"
 #include "ads/ad_server.h"
@@ -13,6 +12,7 @@
 #include "ads/campaign_writer.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
@@ -100,11 +100,10 @@ Campaign AdsService::write(const Brief& brief, const OnProgress& on_progress) {
                           {"sha256", sha256_hex(variant.headline + "\n" + variant.body)}});
     }
     AuditLog::append_in(sql, "ad.written",
-                        Json{{"campaign_id", campaign.id},
-                             {"advertiser", brief.advertiser},
-                             {"writer", campaign.writer},
-                             {"variants", variants}}
-                            .dump());
+                        dump_json(Json{{"campaign_id", campaign.id},
+                                       {"advertiser", brief.advertiser},
+                                       {"writer", campaign.writer},
+                                       {"variants", variants}}));
   });
   return *this->campaign(campaign.id);
 }
@@ -147,7 +146,7 @@ Campaign AdsService::approve(const std::string& campaign_id, const std::vector<s
     }
     update_campaign_state(sql, campaign_id, CampaignState::approved);
     AuditLog::append_in(sql, "ad.approved",
-                        Json{{"campaign_id", campaign_id}, {"variant_ids", wanted}, {"approver", approver}}.dump());
+                        dump_json(Json{{"campaign_id", campaign_id}, {"variant_ids", wanted}, {"approver", approver}}));
   });
   return *campaign(campaign_id);
 }
@@ -161,7 +160,7 @@ Campaign AdsService::set_state(const std::string& campaign_id, CampaignState sta
     if (campaign.state == CampaignState::ended && state != CampaignState::ended)
       throw DataError(fmt::format("campaign `{}` has ended", campaign_id));
     update_campaign_state(sql, campaign_id, state);
-    AuditLog::append_in(sql, "ad.state", Json{{"campaign_id", campaign_id}, {"state", to_string(state)}}.dump());
+    AuditLog::append_in(sql, "ad.state", dump_json(Json{{"campaign_id", campaign_id}, {"state", to_string(state)}}));
   });
   return *campaign(campaign_id);
 }

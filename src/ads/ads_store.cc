@@ -4,11 +4,11 @@
 #include <soci/soci.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "ads/ads_json.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -62,7 +62,7 @@ void load_variants(soci::session& sql, Campaign& campaign) {
   soci::statement rows = (sql.prepare << "select body from ads_variants where campaign_id = :id order by place",
                           soci::into(body), soci::use(campaign.id));
   rows.execute();
-  while (rows.fetch()) campaign.variants.push_back(Json::parse(body).get<Variant>());
+  while (rows.fetch()) campaign.variants.push_back(parse_json(body).get<Variant>());
   std::stable_sort(campaign.variants.begin(), campaign.variants.end(), [](const Variant& a, const Variant& b) {
     return std::pair(place_of(a), -a.score) < std::pair(place_of(b), -b.score);
   });
@@ -75,8 +75,8 @@ void create_ads_tables(soci::session& sql) {
 }
 
 void insert_campaign(soci::session& sql, const Campaign& campaign) {
-  const std::string brief = Json(campaign.brief).dump(), audiences = Json(campaign.audiences).dump(),
-                    refused = Json(campaign.refused_audiences).dump();
+  const std::string brief = dump_json(Json(campaign.brief)), audiences = dump_json(Json(campaign.audiences)),
+                    refused = dump_json(Json(campaign.refused_audiences));
   const std::string state(to_string(campaign.state));
   const long long created_s = campaign.created_s, budget = campaign.brief.budget_micros;
   sql << "insert into ads_campaigns (id, created_s, state, writer, brief, audiences, refused, budget_micros)"
@@ -85,7 +85,7 @@ void insert_campaign(soci::session& sql, const Campaign& campaign) {
       soci::use(audiences), soci::use(refused), soci::use(budget);
   int place = 0;
   for (const Variant& variant : campaign.variants) {
-    const std::string body = Json(variant).dump();
+    const std::string body = dump_json(Json(variant));
     ++place;
     sql << "insert into ads_variants (campaign_id, id, place, body) values (:campaign, :id, :place, :body)",
         soci::use(campaign.id), soci::use(variant.id), soci::use(place), soci::use(body);
@@ -105,8 +105,8 @@ std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id)
   campaign.created_s = created_s;
   campaign.state = campaign_state(state);
   campaign.brief = brief_from_json(brief, "brief of campaign " + id);
-  campaign.audiences = Json::parse(audiences).get<std::vector<AdAudience>>();
-  campaign.refused_audiences = Json::parse(refused).get<std::vector<RefusedAudience>>();
+  campaign.audiences = parse_json(audiences).get<std::vector<AdAudience>>();
+  campaign.refused_audiences = parse_json(refused).get<std::vector<RefusedAudience>>();
   campaign.spent_micros = spent;
   campaign.reserved_micros = reserved;
   load_variants(sql, campaign);
@@ -132,7 +132,7 @@ void update_campaign_state(soci::session& sql, const std::string& id, CampaignSt
 }
 
 void update_variant(soci::session& sql, const std::string& campaign_id, const Variant& variant) {
-  const std::string body = Json(variant).dump();
+  const std::string body = dump_json(Json(variant));
   sql << "update ads_variants set body = :body where campaign_id = :campaign and id = :id", soci::use(body),
       soci::use(campaign_id), soci::use(variant.id);
   touch(sql);

@@ -8,11 +8,11 @@
 
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "core/toml.h"
 
@@ -123,7 +123,7 @@ class Reader {
     const Json& value = object_[key];
     if (value.is_string()) return text(key, true);
     if (value.is_boolean()) return value.get<bool>() ? "true" : "false";
-    if (value.is_number()) return value.dump();
+    if (value.is_number()) return dump_json(value);
     fail(key, "must be text, a number, true or false");
   }
 
@@ -334,7 +334,7 @@ Brief brief_from_toml(std::string_view text, const std::string& source) {
 Brief brief_from_json(std::string_view text, const std::string& source) {
   check_size(text, source);
   try {
-    return read_brief(Json::parse(text), source, {});
+    return read_brief(parse_json(text), source, {});
   } catch (const Json::exception& error) {
     throw ConfigError(fmt::format("{}: {}", source, error.what()));
   }

@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "cluster/planner.h"
 #include "core/config.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -118,7 +118,7 @@ std::string to_json(const Plan& plan) {
                      {"rental_low_usd", plan.rental_low_usd},
                      {"rental_high_usd", plan.rental_high_usd},
                      {"affordability", affordability_json(plan.affordability)}};
-  return json.dump(2);
+  return dump_json(json, 2);
 }
 
 double parse_token_count(std::string_view text) {
@@ -137,7 +137,7 @@ double parse_token_count(std::string_view text) {
 PlanRequest plan_request_from_json(std::string_view text) {
   PlanRequest request;
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_ordered_json(text);
     if (!json.is_object()) throw ConfigError("a plan request is a JSON object");
     static const std::vector<std::string> known = {"model",
                                                    "gpus",

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -75,7 +75,7 @@ std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja) {
 std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  const nlohmann::json json = try_parse_json(read_file(path));
   if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
   const auto found = json.find("chat_template");
   return found != json.end() && found->is_string() ? recognise_chat_template(found->get<std::string>()) : std::nullopt;

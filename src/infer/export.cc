@@ -6,10 +6,10 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "infer/gguf_names.h"
 #include "infer/importers.h"
@@ -152,7 +152,7 @@ std::vector<double> scores_of(const Vocabulary& v, const std::vector<std::string
 
 void add_tokenizer(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_json, int64_t vocab_size) {
   try {
-    const Json json = Json::parse(read_file(tokenizer_json));
+    const Json json = parse_ordered_json(read_file(tokenizer_json));
     const Vocabulary v = read_vocabulary(json, vocab_size);
     const std::vector<std::string> merges = read_merges(json.at("model"));
     const bool sentencepiece = json.at("model").value("byte_fallback", false);
@@ -169,7 +169,7 @@ void add_tokenizer(std::map<std::string, GgufValue>& metadata, const fs::path& t
 
 void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_config) {
   if (!fs::exists(tokenizer_config)) return;
-  const Json json = Json::parse(read_file(tokenizer_config), nullptr, false);
+  const Json json = try_parse_ordered_json(read_file(tokenizer_config));
   if (json.is_object() && json.contains("chat_template") && json["chat_template"].is_string())
     metadata["tokenizer.chat_template"] = json["chat_template"].get<std::string>();
 }

@@ -16,7 +16,6 @@ namespace {
 
 constexpr char32_t kLast = 0x10ffff;
 constexpr size_t kMaxStates = 50'000;
-constexpr int kMaxNesting = 100;
 constexpr int64_t kMaxWork = 500'000;  // characters and classes read, those read again for copies too
 
 using Ranges = std::vector<std::pair<char32_t, char32_t>>;
@@ -74,7 +73,7 @@ class RegexParser {
     return state;
   }
   int32_t alternatives(int32_t from) {
-    if (++nesting_ > kMaxNesting) throw refused("groups are nested too deeply");
+    if (++nesting_ > kMaxGroupNesting) throw refused("groups are nested too deeply");
     const int32_t end = nfa_.add_state();
     do {
       const int32_t start = nfa_.add_state();

@@ -15,6 +15,8 @@
 
 namespace starling {
 
+constexpr int kMaxGroupNesting = 100;  // of groups within each other, in patterns and grammars
+
 // Sorted ranges [low, high] of code points that do not touch.
 class CharacterSet {
  public:

@@ -15,7 +15,6 @@ namespace {
 
 using Node = Grammar::Node;
 
-constexpr int kMaxNesting = 100;
 constexpr int64_t kMaxRepeat = 10'000;
 
 class GrammarParser {
@@ -96,7 +95,7 @@ class GrammarParser {
   }
 
   Node alternatives(Node from, bool in_group) {
-    if (++nesting_ > kMaxNesting) throw wrong("groups are nested too deeply");
+    if (++nesting_ > kMaxGroupNesting) throw wrong("groups are nested too deeply");
     const Node end = grammar_->add_node();
     do {
       const Node start = grammar_->add_node();

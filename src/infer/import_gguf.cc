@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/gguf.h"
@@ -128,8 +128,7 @@ void import_gguf(const fs::path& file, const fs::path& folder) {
   }
   if (const std::string chat = gguf.text("tokenizer.chat_template", ""); !chat.empty()) {
     const nlohmann::json json = {{"chat_template", chat}};
-    write_file_atomic(folder / "tokenizer_config.json",
-                      json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    write_file_atomic(folder / "tokenizer_config.json", dump_json_lossy(json, 2) + "\n");
   }
   link_or_copy(file, folder / "model.gguf");
 }

@@ -2,11 +2,11 @@
 // file or in shards.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -25,10 +25,10 @@ void first_of_list(Json& config, const char* key) {
 
 void copy_config(const fs::path& from, const fs::path& to) {
   try {
-    Json config = Json::parse(read_file(from));
+    Json config = parse_json(read_file(from));
     first_of_list(config, "bos_token_id");
     first_of_list(config, "eos_token_id");
-    write_file_atomic(to, config.dump(2) + "\n");
+    write_file_atomic(to, dump_json(config, 2) + "\n");
   } catch (const Json::exception& error) {
     throw DataError(fmt::format("{}: not a Llama config.json: {}", from.string(), error.what()));
   }

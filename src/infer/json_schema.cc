@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/json.h"
 #include "infer/grammar_regex.h"
 #include "infer/json_schema_combination.h"
 #include "infer/json_schema_key.h"
@@ -202,7 +202,7 @@ class SchemaCompiler {
           types.empty() || std::any_of(types.begin(), types.end(), [&](const auto& t) { return has_type(item, t); });
       const bool both = !schema.contains("const") || !schema.contains("enum") ||
                         std::find(schema["enum"].begin(), schema["enum"].end(), item) != schema["enum"].end();
-      if (fits && both) grammar_.add_epsilon(grammar_.literal(from, item.dump()), end);
+      if (fits && both) grammar_.add_epsilon(grammar_.literal(from, dump_json(item)), end);
     }
     return end;
   }
@@ -262,7 +262,7 @@ class SchemaCompiler {
     bounds.max_fraction_digits = whole ? 0 : 12;
     const auto bound = [&](const char* keyword) {
       if (!schema[keyword].is_number()) throw schema_refused(where, fmt::format("`{}` is a number", keyword));
-      return parse_decimal(schema[keyword].dump());
+      return parse_decimal(dump_json(schema[keyword]));
     };
     const auto both = [&](const char* plain, const char* exclusive, std::optional<Decimal>& value, bool& is_exclusive) {
       if (schema.contains(plain)) value = bound(plain);
@@ -285,7 +285,7 @@ class SchemaCompiler {
       return;
     }
     if (value.is_number()) {
-      const Decimal step = parse_decimal(value.dump());
+      const Decimal step = parse_decimal(dump_json(value));
       const bool power_of_ten = !step.negative && step.whole == "0" && !step.fraction.empty() &&
                                 step.fraction.back() == '1' &&
                                 step.fraction.find_first_not_of('0') == step.fraction.size() - 1;
@@ -467,7 +467,7 @@ class SchemaCompiler {
       const Node key = grammar_.add_node();
       grammar_.add_epsilon(first, key);
       grammar_.add_epsilon(separator(more), key);
-      member(grammar_.literal(key, Json(property.name).dump()), property.rule, next_more);
+      member(grammar_.literal(key, dump_json(Json(property.name))), property.rule, next_more);
       if (!property.required) {
         grammar_.add_epsilon(first, next_first);
         grammar_.add_epsilon(more, next_more);

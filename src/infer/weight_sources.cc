@@ -5,11 +5,11 @@
 
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "infer/gguf_names.h"
 #include "infer/weights.h"
 #include "model/gguf.h"
@@ -128,7 +128,7 @@ class GgufSource : public WeightSource {
 
 std::vector<fs::path> shard_paths(const fs::path& index_json) {
   try {
-    const nlohmann::json index = nlohmann::json::parse(read_file(index_json));
+    const nlohmann::json index = parse_json(read_file(index_json));
     std::set<fs::path> paths;
     for (const auto& [tensor, file] : index.at("weight_map").items()) {
       const fs::path name = file.get<std::string>();

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -201,7 +201,7 @@ void ModelConfig::check() const {
 
 ModelConfig ModelConfig::load(const std::filesystem::path& path) {
   try {
-    const Json json = Json::parse(read_file(path));
+    const Json json = parse_ordered_json(read_file(path));
     refuse_unknown(json);
     ModelConfig config;
     config.type = named<ModelType>(kTypes, value_or<std::string>(json, "model_type", "llama"), "model_type");
@@ -260,7 +260,7 @@ void ModelConfig::save(const std::filesystem::path& path) const {
     json.update({{"num_local_experts", num_experts},
                  {"num_experts_per_tok", experts_per_token},
                  {"router_aux_loss_coef", router_loss}});
-  write_file_atomic(path, json.dump(2) + "\n");
+  write_file_atomic(path, dump_json(json, 2) + "\n");
 }
 
 // Gate before up, as they are multiplied together.

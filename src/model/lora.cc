@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "model/safetensors.h"
@@ -226,7 +226,7 @@ void Lora::save(const std::filesystem::path& folder, const std::string& base) co
                                        {"bias", "none"},
                                        {"fan_in_fan_out", false},
                                        {"inference_mode", true}};
-  write_file_atomic(folder / "adapter_config.json", json.dump(2) + "\n");
+  write_file_atomic(folder / "adapter_config.json", dump_json(json, 2) + "\n");
 }
 
 void Lora::load(const std::filesystem::path& folder) {
@@ -252,7 +252,7 @@ void Lora::load(const std::filesystem::path& folder) {
 LoraOptions Lora::read_options(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "adapter_config.json";
   try {
-    const nlohmann::json json = nlohmann::json::parse(read_file(path));
+    const nlohmann::json json = parse_json(read_file(path));
     if (json.at("peft_type") != "LORA") throw ConfigError("peft_type is not LORA");
     if (json.value("use_dora", false) || json.value("use_rslora", false) || json.value("bias", "none") != "none")
       throw ConfigError("use_dora, use_rslora and trained biases are not supported");

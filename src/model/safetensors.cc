@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -99,7 +99,7 @@ std::string header_json(std::span<const TensorToWrite> tensors, const std::map<s
         {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + tensor.bytes}}};
     offset += tensor.bytes;
   }
-  std::string text = header.is_null() ? "{}" : header.dump();
+  std::string text = header.is_null() ? "{}" : dump_json(header);
   const size_t with_length = sizeof(uint64_t) + text.size();
   text.append((kHeaderAlignment - with_length % kHeaderAlignment) % kHeaderAlignment, ' ');
   return text;
@@ -131,7 +131,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
                     header_bytes, file.size()));
   }
   const std::string_view text = map_->file.text().substr(sizeof header_bytes, header_bytes);
-  const Json header = Json::parse(text, nullptr, false);
+  const Json header = try_parse_json(text);
   if (!header.is_object()) throw DataError(fmt::format("{}: the header is not a JSON object", path_));
   const std::span<const std::byte> data = file.subspan(sizeof header_bytes + header_bytes);
   for (const auto& [name, entry] : header.items()) {

@@ -32,7 +32,7 @@ struct Run {
 };
 
 // Some groups of a run, taken as one number.
-struct Candidate {
+struct Number {
   size_t begin, end;  // with a leading '+' or '('
   std::string digits;
   std::vector<size_t> sizes;  // of the groups
@@ -70,19 +70,19 @@ bool may_end(const Run& run, size_t end) {
   return run.text.compare(end, 3, "€") != 0;
 }
 
-Candidate make_candidate(const Run& run, size_t first, size_t last) {
-  Candidate candidate{run.groups[first].begin, run.groups[last].end, {}, {}, '\0', false};
+Number make_number(const Run& run, size_t first, size_t last) {
+  Number number{run.groups[first].begin, run.groups[last].end, {}, {}, '\0', false};
   for (size_t i = first; i <= last; ++i) {
-    candidate.digits.append(run.text, run.groups[i].begin, run.groups[i].size());
-    candidate.sizes.push_back(run.groups[i].size());
+    number.digits.append(run.text, run.groups[i].begin, run.groups[i].size());
+    number.sizes.push_back(run.groups[i].size());
   }
-  if (last > first) candidate.separator = run.text[run.groups[first].end];
-  if (run.before(candidate.begin) == '(') --candidate.begin;
-  if (run.before(candidate.begin) == '+') {
-    --candidate.begin;
-    candidate.plus = true;
+  if (last > first) number.separator = run.text[run.groups[first].end];
+  if (run.before(number.begin) == '(') --number.begin;
+  if (run.before(number.begin) == '+') {
+    --number.begin;
+    number.plus = true;
   }
-  return candidate;
+  return number;
 }
 
 // Issuers' first digits and lengths: Visa, Mastercard, American Express, Discover, JCB, UnionPay, Diners, Maestro.
@@ -96,17 +96,16 @@ bool is_card_issuer(const std::string& digits) {
   return (two == 36 || two == 38 || two == 30) && size == 14;
 }
 
-bool is_card(const Candidate& candidate) {
-  const std::string& digits = candidate.digits;
-  if (candidate.plus || digits.size() < 13 || digits.size() > 19) return false;
+bool is_card(const Number& number) {
+  const std::string& digits = number.digits;
+  if (number.plus || digits.size() < 13 || digits.size() > 19) return false;
   // Written in one piece or in groups of at least three: "4 1 2 3 ..." is a list.
-  const bool grouped =
-      std::all_of(candidate.sizes.begin(), candidate.sizes.end(), [](size_t size) { return size >= 3; });
+  const bool grouped = std::all_of(number.sizes.begin(), number.sizes.end(), [](size_t size) { return size >= 3; });
   return grouped && is_card_issuer(digits) && passes_luhn(digits);
 }
 
-bool looks_like_date(const Candidate& candidate) {
-  const std::vector<size_t>& sizes = candidate.sizes;
+bool looks_like_date(const Number& number) {
+  const std::vector<size_t>& sizes = number.sizes;
   if (sizes.size() < 3) return false;
   return (sizes[0] == 4 && sizes[1] <= 2 && sizes[2] <= 2) ||
          (sizes[0] <= 2 && sizes[1] <= 2 && (sizes[2] == 2 || sizes[2] == 4));
@@ -120,9 +119,9 @@ bool follows_phone_word(const Run& run, size_t begin) {
 }
 
 // North American numbering plan: area and exchange start with 2 to 9.
-bool is_north_american(const Candidate& candidate) {
-  std::string digits = candidate.digits;
-  std::vector<size_t> sizes = candidate.sizes;
+bool is_north_american(const Number& number) {
+  std::string digits = number.digits;
+  std::vector<size_t> sizes = number.sizes;
   if (digits.size() == 11 && digits[0] == '1' && sizes.front() == 1) {
     digits.erase(0, 1);
     sizes.erase(sizes.begin());
@@ -131,31 +130,30 @@ bool is_north_american(const Candidate& candidate) {
 }
 
 // A trunk 0 and nine or ten digits: "020 7946 0958", "07781482378", "0171-1234567".
-bool is_national(const Candidate& candidate) {
-  const std::string& digits = candidate.digits;
+bool is_national(const Number& number) {
+  const std::string& digits = number.digits;
   if (digits[0] != '0' || digits[1] == '0' || (digits.size() != 10 && digits.size() != 11) ||
       digits.starts_with("012345"))
     return false;
-  return candidate.sizes[0] >= 3 || candidate.sizes == std::vector<size_t>{2, 2, 2, 2, 2};
+  return number.sizes[0] >= 3 || number.sizes == std::vector<size_t>{2, 2, 2, 2, 2};
 }
 
-bool is_international(const Candidate& candidate) {
-  std::string_view digits = candidate.digits;
+bool is_international(const Number& number) {
+  std::string_view digits = number.digits;
   if (digits.starts_with("00")) digits.remove_prefix(2);
-  else if (!candidate.plus) return false;
+  else if (!number.plus) return false;
   return digits.size() >= 9 && digits.size() <= 15 && digits[0] != '0' && !digits.ends_with("00000");
 }
 
-bool is_phone(const Run& run, const Candidate& candidate) {
-  const size_t size = candidate.digits.size();
+bool is_phone(const Run& run, const Number& number) {
+  const size_t size = number.digits.size();
   if (size < 7 || size > 17) return false;
-  if (is_international(candidate)) return true;
-  if (looks_like_date(candidate)) return false;
-  if (is_north_american(candidate) || is_national(candidate)) return true;
-  const bool one_group = candidate.sizes.size() == 1;
-  if (one_group && size == 11 && candidate.digits[0] == '1' && candidate.digits[1] >= '3')
-    return true;  // Chinese mobile
-  return size <= 15 && follows_phone_word(run, candidate.begin);
+  if (is_international(number)) return true;
+  if (looks_like_date(number)) return false;
+  if (is_north_american(number) || is_national(number)) return true;
+  const bool one_group = number.sizes.size() == 1;
+  if (one_group && size == 11 && number.digits[0] == '1' && number.digits[1] >= '3') return true;  // Chinese mobile
+  return size <= 15 && follows_phone_word(run, number.begin);
 }
 
 // The longest number that starts with group `first`; its end, or 0 for none.
@@ -163,14 +161,14 @@ size_t replace_number(const Run& run, size_t first, std::string& replaced, size_
                       uint64_t& phones) {
   const size_t last_possible = std::min(run.groups.size(), first + kMaxGroups) - 1;
   for (size_t last = last_possible + 1; last-- > first;) {
-    const Candidate candidate = make_candidate(run, first, last);
-    if (candidate.begin < copied || !may_begin(run, candidate.begin) || !may_end(run, candidate.end)) continue;
-    const bool card = is_card(candidate);
-    if (!card && !is_phone(run, candidate)) continue;
+    const Number number = make_number(run, first, last);
+    if (number.begin < copied || !may_begin(run, number.begin) || !may_end(run, number.end)) continue;
+    const bool card = is_card(number);
+    if (!card && !is_phone(run, number)) continue;
     ++(card ? cards : phones);
-    replaced.append(run.text, copied, candidate.begin - copied);
+    replaced.append(run.text, copied, number.begin - copied);
     replaced += kPersonalDataMarks[static_cast<size_t>(card ? PersonalData::kCard : PersonalData::kPhone)];
-    copied = candidate.end;
+    copied = number.end;
     return copied;
   }
   return 0;

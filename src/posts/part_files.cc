@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -36,7 +35,7 @@ void write_part_manifest(const Workspace& workspace, const Part& part, const Par
                      {"dropped", manifest.dropped},
                      {"languages", manifest.languages},
                      {"files", files}};
-  write_file_atomic(part_file(workspace, part, "json"), json.dump(1) + "\n");
+  write_file_atomic(part_file(workspace, part, "json"), dump_json(json, 1) + "\n");
 }
 
 PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {
@@ -44,7 +43,7 @@ PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {
   if (!fs::exists(path)) throw IoError(fmt::format("{}: this part is missing; {}", path.string(), command(part)));
   PartManifest manifest;
   try {
-    const Json json = Json::parse(read_file(path));
+    const Json json = parse_ordered_json(read_file(path));
     if (json.at("format") != "starling-prepare-part" || json.at("version") != 1)
       throw DataError(fmt::format("{}: another format; {}", path.string(), command(part)));
     manifest = {json.at("inputs"), json.at("posts"), json.at("dropped"), json.at("languages")};

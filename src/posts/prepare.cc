@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/stop.h"
 #include "core/threads.h"
@@ -261,7 +261,7 @@ std::string to_json(const PrepareReport& report) {
                                        {"tokenizer_sha256", report.tokenizer_sha256},
                                        {"tokenizer_trained", report.tokenizer_trained},
                                        {"tombstone_version", report.tombstone_version}};
-  return json.dump(1);
+  return dump_json(json, 1);
 }
 
 }  // namespace starling

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -40,10 +39,10 @@ ShardEntry entry_from_json(const Json& json) {
 ShardManifest manifest_from_json(Json json) {
   const std::string digest = json.at("manifest_sha256");
   json.erase("manifest_sha256");
-  if (sha256_hex(json.dump()) != digest) throw DataError("its SHA-256 does not match");
+  if (sha256_hex(dump_json(json)) != digest) throw DataError("its SHA-256 does not match");
   if (json.at("format") != kFormat || json.at("version") != kVersion)
-    throw DataError(fmt::format("format {} version {} is not {} {}", json.at("format").dump(),
-                                json.at("version").dump(), kFormat, kVersion));
+    throw DataError(fmt::format("format {} version {} is not {} {}", dump_json(json.at("format")),
+                                dump_json(json.at("version")), kFormat, kVersion));
   ShardManifest manifest{json.at("vocab_size"), json.at("token_bytes"), json.at("tokenizer_sha256"), {}};
   for (const auto& [split, entries] : json.at("splits").items()) {
     std::vector<ShardEntry>& list = manifest.splits[split];
@@ -66,8 +65,8 @@ void write_manifest(const fs::path& folder, const ShardManifest& manifest) {
                {"token_bytes", manifest.token_bytes},
                {"tokenizer_sha256", manifest.tokenizer_sha256},
                {"splits", splits}};
-  json["manifest_sha256"] = sha256_hex(json.dump());
-  write_file_atomic(manifest_path(folder), json.dump(1) + "\n");
+  json["manifest_sha256"] = sha256_hex(dump_json(json));
+  write_file_atomic(manifest_path(folder), dump_json(json, 1) + "\n");
 }
 
 ShardManifest read_manifest(const fs::path& folder) {
@@ -75,7 +74,7 @@ ShardManifest read_manifest(const fs::path& folder) {
   if (!fs::exists(path)) throw IoError(path.string() + ": no token shards here; run `starling prepare` first");
   const std::string text = read_file(path);
   try {
-    return manifest_from_json(Json::parse(text));
+    return manifest_from_json(parse_json(text));
   } catch (const std::exception& error) {  // nlohmann's errors and ours: either way the manifest cannot be trusted
     throw DataError(
         fmt::format("{}: damaged manifest ({}); run `starling prepare` again", path.string(), error.what()));

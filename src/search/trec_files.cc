@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "posts/byte_stream.h"
 
@@ -42,7 +42,7 @@ void for_each_line(const fs::path& path, const std::function<void(std::string_vi
   }
 }
 
-std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : dump_json(value); }
 
 std::optional<uint64_t> parse_id(std::string_view text) {
   uint64_t id = 0;
@@ -71,7 +71,7 @@ int64_t time_of(const json& row, const std::string& id) {
 std::vector<Topic> read_json_topics(const fs::path& path) {
   std::vector<Topic> topics;
   for_each_line(path, [&](std::string_view text, uint64_t) {
-    const json row = json::parse(text);
+    const json row = parse_json(text);
     Topic topic{text_of(row.at("_id")), row.at("text").get<std::string>(), std::nullopt};
     if (row.contains("max_id")) topic.max_id = need_id(text_of(row["max_id"]), "max_id");
     topics.push_back(std::move(topic));
@@ -118,7 +118,7 @@ std::vector<Topic> read_sgml_topics(const fs::path& path, std::string_view file)
 
 void read_corpus(const fs::path& path, const std::string& language, const std::function<void(const Post&)>& visit) {
   for_each_line(path, [&](std::string_view text, uint64_t) {
-    const json row = json::parse(text);
+    const json row = parse_json(text);
     Post post;
     post.id = text_of(row.at("_id"));
     post.text = row.at("text").get<std::string>();

@@ -10,12 +10,12 @@
 #include <cmath>
 #include <cstring>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <shared_mutex>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -62,7 +62,7 @@ std::optional<VectorsHeader> read_vectors_header(const fs::path& index_folder) {
   const fs::path path = header_path(index_folder);
   if (!fs::exists(path)) return std::nullopt;
   try {
-    const nlohmann::json json = nlohmann::json::parse(read_file(path));
+    const nlohmann::json json = parse_json(read_file(path));
     VectorsHeader header;
     header.model = json.at("model");
     header.hidden_size = json.at("hidden_size");
@@ -124,7 +124,7 @@ void VectorIndex::save_header(const fs::path& index_folder, const VectorsHeader&
                                {"probe", header.probe},
                                {"generation", header.generation},
                                {"vector_weight", header.vector_weight}};
-  write_file_atomic(header_path(index_folder), json.dump());
+  write_file_atomic(header_path(index_folder), dump_json(json));
 }
 
 VectorsHeader VectorIndex::start(const fs::path& index_folder, const std::string& model, std::span<const float> probe) {

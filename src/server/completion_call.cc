@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "infer/grammar_text.h"
 #include "infer/json_schema.h"
@@ -24,10 +24,6 @@ using nlohmann::ordered_json;
 constexpr int kMaxMessages = 256, kMaxPrompts = 64, kMaxChoices = 16, kMaxBiases = 1024;
 constexpr size_t kMaxRequests = 128;
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-
-HttpError wrong_field(const char* name, const std::string& wanted) {
-  return HttpError(400, "invalid_field", fmt::format("`{}` must be {}", name, wanted), name);
-}
 
 void refuse_unsupported(const JsonBody& body) {
   const auto unsupported = [](const char* name, const char* instead = "") {
@@ -236,7 +232,7 @@ std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, con
   if (!given.contains("json_schema") || !given["json_schema"].is_object() || !given["json_schema"].contains("schema"))
     throw wrong_field("response_format", "{\"type\":\"json_schema\",\"json_schema\":{\"name\":…,\"schema\":…}}");
   const ordered_json& schema = given["json_schema"]["schema"];
-  return compile("json_schema\n" + schema.dump(), "response_format", [&] { return json_schema_grammar(schema); });
+  return compile("json_schema\n" + dump_json(schema), "response_format", [&] { return json_schema_grammar(schema); });
 }
 
 CompletionCall begin_call(Platform& platform, const Request& request, const JsonBody& body, ApiKind kind) {
@@ -283,7 +279,7 @@ std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string&
 
 CompletionCall read_chat_call(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  const ordered_json ordered = ordered_json::parse(request.body);
+  const ordered_json ordered = parse_ordered_json(request.body);
   CompletionCall call = begin_call(platform, request, body, ApiKind::chat);
   SamplingOptions options = sampling_options(body, *call.engine, 256, 1);
   call.logprobs = body.boolean("logprobs", false);
@@ -299,7 +295,7 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
 
 CompletionCall read_text_call(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  const ordered_json ordered = ordered_json::parse(request.body);
+  const ordered_json ordered = parse_ordered_json(request.body);
   CompletionCall call = begin_call(platform, request, body, ApiKind::text);
   const bool echo = body.boolean("echo", false);
   SamplingOptions options = sampling_options(body, *call.engine, 16, echo ? 0 : 1);  // 16 is OpenAI's default

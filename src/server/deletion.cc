@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 #include "posts/post_store.h"
 #include "search/search_service.h"
 #include "store/bury.h"
@@ -25,7 +24,7 @@ std::string to_json_text(const DeletionReport& report) {
                {"purged_posts", report.purged_posts},
                {"checkpoints", report.checkpoints}};
   if (!report.pending.empty()) json["pending"] = report.pending;
-  return json.dump();
+  return dump_json(json);
 }
 
 DeletionReport delete_content(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search,

@@ -2,7 +2,7 @@
 
 #include <simdjson.h>
 
-#include <nlohmann/json.hpp>
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -69,7 +69,7 @@ std::string error_body(const HttpError& error) {
                                          {"param", or_null(error.param)},
                                          {"code", or_null(error.code)}}}};
   // An error may quote input: bytes that are not UTF-8 become U+FFFD.
-  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return dump_json_lossy(body);
 }
 
 Response error_response(const HttpError& error) {

@@ -3,23 +3,23 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "server/http.h"
 
 namespace starling {
 namespace {
 
-HttpError wrong_field(const std::string& name, const std::string& wanted) {
-  return HttpError(400, "invalid_field", fmt::format("`{}` must be {}", name, wanted), name);
-}
-
 template <typename Json>
 Response to_response(const Json& json, int status) {
-  return {.status = status, .body = json.dump(-1, ' ', false, Json::error_handler_t::replace)};
+  return {.status = status, .body = dump_json_lossy(json)};
 }
 
 }  // namespace
+
+HttpError wrong_field(const std::string& name, const std::string& wanted) {
+  return HttpError(400, "invalid_field", fmt::format("`{}` must be {}", name, wanted), name);
+}
 
 int json_depth(std::string_view text) {
   int depth = 0, deepest = 0;
@@ -44,7 +44,7 @@ JsonBody::JsonBody(std::string_view text) {
   if (json_depth(text) > kMaxJsonDepth)
     throw HttpError(400, "too_deep", fmt::format("the body's JSON is nested deeper than {} levels", kMaxJsonDepth));
   try {
-    json_ = std::make_unique<nlohmann::json>(nlohmann::json::parse(text));  // also checks UTF-8
+    json_ = std::make_unique<nlohmann::json>(parse_json(text));  // also checks UTF-8
   } catch (const nlohmann::json::parse_error& error) {
     throw HttpError(400, "bad_json", fmt::format("the body is not JSON in UTF-8; the error is at byte {}", error.byte));
   } catch (const nlohmann::json::exception&) {

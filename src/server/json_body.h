@@ -8,12 +8,13 @@
 #include <string>
 #include <string_view>
 
+#include "server/http.h"
+
 namespace starling {
 
-struct Request;
-struct Response;
-
 inline constexpr int kMaxJsonDepth = 32;
+
+HttpError wrong_field(const std::string& name, const std::string& wanted);  // 400: `name` must be ...
 
 // Depth of the deepest array or object, found without parsing: brackets outside strings are counted. May be wrong only
 // for text that is not JSON.

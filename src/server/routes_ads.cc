@@ -1,8 +1,7 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "ads/ads_json.h"
+#include "core/json.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -14,7 +13,7 @@ using nlohmann::json;
 
 Brief brief_in(const JsonBody& body) {
   try {
-    return brief_from_json(body.require("brief").dump());
+    return brief_from_json(dump_json(body.require("brief")));
   } catch (const ConfigError& error) {
     throw HttpError(400, "invalid_brief", error.what(), "brief");
   }

@@ -3,10 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "server/completion_call.h"
 #include "server/json_body.h"
@@ -19,9 +19,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-std::string dump(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
+std::string dump(const ordered_json& value) { return dump_json_lossy(value); }
 
 ordered_json number_or_null(float value) {  // JSON has no infinity and no NaN
   return std::isfinite(value) ? ordered_json(value) : ordered_json();

@@ -1,5 +1,5 @@
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -28,7 +28,7 @@ std::string bounded_text(const JsonBody& body, const char* name) {
 }
 
 json to_json(const SearchHit& hit) {
-  return {{"post", json::parse(to_json_line(hit.post))},
+  return {{"post", parse_json(to_json_line(hit.post))},
           {"score", hit.score},
           {"lexical_score", hit.lexical_score},
           {"vector_score", hit.vector_score},

@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
 
 #include "cluster/planner.h"
+#include "core/json.h"
 #include "core/time.h"
 #include "server/json_body.h"
 #include "server/platform.h"
@@ -13,7 +13,7 @@ using nlohmann::json;
 
 // A record's body is JSON text that we wrote; a record that someone damaged is shown as text.
 json body_of(const AuditRecord& record) {
-  json body = json::parse(record.body, nullptr, false);
+  json body = try_parse_json(record.body);
   return body.is_discarded() ? json(record.body) : body;
 }
 

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
@@ -24,7 +24,7 @@ json read_points(const fs::path& log) {
   std::vector<json> points;
   std::istringstream lines(fs::exists(log) ? read_file(log) : std::string());
   for (std::string line; std::getline(lines, line);)
-    if (json point = json::parse(line, nullptr, false); point.is_object()) points.push_back(std::move(point));
+    if (json point = try_parse_json(line); point.is_object()) points.push_back(std::move(point));
   json kept = json::array();
   const size_t stride = points.size() / kMaxPoints + 1;
   for (size_t i = 0; i < points.size(); ++i)

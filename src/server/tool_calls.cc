@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/json.h"
 #include "infer/grammar_regex.h"
 #include "infer/json_schema.h"
 #include "server/http.h"
@@ -99,7 +100,8 @@ std::string Tools::instructions() const {
       "function's "
       "name\",\"arguments\":{the arguments}}\n</tool_call>\nThe functions, one a line:\n";
   for (const Tool& tool : tools)
-    text += Json{{"name", tool.name}, {"description", tool.description}, {"parameters", tool.parameters}}.dump() + "\n";
+    text +=
+        dump_json(Json{{"name", tool.name}, {"description", tool.description}, {"parameters", tool.parameters}}) + "\n";
   return text;
 }
 
@@ -121,7 +123,7 @@ std::shared_ptr<const Grammar> Tools::grammar() const {
 
 std::string Tools::source() const {
   std::string text = choice == Choice::may ? "tools may" : "tools must";
-  for (const Tool& tool : tools) text += "\n" + tool.name + tool.parameters.dump();
+  for (const Tool& tool : tools) text += "\n" + tool.name + dump_json(tool.parameters);
   return text;
 }
 

@@ -2,8 +2,7 @@
 
 #include <soci/soci.h>
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
 
@@ -15,7 +14,7 @@ void bury(ControlDb& control, const std::string& kind, const std::string& id, co
   const AuditLog audit(control);
   control.transaction([&](soci::session& sql) {
     control.add_tombstone({kind, id, 0, reason});
-    AuditLog::append_in(sql, kind + ".deleted", nlohmann::json{{"id", id}, {"reason", reason}}.dump());
+    AuditLog::append_in(sql, kind + ".deleted", dump_json(nlohmann::json{{"id", id}, {"reason", reason}}));
   });
 }
 

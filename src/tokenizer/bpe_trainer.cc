@@ -16,7 +16,6 @@
 namespace starling {
 namespace {
 
-constexpr int kByteTokens = 256;
 constexpr int64_t kLargestVocabulary = 1 << 24;
 constexpr size_t kLongestPiece = 1024;
 constexpr size_t kBatchBytes = 4 << 20;

@@ -12,7 +12,6 @@
 namespace starling {
 namespace {
 
-constexpr int kByteTokens = 256;
 constexpr uint32_t kNoPair = UINT32_MAX;
 
 // The bytes in the order of their characters in the byte alphabet; UTF-8 keeps the order of code points.

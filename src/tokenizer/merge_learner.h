@@ -16,6 +16,8 @@
 
 namespace starling {
 
+constexpr int kByteTokens = 256;  // the first tokens of every vocabulary, beside special ones
+
 class MergeLearner {
  public:
   // `vocabulary` has the special tokens and the 256 bytes, from id `first_byte` on; tokens and merges are appended.

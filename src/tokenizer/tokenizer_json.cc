@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "tokenizer/byte_alphabet.h"
 
 namespace starling {
@@ -18,7 +18,7 @@ constexpr size_t kLargestVocabulary = 1 << 24;
 
 // ---- writing. The vocabulary is written by hand in the order of ids: a JSON object would sort it by name.
 
-std::string json_text(std::string_view text) { return Json(text).dump(); }
+std::string json_text(std::string_view text) { return dump_json(Json(text)); }
 
 std::string added_tokens_json(const std::vector<SpecialToken>& special) {
   std::string json;
@@ -93,7 +93,7 @@ class Reader {
  public:
   Reader(std::string_view text, std::string where) : where_(std::move(where)) {
     try {
-      root_ = Json::parse(text);
+      root_ = parse_json(text);
     } catch (const Json::exception& error) {
       fail("", fmt::format("is not JSON: {}", error.what()));
     }
@@ -148,7 +148,7 @@ struct BpeParts {
 TokenId read_id(const Reader& reader, const Json& value, std::string_view place) {
   if (!value.is_number_integer() || value < 0 || value >= kLargestVocabulary) {
     reader.fail(place,
-                fmt::format("the id {} is not a whole number from 0 to {}", value.dump(), kLargestVocabulary - 1));
+                fmt::format("the id {} is not a whole number from 0 to {}", dump_json(value), kLargestVocabulary - 1));
   }
   return value.get<TokenId>();
 }
@@ -318,12 +318,12 @@ void check_sentencepiece_steps(const Reader& reader) {
     const std::string type = Reader::text_or(step, "type", "");
     if (type == "Prepend" && Reader::text_or(step, "prepend", "") == kSpaceMark) prepends = true;
     else if (type == "Replace" && Reader::text_or(step, "content", "") == kSpaceMark) replaces = true;
-    else reader.fail("normalizer", fmt::format("{} is not supported", step.dump()));
+    else reader.fail("normalizer", fmt::format("{} is not supported", dump_json(step)));
   }
   for (const Json& step : Reader::steps(Reader::find(reader.root(), "pre_tokenizer"), "pretokenizers")) {
     const bool whole = Reader::text_or(step, "type", "") == "Metaspace" && !Reader::true_or(step, "split", true) &&
                        Reader::text_or(step, "prepend_scheme", "always") != "never";
-    if (!whole) reader.fail("pre_tokenizer", fmt::format("{} is not supported", step.dump()));
+    if (!whole) reader.fail("pre_tokenizer", fmt::format("{} is not supported", dump_json(step)));
     prepends = replaces = true;
   }
   if (!prepends || !replaces)

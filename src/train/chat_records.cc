@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace starling {
 namespace {
@@ -51,7 +51,7 @@ std::vector<Record> read_lines(const std::filesystem::path& path,
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
-      records.push_back(parse_record(nlohmann::json::parse(line)));
+      records.push_back(parse_record(parse_json(line)));
     } catch (const nlohmann::json::exception& error) {
       throw DataError(fmt::format("{} line {}: not a record for fine-tuning: {}", path.string(), number, error.what()));
     } catch (const DataError& error) {

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "model/model_folder.h"
 #include "model/safetensors.h"
 #include "tensor/device.h"
@@ -61,8 +61,8 @@ void save_state(const TrainState& state, const fs::path& folder) {
       {"shards_sha256", state.shards_sha256},
       {"files", files},
   };
-  json["sha256"] = sha256_hex(json.dump());  // of the object without this field
-  write_file_atomic(folder / "state.json", json.dump(2) + "\n");
+  json["sha256"] = sha256_hex(dump_json(json));  // of the object without this field
+  write_file_atomic(folder / "state.json", dump_json(json, 2) + "\n");
 }
 
 TrainState read_state(const fs::path& folder) {
@@ -70,10 +70,10 @@ TrainState read_state(const fs::path& folder) {
   const std::string advice =
       fmt::format("delete {} and name an older checkpoint in `latest` beside it, or train anew", folder.string());
   try {
-    nlohmann::ordered_json json = nlohmann::ordered_json::parse(read_file(path));
+    nlohmann::ordered_json json = parse_ordered_json(read_file(path));
     const std::string digest_of_rest = json.at("sha256");
     json.erase("sha256");
-    if (sha256_hex(json.dump()) != digest_of_rest)
+    if (sha256_hex(dump_json(json)) != digest_of_rest)
       throw DataError(fmt::format("{}: damaged (SHA-256 differs); {}", path.string(), advice));
     for (const auto& [name, digest] : json.at("files").items())
       if (sha256_file_hex(folder / name) != digest.get<std::string>())

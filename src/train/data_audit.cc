@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "train/lineage.h"
@@ -23,7 +23,7 @@ bool has_shards(const Workspace& workspace) { return fs::exists(workspace.shards
 bool was_trained_on(const fs::path& folder, const fs::path& manifest) {
   for (const char* name : {"lineage.json", "state.json"}) {
     if (!fs::exists(folder / name)) continue;
-    const auto json = nlohmann::json::parse(read_file(folder / name), nullptr, false);
+    const auto json = try_parse_json(read_file(folder / name));
     return json.is_object() && json.contains("shards_sha256") && json["shards_sha256"] == sha256_file_hex(manifest);
   }
   return false;

@@ -1,9 +1,8 @@
 #include "train/finetuned_model.h"
 
-#include <nlohmann/json.hpp>
-
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "model/model_folder.h"
 #include "train/checkpoint.h"
 
@@ -27,7 +26,7 @@ std::string lineage_json(const FineTuneLineage& lineage) {
                  {"general_share", lineage.general_share},
                  {"general_loss_before", lineage.result.general_before},
                  {"general_loss_after", lineage.result.general_after}});
-  return json.dump(2) + "\n";
+  return dump_json(json, 2) + "\n";
 }
 
 void save_seen(const fs::path& base_folder, SeenIds seen, const fs::path& path) {

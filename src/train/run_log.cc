@@ -1,9 +1,9 @@
 #include "train/run_log.h"
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "core/svg_plot.h"
 
 namespace starling {
@@ -22,7 +22,7 @@ std::string to_line(const LogPoint& p) {
   json["gradient_norms"] = p.gradient_norms;
   json["weight_norms"] = p.weight_norms;
   if (!p.largest_expert_shares.empty()) json["largest_expert_shares"] = p.largest_expert_shares;
-  return json.dump() + "\n";
+  return dump_json(json) + "\n";
 }
 
 LogPoint from_json(const nlohmann::json& json) {
@@ -47,7 +47,7 @@ RunLog::RunLog(std::filesystem::path run_folder, int64_t last_step) : folder_(st
   if (std::filesystem::exists(path)) {
     std::istringstream lines(read_file(path));
     for (std::string line; std::getline(lines, line);) {
-      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+      const nlohmann::json json = try_parse_json(line);
       if (json.is_discarded() || json.value("step", last_step + 1) > last_step) break;
       points_.push_back(from_json(json));
       kept += line + "\n";

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "comm/communicator.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/stop.h"
 #include "core/time.h"
@@ -156,13 +156,13 @@ class Trainer {
     const double left = options_.minutes * 60 * 0.9 - state_.seconds;
     const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step, 1e-6));
     state_.total_steps = state_.step + std::max<int64_t>(1, steps);
-    write_file_atomic(schedule_file(), nlohmann::json{{"total_steps", state_.total_steps}}.dump() + "\n");
+    write_file_atomic(schedule_file(), dump_json(nlohmann::json{{"total_steps", state_.total_steps}}) + "\n");
     spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step, state_.total_steps,
                  options_.minutes);
   }
 
   int64_t read_schedule() const {
-    const nlohmann::json json = nlohmann::json::parse(read_file(schedule_file()), nullptr, false);
+    const nlohmann::json json = try_parse_json(read_file(schedule_file()));
     if (json.is_discarded() || !json.contains("total_steps"))
       throw DataError(fmt::format("{}: damaged; delete the run and train anew", schedule_file().string()));
     return json["total_steps"];
@@ -368,7 +368,7 @@ class Trainer {
                                          {"ranks", world_.size()},
                                          {"newest_samples", options_.newest_samples},
                                          {"tombstone_version", db_->tombstone_version()}};
-    return json.dump(2) + "\n";
+    return dump_json(json, 2) + "\n";
   }
 
   DataSummary summarize_data() const {
