@@ -24,6 +24,7 @@ void print_layout(const Plan& plan) {
       fmt::format("{}{}", layout.pipeline_parallel,
                   layout.virtual_stages > 1 ? fmt::format(", interleaved {} times", layout.virtual_stages) : ""));
   row("data parallel", fmt::format("{}, ZeRO-{}", layout.data_parallel, layout.zero_stage));
+  if (layout.expert_parallel > 1) row("expert parallel", fmt::format("{} of those replicas", layout.expert_parallel));
   row("GPUs used",
       fmt::format("{} of {}; {} spare", plan.gpus_used, plan.request.gpus, plan.request.gpus - plan.gpus_used));
   row("batch", fmt::format("{:.0f} sequences of {} tokens ({:.2f} M tokens), {} a micro-batch", plan.batch_sequences,
@@ -48,6 +49,7 @@ void print_step(const Plan& plan) {
   row("compute", share(step.compute, total));
   if (step.recompute > 0) row("recomputation", share(step.recompute, total));
   row("tensor parallel", share(step.tensor_parallel, total));
+  if (step.expert_parallel > 0) row("expert parallel", share(step.expert_parallel, total));
   row("pipeline", share(step.pipeline, total));
   row("data parallel", share(step.data_parallel, total));
   row("optimizer", share(step.optimizer, total));
@@ -129,7 +131,7 @@ void add_plan(Command root, const GlobalOptions& global) {
   Command command = root.add_subcommand("plan", "Plan a training run on a cluster: layout, memory, time, power, price");
   auto request = std::make_shared<PlanRequest>();
   auto tokens = std::make_shared<std::string>("2T");
-  command.add_option("--model", request->model, "7b, 13b, 34b, 70b or 175b").show_default();
+  command.add_option("--model", request->model, "7b, 13b, 34b, 70b, 175b, 8x7b, 8x22b or grok-1").show_default();
   command.add_option("--gpus", request->gpus, "How many GPUs").show_default();
   command.add_option("--gpu", request->gpu, "a100-40g, a100-80g, h100, h200 or b200").show_default();
   command.add_option("--tokens", *tokens, "Tokens to train on: 2T, 300B, ...").show_default();

@@ -21,8 +21,19 @@ ModelConfig shape(int64_t layers, int64_t hidden, int64_t heads, int64_t kv_head
           .tied_head = false};
 }
 
+// Eight experts of this shape's width in each block, of which a token passes two.
+ModelConfig mixture(ModelConfig config, bool tied_head = false) {
+  config.type = ModelType::mixtral;
+  config.num_experts = 8;
+  config.experts_per_token = 2;
+  config.tied_head = tied_head;
+  return config;
+}
+
 // Sources: Touvron et al. 2023, arXiv:2302.13971 and 2307.09288; Roziere et al. 2023, arXiv:2308.12950 (34B);
-// Brown et al. 2020, arXiv:2005.14165 (175B; its MLP of width 49152 has two matrices, as large as three of 32768).
+// Brown et al. 2020, arXiv:2005.14165 (175B; its MLP of width 49152 has two matrices, as large as three of 32768);
+// Jiang et al. 2024, arXiv:2401.04088 and the config.json of Mixtral 8x22B; xAI 2024, github.com/xai-org/grok-1 (the
+// batch it was trained with is not published: Llama's).
 const std::vector<ModelPreset>& presets() {
   static const std::vector<ModelPreset> list = {
       {.name = "7b", .title = "Llama 2 7B", .config = shape(32, 4096, 32, 32, 11008, 32000)},
@@ -35,6 +46,12 @@ const std::vector<ModelPreset>& presets() {
        .gated_mlp = false,
        .sequence_tokens = 2048,
        .batch_tokens = 3145728},
+      {.name = "8x7b", .title = "Mixtral 8x7B", .config = mixture(shape(32, 4096, 32, 8, 14336, 32000))},
+      {.name = "8x22b", .title = "Mixtral 8x22B", .config = mixture(shape(56, 6144, 48, 8, 16384, 32768))},
+      {.name = "grok-1",
+       .title = "Grok-1 314B",
+       .config = mixture(shape(64, 6144, 48, 8, 32768, 131072), true),
+       .sequence_tokens = 8192},
   };
   return list;
 }

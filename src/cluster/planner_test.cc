@@ -67,6 +67,28 @@ TEST(MemoryUse, ZeroSplitsWhatItsStageSays) {
   EXPECT_DOUBLE_EQ(memory_use(work, layout).gradients, whole.gradients / 16);
 }
 
+TEST(MemoryUse, ExpertParallelismSplitsTheExpertsAlone) {
+  const Workload work{.model = find_model_preset("8x7b").config};
+  Layout layout{.data_parallel = 16};
+  const double together = memory_use(work, layout).weights;
+  layout.expert_parallel = 8;
+  const double experts = 2 * 32 * 8 * 3 * 4096.0 * 14336;  // bytes of all of them, in bf16
+  EXPECT_DOUBLE_EQ(memory_use(work, layout).weights, together - experts * 7 / 8);
+}
+
+TEST(StepTime, ExpertsOnOtherNodesCostAnExchange) {
+  const Workload work{.model = find_model_preset("8x7b").config};
+  const Gpu& gpu = find_gpu("h100");
+  Layout layout{.data_parallel = 64};
+  EXPECT_EQ(step_time(work, layout, gpu).expert_parallel, 0);
+  layout.expert_parallel = 8;
+  const double within_a_node = step_time(work, layout, gpu).expert_parallel;
+  layout.tensor_parallel = 4, layout.data_parallel = 16;  // the same GPUs, two replicas a node
+  const double across_nodes = step_time(work, layout, gpu).expert_parallel;
+  EXPECT_GT(within_a_node, 0);
+  EXPECT_GT(across_nodes, within_a_node);
+}
+
 TEST(StepTime, TheBubbleIsThePublishedShareOfThePipeline) {
   // (p - 1) / (v m) of the time of a step without it: Narayanan et al. 2021, section 2.2. Ours adds the transfers and
   // spreads the head, hence the tolerance.
@@ -137,6 +159,14 @@ TEST(Plan, HonoursWhatIsFixed) {
   EXPECT_EQ(result.layout.micro_batch, 2);
 }
 
+TEST(Plan, AMixtureIsSpreadOverReplicas) {
+  const Plan result = plan({.model = "grok-1"});
+  EXPECT_GT(result.layout.expert_parallel, 1);
+  EXPECT_EQ(result.layout.data_parallel % result.layout.expert_parallel, 0);
+  // A token passes two of eight experts: far fewer products than parameters.
+  EXPECT_LT(result.train_flops_per_token, 0.4 * 6 * result.parameters);
+}
+
 TEST(Plan, SaysWhichGpusTensOfMillionsBuy) {
   for (const Affordability& row : plan({}).affordability) {
     if (row.gpu.name == "a100-80g") {
@@ -173,8 +203,9 @@ TEST(Plan, EveryPresetFitsOnAThousandOfEveryGpu) {
 }
 
 TEST(ModelPresets, HaveTheirPublishedParameterCounts) {
-  const std::pair<const char*, double> published[] = {
-      {"7b", 6.74e9}, {"13b", 13.0e9}, {"70b", 69.0e9}, {"175b", 175e9}};
+  const std::pair<const char*, double> published[] = {{"7b", 6.74e9},   {"13b", 13.0e9},  {"70b", 69.0e9},
+                                                      {"175b", 175e9},  {"8x7b", 46.7e9}, {"8x22b", 140.6e9},
+                                                      {"grok-1", 314e9}};
   for (const auto& [name, count] : published) {
     EXPECT_NEAR(static_cast<double>(find_model_preset(name).config.parameter_count()), count, 0.01 * count) << name;
   }

@@ -111,9 +111,16 @@ bool used_flash_attention(const Row& row) {
   return true;
 }
 
+// What the table does not say of its mixtures: the models' own config.json.
+void complete_mixture(Workload& work, std::string_view name) {
+  if (name.starts_with("Qwen3")) work.model.head_dim = 128;
+  if (name.starts_with("DeepSeekV3")) work.shared_expert_width = work.model.intermediate_size;
+}
+
 Workload workload_of(const Row& row, const Gpu& gpu) {
   const int64_t hidden = whole_of(row, "hidden", 1), heads = whole_of(row, "heads", 1);
-  const int64_t width = whole_of(row, "ffn", 4 * hidden);
+  const int64_t experts = whole_of(row, "experts", 0);
+  const int64_t width = experts > 0 ? whole_of(row, "moe_ffn", hidden) : whole_of(row, "ffn", 4 * hidden);
   const bool gated = text_of(row, "gated_mlp") == "1";
   const double peak = number_of(row, "peak_tflops", gpu.peak_bf16_flops / 1e12) * 1e12;
   const ModelConfig model{.vocab_size = whole_of(row, "vocab", 51200),
@@ -121,13 +128,17 @@ Workload workload_of(const Row& row, const Gpu& gpu) {
                           .intermediate_size = gated ? width : width * 2 / 3,
                           .num_layers = whole_of(row, "layers", 1),
                           .num_heads = heads,
-                          .num_kv_heads = whole_of(row, "kv_heads", heads)};
-  return {.model = model,
-          .gated_mlp = gated,
-          .low_precision_speedup = peak / gpu.peak_bf16_flops,
-          .flash_attention = used_flash_attention(row),
-          .sequence_tokens = whole_of(row, "seq", 2048),
-          .batch_sequences = number_of(row, "gbs", 1)};
+                          .num_kv_heads = whole_of(row, "kv_heads", heads),
+                          .num_experts = experts,
+                          .experts_per_token = experts > 0 ? whole_of(row, "topk", 1) : 0};
+  Workload work{.model = model,
+                .gated_mlp = gated,
+                .low_precision_speedup = peak / gpu.peak_bf16_flops,
+                .flash_attention = used_flash_attention(row),
+                .sequence_tokens = whole_of(row, "seq", 2048),
+                .batch_sequences = number_of(row, "gbs", 1)};
+  if (experts > 0) complete_mixture(work, text_of(row, "model"));
+  return work;
 }
 
 Recompute recompute_of(std::string_view text) {
@@ -143,6 +154,7 @@ Layout layout_of(const Row& row) {
           .pipeline_parallel = whole_of(row, "pp", 1),
           .virtual_stages = whole_of(row, "vp", 1),
           .data_parallel = whole_of(row, "dp", 1),
+          .expert_parallel = whole_of(row, "ep", 1),
           .zero_stage = static_cast<int64_t>(stage),
           .micro_batch = whole_of(row, "mbs", 1),
           .recompute = recompute_of(text_of(row, "recompute"))};
@@ -151,7 +163,6 @@ Layout layout_of(const Row& row) {
 // Why the cost model does not cover a row; empty when it does.
 std::string reason_to_leave_out(const Row& row) {
   if (number_of(row, "step_time_s", 0) <= 0) return "no step time";
-  if (!text_of(row, "experts").empty()) return "mixture of experts";
   if (number_of(row, "cp", 1) > 1) return "context parallelism";
   if (!gpu_of(row)) return "not an NVIDIA GPU of the catalogue";
   for (const char* column : {"layers", "hidden", "heads", "gbs"}) {
@@ -186,7 +197,8 @@ PlannerScore score_planner(const std::filesystem::path& measurements_csv) {
     const Gpu gpu = *gpu_of(row);
     const double predicted = step_time(workload_of(row, gpu), layout_of(row), gpu).total();
     errors.push_back(predicted / number_of(row, "step_time_s", 0) - 1);
-    by_source[std::string(text_of(row, "source"))].push_back(errors.back());
+    const bool mixture = whole_of(row, "experts", 0) > 0;
+    by_source[std::string(text_of(row, "source")) + (mixture ? ", experts" : "")].push_back(errors.back());
   }
   score.rows = static_cast<int64_t>(errors.size());
   score.median_absolute_error = quantile(absolute(errors), 0.5);

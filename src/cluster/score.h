@@ -10,7 +10,7 @@
 namespace starling {
 
 struct SourceScore {
-  std::string source;  // a paper or repository
+  std::string source;  // a paper or repository; ", experts" its mixtures
   int64_t rows = 0;
   double median_absolute_error = 0;  // |predicted / measured - 1|
   double median_bias = 0;            // predicted / measured - 1
@@ -24,8 +24,9 @@ struct PlannerScore {
 };
 
 // Reads a CSV with a header and the columns source, layers, hidden, heads, kv_heads, ffn, gated_mlp, vocab, seq,
-// experts, gpu, peak_tflops, gpus_per_node, internode_gbps_per_gpu, tp, sp, pp, vp, dp, cp, zero, mbs, gbs, recompute,
-// precision, flash_attention (optional), step_time_s. Throws DataError with file and line, IoError.
+// experts, topk, moe_ffn, ep, gpu, peak_tflops, gpus_per_node, internode_gbps_per_gpu, tp, sp, pp, vp, dp, cp, zero,
+// mbs, gbs, recompute, precision, flash_attention (optional), step_time_s. Throws DataError with file and line,
+// IoError.
 PlannerScore score_planner(const std::filesystem::path& measurements_csv);
 
 }  // namespace starling

@@ -31,13 +31,13 @@ TEST(PlannerScore, CountsErrorsAndWhatItLeavesOut) {
                "b,32,4096,32,8,A100-SXM-80GB,8,1,1,0,1,64,full,5,\n"
                "b,32,4096,32,,TPUv4,8,1,1,0,1,64,full,5,\n"
                "b,32,4096,32,,A100-SXM-80GB,8,1,1,0,1,64,full,,\n");
-  EXPECT_EQ(score.rows, 1);
-  ASSERT_EQ(score.sources.size(), 1u);
+  EXPECT_EQ(score.rows, 2);
+  ASSERT_EQ(score.sources.size(), 2u);
   EXPECT_EQ(score.sources[0].source, "a");
-  EXPECT_LT(score.median_absolute_error, 0.3);
-  EXPECT_EQ(score.left_out.at("mixture of experts"), 1);
+  EXPECT_LT(score.sources[0].median_absolute_error, 0.3);
+  EXPECT_EQ(score.sources[1].source, "b, experts");
   EXPECT_EQ(score.left_out.at("no step time"), 1);
-  EXPECT_EQ(score.left_out.size(), 3u);
+  EXPECT_EQ(score.left_out.size(), 2u);
 }
 
 TEST(PlannerScore, DamagedTablesAreDataErrors) {
@@ -53,7 +53,7 @@ TEST(PlannerScore, MedianErrorOnPublishedMeasurementsIsUnderATenth) {
   if (!data || !std::filesystem::exists(file)) GTEST_SKIP() << "STARLING_TEST_DATA has no cluster/dev_rows.csv";
   const PlannerScore score = score_planner(file);
   EXPECT_GT(score.rows, 1300);
-  EXPECT_LT(score.median_absolute_error, 0.10);  // 0.061 when the constants were fitted
+  EXPECT_LT(score.median_absolute_error, 0.10);  // 0.064 when the constants were fitted
   EXPECT_LT(score.ninth_decile_error, 0.30);
 }
 

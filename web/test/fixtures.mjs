@@ -117,11 +117,11 @@ export const plan = {
   model: { name: "70b", parameters: 6.9977e10, train_flops_per_token: 4.4e11 },
   gpu: { name: "a100-80g", title: "NVIDIA A100 SXM 80 GB", memory_bytes: 80e9 },
   layout: {
-    tensor_parallel: 8, sequence_parallel: true, pipeline_parallel: 8, virtual_stages: 5, data_parallel: 156, zero_stage: 1, micro_batch_sequences: 1,
+    tensor_parallel: 8, sequence_parallel: true, pipeline_parallel: 8, virtual_stages: 5, data_parallel: 156, expert_parallel: 1, zero_stage: 1, micro_batch_sequences: 1,
     micro_batches_per_step: 6.6, recompute: "selective", gpus_used: 9984, gpus_spare: 16,
   },
   memory_per_gpu: { weights_bytes: 2.2e9, gradients_bytes: 4.4e9, optimizer_bytes: 0.2e9, activations_bytes: 48.2e9, workspace_bytes: 4e9, total_bytes: 59e9 },
-  step: { compute_s: 2.51, recompute_s: 0.1, tensor_parallel_s: 0.61, pipeline_s: 0.42, data_parallel_s: 0.1, optimizer_s: 0.005, total_s: 3.745 },
+  step: { compute_s: 2.51, recompute_s: 0.1, tensor_parallel_s: 0.61, expert_parallel_s: 0, pipeline_s: 0.42, data_parallel_s: 0.1, optimizer_s: 0.005, total_s: 3.745 },
   model_flops_utilization: 0.472, tokens_per_s: 1.11e6, steps: 476837, days: 20.9, expected_interruptions: 99, megawatts: 8.4, energy_mwh: 4213, electricity_usd: 337000,
   purchase_low_usd: 65e6, purchase_high_usd: 100e6, rental_low_usd: 5e6, rental_high_usd: 9.5e6,
   affordability: [

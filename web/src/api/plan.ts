@@ -12,6 +12,7 @@ export interface Layout {
   pipeline_parallel: number;
   virtual_stages: number;
   data_parallel: number;
+  expert_parallel: number;
   zero_stage: number;
   micro_batch_sequences: number;
   recompute: string;

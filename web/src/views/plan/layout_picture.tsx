@@ -9,6 +9,7 @@ function details({ layout }: Plan): string {
   return [
     layout.sequence_parallel && layout.tensor_parallel > 1 && "sequence parallel",
     layout.virtual_stages > 1 && `${layout.virtual_stages} virtual stages a GPU`,
+    layout.expert_parallel > 1 && `experts over ${layout.expert_parallel} replicas`,
     `ZeRO ${layout.zero_stage}`,
     `micro-batch ${layout.micro_batch_sequences}`,
     `recompute ${layout.recompute}`,

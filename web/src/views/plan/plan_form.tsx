@@ -21,7 +21,7 @@ export function PlanForm({ question, gpus, busy, onAsk }: PlanFormProps) {
   };
   return (
     <form class="plan-form panel" onSubmit={submit}>
-      <TextField label="Model" hint="7b, 13b, 34b, 70b or 175b" value={model} onValue={setModel} required />
+      <TextField label="Model" hint="7b, 13b, 34b, 70b, 175b, 8x7b, 8x22b or grok-1" value={model} onValue={setModel} required />
       <TextField label="GPUs" error={wrongCount} value={count} onValue={setCount} required />
       <Field label="GPU type">
         {(control) => (
