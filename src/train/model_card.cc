@@ -57,8 +57,8 @@ std::string model_card(const TrainResult& r, const ModelConfig& m, const TrainOp
          fmt::format(
              "## Training\n\n{} steps of {} tokens ({} tokens, {} of the data's epochs begun), {} with learning rate "
              "{}, "
-             "products in {}, seed {}. {:.0f} s at {:.0f} tokens/s, {:.0f} % of the matrix-product peak measured at "
-             "the start.\n\n",
+             "products in {}, seed {}. {:.0f} s at {:.0f} tokens/s, {:.0f} % of the matrix-product peak measured "
+             "before and after.\n\n",
              r.steps, o.batch_tokens, r.tokens, r.epochs_begun, o.optimizer, o.learning_rate, r.precision, o.seed,
              r.seconds, r.tokens_per_s, r.fraction_of_peak * 100) +
          evaluation_section(r) +

@@ -66,8 +66,7 @@ class Trainer {
   TrainResult run(const Config& config) {
     if (is_root()) start(config);
     share_start();
-    world_.barrier();  // measured at the same time, ranks of one machine share its peak
-    peak_flops_ = world_.all_reduce_sum(measure_peak_flops(options_.compute(), options_.device));
+    measure_peak();
     if (is_root()) {
       loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
                                              state_.cursor);
@@ -76,11 +75,18 @@ class Trainer {
       noise_ = NoiseScale(state_.noise);
     }
     loop();
+    measure_peak();
     return stopped_ || !is_root() ? result() : finish();
   }
 
  private:
   bool is_root() const { return world_.rank() == 0; }
+
+  // Before and after training, and the larger counts: a busy moment must not look like a slow machine.
+  void measure_peak() {
+    world_.barrier();  // measured at the same time, ranks of one machine share its peak
+    peak_flops_ = std::max(peak_flops_, world_.all_reduce_sum(measure_peak_flops(options_.compute(), options_.device)));
+  }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
   std::filesystem::path schedule_file() const { return folder_ / "schedule.json"; }
 
