@@ -31,6 +31,7 @@ void add_bench_infer(Command bench, const GlobalOptions& options);
 void add_bench_prepare(Command bench, const GlobalOptions& options);
 void add_bench_gemm(Command bench, const GlobalOptions& options);
 void add_bench_tokenizer(Command bench, const GlobalOptions& options);
+void add_bench_score(Command bench, const GlobalOptions& options);
 void add_bench_serve(Command bench, const GlobalOptions& options);
 void add_bench_train(Command bench, const GlobalOptions& options);
 

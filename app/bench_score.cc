@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "app/bench.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/threads.h"
+#include "infer/engine.h"
+
+namespace starling {
+namespace {
+
+constexpr size_t kChecked = 8;  // candidates that are also scored alone
+constexpr int64_t kPrefillTokens = 512;
+
+struct BenchScoreArguments {
+  std::filesystem::path text_file;
+  std::string model, weights = "auto";
+  int64_t candidates = 1000, tokens = 64, query_tokens = 64;
+};
+
+// Cuts the file's text into pieces that are about `tokens` tokens each, and exactly so when they are read alone.
+class Pieces {
+ public:
+  Pieces(const Tokenizer& tokenizer, const std::filesystem::path& path)
+      : tokenizer_(tokenizer), path_(path), tokens_(tokenizer.encode(MappedFile(path).text())) {}
+
+  std::string next(int64_t tokens) {
+    if (place_ + static_cast<size_t>(tokens) > tokens_.size())
+      throw DataError(fmt::format("{}: has {} tokens, too few; give a longer text", path_.string(), tokens_.size()));
+    place_ += static_cast<size_t>(tokens);
+    return tokenizer_.decode(
+        std::span(tokens_).subspan(place_ - static_cast<size_t>(tokens), static_cast<size_t>(tokens)));
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::filesystem::path path_;
+  std::vector<TokenId> tokens_;
+  size_t place_ = 0;
+};
+
+// The result first: candidates scored together have the score that each has alone, to the last bit.
+void check(Engine& engine, const std::string& query, std::span<const std::string> candidates,
+           std::span<const double> scores) {
+  for (size_t i = 0; i < std::min(kChecked, candidates.size()); ++i) {
+    const double alone = engine.log_likelihood(query, candidates[i]);
+    if (scores[i] != alone || !std::isfinite(alone))
+      throw Error(fmt::format("the benchmark's result is wrong: candidate {} scores {} among the others, {} alone", i,
+                              scores[i], alone));
+  }
+}
+
+// Prompts that no cache has seen, whose one generated token is not counted.
+double prefill_tokens_per_s(Engine& engine, Pieces& pieces, int rounds) {
+  std::vector<double> seconds_per_token;
+  for (int round = 0; round < rounds; ++round) {
+    const Generation made = engine.complete(pieces.next(kPrefillTokens), {.max_tokens = 1, .temperature = 0});
+    seconds_per_token.push_back(made.prefill_s / (made.prompt_tokens - made.cached_tokens));
+  }
+  return 1.0 / spread_of(std::move(seconds_per_token)).median;
+}
+
+nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& arguments) {
+  Pieces pieces(engine.tokenizer(), arguments.text_file);
+  const std::string query = pieces.next(arguments.query_tokens);
+  std::vector<std::string> candidates;
+  int64_t tokens = 0;
+  for (int64_t i = 0; i < arguments.candidates; ++i) {
+    candidates.push_back(pieces.next(arguments.tokens));
+    tokens +=
+        static_cast<int64_t>(engine.tokenizer().encode(query + candidates.back()).size()) - arguments.query_tokens;
+  }
+  const double before = prefill_tokens_per_s(engine, pieces, 3);
+  std::vector<double> scores;
+  const Spread spread = time_rounds(1, [&] { scores = engine.log_likelihoods(query, candidates); });
+  const double after = prefill_tokens_per_s(engine, pieces, 3);
+  check(engine, query, candidates, scores);
+  const double rate = static_cast<double>(tokens) / spread.median, prefill = std::max(before, after);
+  return {{"model", engine.name()},
+          {"weights", arguments.weights},
+          {"threads", compute_threads()},
+          {"candidates", candidates.size()},
+          {"candidate_tokens", tokens},
+          {"query_tokens", arguments.query_tokens},
+          {"seconds", spread.median},
+          {"candidates_per_s", static_cast<double>(candidates.size()) / spread.median},
+          {"score_tokens_per_s", rate},
+          {"prefill_tokens_per_s", prefill},
+          {"prefill_tokens_per_s_before", before},
+          {"prefill_tokens_per_s_after", after},
+          {"fraction_of_prefill", rate / prefill}};
+}
+
+void bench_score(const BenchScoreArguments& arguments, const GlobalOptions& options) {
+  const auto engine =
+      Engine::load(options.open_workspace().model(arguments.model), {.weights = weight_form(arguments.weights)});
+  const nlohmann::ordered_json result = measure(*engine, arguments);
+  if (options.json) return fmt::print("{}\n", dump_json(result, 2));
+  fmt::print(
+      "{} candidates of {} tokens after a query of {}: {:.1f} s, {:.1f} candidates/s, {:.1f} tokens/s\n"
+      "prefill of {} tokens alone: {:.1f} tokens/s; scoring reaches {:.0f} % of it\n",
+      arguments.candidates, arguments.tokens, arguments.query_tokens, result["seconds"].get<double>(),
+      result["candidates_per_s"].get<double>(), result["score_tokens_per_s"].get<double>(), kPrefillTokens,
+      result["prefill_tokens_per_s"].get<double>(), result["fraction_of_prefill"].get<double>() * 100);
+}
+
+}  // namespace
+
+void add_bench_score(Command bench, const GlobalOptions& options) {
+  Command command = bench.add_subcommand("score", "Log-likelihoods of many candidates after one query, beside prefill");
+  auto arguments = std::make_shared<BenchScoreArguments>();
+  command.add_option("text", arguments->text_file, "A text file to cut query and candidates from")
+      .required()
+      .existing_file();
+  command.add_option("-m,--model", arguments->model, "Model in this workspace").required();
+  command.add_option("--weights", arguments->weights, "Form of the weights in memory")
+      .one_of({"auto", "bf16", "int8", "int4"})
+      .show_default();
+  const auto size = [&](const char* name, int64_t& value, const char* help) {
+    command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
+  };
+  size("--candidates", arguments->candidates, "Texts that are scored");
+  size("--tokens", arguments->tokens, "Tokens of each");
+  size("--query-tokens", arguments->query_tokens, "Tokens of the query before them");
+  command.footer("Examples:\n  starling bench score tweets.txt --model tinyllama --weights int8 --json");
+  command.callback([arguments, &options] { bench_score(*arguments, options); });
+}
+
+}  // namespace starling
