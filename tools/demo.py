@@ -81,7 +81,7 @@ class Server:
 def posts_and_model(demo, downloads, steps):
     ingest = demo.run("ingest", "--format", "mail", downloads / "mails")
     prepare = demo.run("--set", "prepare.validation_fraction=0.1", "prepare")
-    training = demo.run("train", "--name", "own", "--steps", steps)
+    training = demo.run("--set", "train.evaluation_samples=100", "train", "--name", "own", "--steps", steps)
     evaluation = demo.run("eval", "--model", "own")
     bits = evaluation["bits_per_byte"]
     demo.say("bits per byte on later posts: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
