@@ -84,10 +84,10 @@ TEST_F(Settings, AnUnknownKeyNamesTheFileTheLineAndTheNearestKey) {
   }
 }
 
-// The first is a place where toml++ itself would end the program.
+// The first is a place where toml++ itself would end the program, the last two are undefined behaviour in it.
 TEST_F(Settings, AMalformedDocumentIsAnErrorThatNamesTheFile) {
   Config config(kKeys);
-  for (const char* text : {"[= 2]\n", "[train\n", "[train]\nsteps = = 7\n"}) {
+  for (const char* text : {"[= 2]\n", "[train\n", "[train]\nsteps = = 7\n", "é = 1\n", "steps = 7 あ\n"}) {
     try {
       config.load_text(text, "s.toml");
       ADD_FAILURE() << text;
