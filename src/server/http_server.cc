@@ -26,7 +26,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr int kClientLeft = 499;                            // nginx's number for it; only in metrics and logs
+constexpr int kClientLeft = 499;  // nginx's number for it; only in metrics and logs
 constexpr size_t kReadBytes = 16384;
 constexpr auto kNextLook = std::chrono::milliseconds(100);  // at a client that sent more than its request
 

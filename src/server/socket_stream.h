@@ -1,6 +1,6 @@
 // One client's bytes, plain or over TLS, with the time limits of beast::tcp_stream. Reads and writes are functions, not
-// templates for any completion token: those cost more than a minute of compile time. Heavy to include; for http_server.cc
-// alone.
+// templates for any completion token: those cost more than a minute of compile time. Heavy to include; for
+// http_server.cc alone.
 #pragma once
 
 #include <boost/asio.hpp>
