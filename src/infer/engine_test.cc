@@ -114,7 +114,8 @@ class BitIdentity : public testing::TestWithParam<bool> {};  // of a mixture of 
 TEST_P(BitIdentity, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
   const TestModel model(GetParam() ? mixture_config() : small_config());
   SamplingOptions options{.max_tokens = 40, .logprobs = 4};
-  for (const SpecialToken& special : Engine::load(model.folder())->tokenizer().special_tokens())
+  const std::vector<SpecialToken> specials = Engine::load(model.folder())->tokenizer().special_tokens();
+  for (const SpecialToken& special : specials)
     options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
   const auto bits = [](const Generation& g) {
     std::vector<std::pair<TokenId, uint32_t>> all;

@@ -30,7 +30,7 @@ std::vector<uint64_t> parse(std::string_view bytes, const std::filesystem::path&
     throw DataError(
         fmt::format("{}: damaged list of seen posts; train the model again or delete its folder", path.string()));
   std::vector<uint64_t> hashes(count);
-  std::memcpy(hashes.data(), body.data(), body.size());
+  if (count > 0) std::memcpy(hashes.data(), body.data(), body.size());
   return hashes;
 }
 
