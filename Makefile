@@ -60,7 +60,7 @@ test: deps $(BUILD)/build.ninja page oracles $(CLIENTS)  ## build everything and
 
 sanitize: deps  ## the tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 	$(MAKE) test PRESET=dev
-	$(MAKE) test PRESET=tsan
+	TSAN_OPTIONS=suppressions=$(abspath test/thread_sanitizer.supp) $(MAKE) test PRESET=tsan
 
 fuzz:  ## every parser against inputs that a fuzzer makes, SECONDS=60 each
 	tools/install_deps.sh fuzz
