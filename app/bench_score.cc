@@ -12,6 +12,7 @@
 namespace starling {
 namespace {
 
+constexpr int64_t kPart = 50;   // candidates that are scored in one call: each part is a measurement
 constexpr size_t kChecked = 8;  // candidates that are also scored alone
 constexpr int64_t kPrefillTokens = 512;
 
@@ -66,32 +67,36 @@ double prefill_tokens_per_s(Engine& engine, Pieces& pieces, int rounds) {
 nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& arguments) {
   Pieces pieces(engine.tokenizer(), arguments.text_file);
   const std::string query = pieces.next(arguments.query_tokens);
-  std::vector<std::string> candidates;
-  int64_t tokens = 0;
-  for (int64_t i = 0; i < arguments.candidates; ++i) {
-    candidates.push_back(pieces.next(arguments.tokens));
-    tokens +=
-        static_cast<int64_t>(engine.tokenizer().encode(query + candidates.back()).size()) - arguments.query_tokens;
-  }
   const double before = prefill_tokens_per_s(engine, pieces, 3);
-  std::vector<double> scores;
-  const Spread spread = time_rounds(1, [&] { scores = engine.log_likelihoods(query, candidates); });
-  const double after = prefill_tokens_per_s(engine, pieces, 3);
-  check(engine, query, candidates, scores);
-  const double rate = static_cast<double>(tokens) / spread.median, prefill = std::max(before, after);
+  std::vector<double> seconds_per_token;
+  int64_t all_tokens = 0;
+  for (int64_t left = arguments.candidates; left > 0; left -= kPart) {
+    std::vector<std::string> part;
+    int64_t tokens = 0;
+    while (part.size() < static_cast<size_t>(std::min(left, kPart))) {
+      part.push_back(pieces.next(arguments.tokens));
+      tokens += static_cast<int64_t>(engine.tokenizer().encode(query + part.back()).size()) - arguments.query_tokens;
+    }
+    const double start = monotonic_s();
+    const std::vector<double> scores = engine.log_likelihoods(query, part);
+    seconds_per_token.push_back((monotonic_s() - start) / static_cast<double>(tokens));
+    if (all_tokens == 0) check(engine, query, part, scores);
+    all_tokens += tokens;
+  }
+  const double after = prefill_tokens_per_s(engine, pieces, 3), prefill = std::max(before, after);
+  const Spread spread = spread_of(std::move(seconds_per_token));
   return {{"model", engine.name()},
           {"weights", arguments.weights},
           {"threads", compute_threads()},
-          {"candidates", candidates.size()},
-          {"candidate_tokens", tokens},
+          {"candidates", arguments.candidates},
+          {"candidate_tokens", all_tokens},
           {"query_tokens", arguments.query_tokens},
-          {"seconds", spread.median},
-          {"candidates_per_s", static_cast<double>(candidates.size()) / spread.median},
-          {"score_tokens_per_s", rate},
+          {"score_tokens_per_s", 1 / spread.median},
+          {"slowest_score_tokens_per_s", 1 / spread.slowest},
           {"prefill_tokens_per_s", prefill},
           {"prefill_tokens_per_s_before", before},
           {"prefill_tokens_per_s_after", after},
-          {"fraction_of_prefill", rate / prefill}};
+          {"fraction_of_prefill", 1 / spread.median / prefill}};
 }
 
 void bench_score(const BenchScoreArguments& arguments, const GlobalOptions& options) {
@@ -100,11 +105,11 @@ void bench_score(const BenchScoreArguments& arguments, const GlobalOptions& opti
   const nlohmann::ordered_json result = measure(*engine, arguments);
   if (options.json) return fmt::print("{}\n", dump_json(result, 2));
   fmt::print(
-      "{} candidates of {} tokens after a query of {}: {:.1f} s, {:.1f} candidates/s, {:.1f} tokens/s\n"
+      "{} candidates of {} tokens after a query of {}: {:.1f} tokens/s (median of parts of {}; the slowest {:.1f})\n"
       "prefill of {} tokens alone: {:.1f} tokens/s; scoring reaches {:.0f} % of it\n",
-      arguments.candidates, arguments.tokens, arguments.query_tokens, result["seconds"].get<double>(),
-      result["candidates_per_s"].get<double>(), result["score_tokens_per_s"].get<double>(), kPrefillTokens,
-      result["prefill_tokens_per_s"].get<double>(), result["fraction_of_prefill"].get<double>() * 100);
+      arguments.candidates, arguments.tokens, arguments.query_tokens, result["score_tokens_per_s"].get<double>(), kPart,
+      result["slowest_score_tokens_per_s"].get<double>(), kPrefillTokens, result["prefill_tokens_per_s"].get<double>(),
+      result["fraction_of_prefill"].get<double>() * 100);
 }
 
 }  // namespace

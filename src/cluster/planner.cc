@@ -98,18 +98,24 @@ class LayoutSearch {
         const auto excess = static_cast<int64_t>(kLargestBatchExcess * static_cast<double>(asked)) / (b * m);
         for (const int64_t d : {fitting, std::min(excess, most_replicas)}) {
           if (d < fitting || d > most_replicas) continue;
-          for (int64_t e = 1; e <= std::max<int64_t>(1, work_.model.num_experts); e *= 2) {
-            if (d % e != 0 || work_.model.num_experts % e != 0) continue;
-            try_schedules({.tensor_parallel = t,
-                           .sequence_parallel = t > 1,
-                           .pipeline_parallel = p,
-                           .data_parallel = d,
-                           .expert_parallel = e,
-                           .micro_batch = b},
-                          m);
-          }
+          try_expert_sizes({.tensor_parallel = t,
+                            .sequence_parallel = t > 1,
+                            .pipeline_parallel = p,
+                            .data_parallel = d,
+                            .micro_batch = b},
+                           m);
         }
       }
+    }
+  }
+
+  // The experts of a mixture over 1, 2, 4, ... replicas, where that divides both.
+  void try_expert_sizes(Layout layout, int64_t micro_batches) {
+    const int64_t experts = work_.model.num_experts;
+    for (int64_t e = 1; e <= std::max<int64_t>(1, experts); e *= 2) {
+      if (layout.data_parallel % e != 0 || experts % e != 0) continue;
+      layout.expert_parallel = e;
+      try_schedules(layout, micro_batches);
     }
   }
 

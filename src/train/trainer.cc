@@ -87,6 +87,7 @@ class Trainer {
     world_.barrier();  // measured at the same time, ranks of one machine share its peak
     peak_flops_ = std::max(peak_flops_, world_.all_reduce_sum(measure_peak_flops(options_.compute(), options_.device)));
   }
+
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
   std::filesystem::path schedule_file() const { return folder_ / "schedule.json"; }
 
