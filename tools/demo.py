@@ -3,7 +3,7 @@
 of the report is what that command printed as JSON.
 
 Makes the workspace FOLDER anew (downloads are kept) and writes FOLDER/report.json and FOLDER/report.html.
-DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training (default 1100).
+DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training (default 800).
 
 usage: demo.py --starling PROGRAM --folder FOLDER
 """
@@ -171,7 +171,7 @@ def main():
     start = time.monotonic()
     folder, downloads = arguments.folder, arguments.folder / "downloads"
     own_writer = os.environ.get("DEMO_WRITER") == "own"
-    steps = int(os.environ.get("DEMO_STEPS", "1100"))
+    steps = int(os.environ.get("DEMO_STEPS", "800"))
 
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():

@@ -1,6 +1,7 @@
 #include "ops/muon.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "ops/kernels.h"
 #include "ops/muon_polynomial.h"
@@ -9,10 +10,10 @@
 namespace starling {
 namespace {
 
-// A = X X^T, A^2 and (b A + c A^2) X.
+// A = X X^T and A^2, of which half is enough since they are symmetric, and (b A + c A^2) X.
 double newton_schulz_flops(int64_t rows, int64_t columns) {
   const auto side = static_cast<double>(std::min(rows, columns)), other = static_cast<double>(std::max(rows, columns));
-  return kMuonIterations * 2.0 * side * side * (2.0 * other + side);
+  return static_cast<double>(std::size(kMuonPolynomials)) * side * side * (other + side + 2.0 * other);
 }
 
 }  // namespace

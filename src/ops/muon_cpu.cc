@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -7,6 +8,8 @@
 
 namespace starling {
 namespace {
+
+constexpr int64_t kBlock = 96;  // rows of a symmetric product that are made at once
 
 template <class T>
 Matrix view(std::vector<T>& storage, int64_t rows, int64_t columns) {
@@ -21,15 +24,37 @@ float norm_of(const float* values, int64_t count) {
   return std::sqrt(sum);
 }
 
-// polynomial = a I + b gram + c gram^2; the products give f32, the next product wants T.
+// c = a b, where that is symmetric: only the rows' blocks up to the diagonal's. The rest of c is left as it is.
+void matmul_lower(Matrix c, ConstMatrix a, ConstMatrix b) {
+  for (int64_t first = 0; first < c.rows; first += kBlock) {
+    const int64_t rows = std::min(kBlock, c.rows - first), columns = first + rows;
+    matmul_serial(block(c, first, rows, 0, columns), block(a, first, rows, 0, a.columns),
+                  block(b, 0, b.rows, 0, columns));
+  }
+}
+
+template <class T>
+void mirror_lower(std::vector<T>& x, int64_t side) {
+  for (int64_t i = 0; i < side; ++i)
+    for (int64_t j = 0; j < i; ++j) x[j * side + i] = x[i * side + j];
+}
+
+float trace_of(const std::vector<float>& x, int64_t side) {
+  float sum = 0;
+  for (int64_t i = 0; i < side; ++i) sum += x[i * side + i];
+  return sum;
+}
+
+// polynomial = a I + b gram + c gram^2, whose lower triangle is given; the products give f32, the next product wants T.
 template <class T>
 void fill_polynomial(std::vector<T>& polynomial, const std::vector<T>& gram, const std::vector<float>& square,
-                     int64_t side) {
-  for (int64_t i = 0; i < side * side; ++i)
-    polynomial[i] = from_float<T>(kMuonB * to_float(gram[i]) + kMuonC * square[i]);
-  for (int64_t i = 0; i < side; ++i)
-    polynomial[i * side + i] =
-        from_float<T>(kMuonA + kMuonB * to_float(gram[i * side + i]) + kMuonC * square[i * side + i]);
+                     int64_t side, MuonPolynomial p) {
+  for (int64_t i = 0; i < side; ++i) {
+    const int64_t row = i * side;
+    for (int64_t j = row; j < row + i; ++j) polynomial[j] = from_float<T>(p.b * to_float(gram[j]) + p.c * square[j]);
+    polynomial[row + i] = from_float<T>(p.a + p.b * to_float(gram[row + i]) + p.c * square[row + i]);
+  }
+  mirror_lower(polynomial, side);
 }
 
 template <class T>
@@ -43,10 +68,12 @@ void iterate(Tensor x) {
   float* values = x.as<float>();
   const float scale = 1.0f / (norm_of(values, rows * columns) + 1e-7f);
   for (int64_t i = 0; i < rows * columns; ++i) current[i] = from_float<T>(values[i] * scale);
-  for (int iteration = 0; iteration < kMuonIterations; ++iteration) {
-    wide ? matmul_serial(g, from, transposed(from)) : matmul_serial(g, transposed(from), from);
-    matmul_serial(s, g, g);
-    fill_polynomial(polynomial, gram, square, side);
+  for (const MuonPolynomial& given : kMuonPolynomials) {
+    wide ? matmul_lower(g, from, transposed(from)) : matmul_lower(g, transposed(from), from);
+    mirror_lower(gram, side);
+    matmul_lower(s, g, g);
+    const bool first = &given == kMuonPolynomials;
+    fill_polynomial(polynomial, gram, square, side, first ? scaled_by_trace(given, trace_of(square, side)) : given);
     wide ? matmul_serial(to, p, from) : matmul_serial(to, from, p);
     std::swap(from, to);
   }

@@ -28,12 +28,22 @@ __global__ void normalise_kernel(device_bf16* y, const float* x, const double* s
   if (i < count) y[i] = narrow<device_bf16>(x[i] / (sqrtf(static_cast<float>(*square)) + 1e-7f));
 }
 
-// polynomial = a I + b gram + c gram^2
-__global__ void polynomial_kernel(device_bf16* polynomial, const device_bf16* gram, const float* square, int64_t side) {
+// trace = tr x, by one warp
+__global__ void trace_kernel(float* trace, const float* x, int64_t side) {
+  float sum = 0;
+  for (int64_t i = threadIdx.x; i < side; i += 32) sum += x[i * side + i];
+  sum = warp_sum(sum);
+  if (threadIdx.x == 0) *trace = sum;
+}
+
+// polynomial = a I + b gram + c gram^2, of the scaled matrix where there is a trace
+__global__ void polynomial_kernel(device_bf16* polynomial, const device_bf16* gram, const float* square, int64_t side,
+                                  MuonPolynomial p, const float* trace) {
   const int64_t i = element();
   if (i >= side * side) return;
-  const float diagonal = i / side == i % side ? kMuonA : 0.0f;
-  polynomial[i] = narrow<device_bf16>(diagonal + kMuonB * wide(gram[i]) + kMuonC * square[i]);
+  if (trace) p = scaled_by_trace(p, *trace);
+  const float diagonal = i / side == i % side ? p.a : 0.0f;
+  polynomial[i] = narrow<device_bf16>(diagonal + p.b * wide(gram[i]) + p.c * square[i]);
 }
 
 __global__ void widen_kernel(float* y, const device_bf16* x, int64_t count) {
@@ -66,18 +76,23 @@ class Pieces {
 };
 
 struct Memory {
-  float *update, *square;
+  float *update, *square, *trace;
   device_bf16 *from, *to, *gram, *polynomial;
   double* sums;
 };
 
 Memory memory_for(int64_t rows, int64_t columns) {
   const int64_t count = rows * columns, side = std::min(rows, columns), sums = sum_of_squares_places(count);
-  Pieces pieces(Pieces::bytes<float>(count) + Pieces::bytes<float>(side * side) +
+  Pieces pieces(Pieces::bytes<float>(count) + Pieces::bytes<float>(side * side) + Pieces::bytes<float>(1) +
                 2 * Pieces::bytes<device_bf16>(count) + 2 * Pieces::bytes<device_bf16>(side * side) +
                 Pieces::bytes<double>(sums));
-  return {pieces.take<float>(count),       pieces.take<float>(side * side),       pieces.take<device_bf16>(count),
-          pieces.take<device_bf16>(count), pieces.take<device_bf16>(side * side), pieces.take<device_bf16>(side * side),
+  return {pieces.take<float>(count),
+          pieces.take<float>(side * side),
+          pieces.take<float>(1),
+          pieces.take<device_bf16>(count),
+          pieces.take<device_bf16>(count),
+          pieces.take<device_bf16>(side * side),
+          pieces.take<device_bf16>(side * side),
           pieces.take<double>(sums)};
 }
 
@@ -94,11 +109,13 @@ void orthogonalise(float* x, int64_t rows, int64_t columns, const Memory& memory
                square = matrix(memory.square, DType::f32, side, side);
   sum_of_squares(memory.sums, x, count);
   normalise_kernel<<<blocks_for(count, kThreads), kThreads>>>(memory.from, x, memory.sums, count);
-  for (int iteration = 0; iteration < kMuonIterations; ++iteration) {
+  for (const MuonPolynomial& polynomial : kMuonPolynomials) {
+    const bool first = &polynomial == kMuonPolynomials;
     across ? matmul(gram, from, transposed(from)) : matmul(gram, transposed(from), from);
     matmul(square, gram, gram);
-    polynomial_kernel<<<blocks_for(side * side, kThreads), kThreads>>>(memory.polynomial, memory.gram, memory.square,
-                                                                       side);
+    if (first) trace_kernel<<<1, 32>>>(memory.trace, memory.square, side);
+    polynomial_kernel<<<blocks_for(side * side, kThreads), kThreads>>>(
+        memory.polynomial, memory.gram, memory.square, side, polynomial, first ? memory.trace : nullptr);
     across ? matmul(to, p, from) : matmul(to, from, p);
     std::swap(from, to);
   }

@@ -411,23 +411,32 @@ TEST_P(OnEachDevice, AdamWFollowsItsFormulaForTwoSteps) {
   EXPECT_NEAR(w.values[0], dw, 1e-6);
 }
 
-// All singular values of U come near 1, so U U^T is near the identity: the source's coefficients leave them in
-// 0.7..1.2.
+// All singular values of U come within 0.05 of 1, so U U^T is near the identity; bf16 rounds.
 TEST_P(OnEachDevice, MuonNewtonSchulzMakesAMatrixNearlyOrthogonal) {
   const Device device = GetParam();
-  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{12, 40}, {40, 12}}) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{12, 40}, {40, 12}, {130, 300}, {300, 130}}) {
     Numbers x({rows, columns}, 4);
     newton_schulz(x.on(device));
     const int64_t side = std::min(rows, columns), other = std::max(rows, columns);
     for (int64_t i = 0; i < side; ++i)
-      for (int64_t j = 0; j < side; ++j) {
+      for (int64_t j = 0; j <= i; ++j) {
         double sum = 0;
         for (int64_t k = 0; k < other; ++k)
           sum += static_cast<double>(rows < columns ? x(i, k) * x(j, k) : x(k, i) * x(k, j));
-        EXPECT_NEAR(sum, i == j ? 1.0 : 0.0, 0.5);
-        EXPECT_TRUE(i != j || sum > 0.4) << sum;
+        EXPECT_NEAR(sum, i == j ? 1.0 : 0.0, 0.15) << rows << " x " << columns;
       }
   }
+}
+
+// The largest singular value that the scale allows, where the first polynomial is steepest.
+TEST_P(OnEachDevice, MuonNewtonSchulzKeepsAMatrixOfRankOne) {
+  const Device device = GetParam();
+  Numbers x({100, 60}, 0);
+  for (int64_t i = 0; i < 100; ++i)
+    for (int64_t j = 0; j < 60; ++j)
+      x.values[static_cast<size_t>(i * 60 + j)] = std::sin(1.0f + static_cast<float>(i)) * std::cos(static_cast<float>(j));
+  newton_schulz(x.on(device));
+  EXPECT_NEAR(std::sqrt(sum_of_squares(x.on(device))), 1.0, 0.06);
 }
 
 TEST_P(OnEachDevice, MuonStepMovesByTheLearningRateAndDecays) {
@@ -445,7 +454,7 @@ TEST_P(OnEachDevice, MuonStepMovesByTheLearningRateAndDecays) {
     EXPECT_EQ(m.values[i], g.values[i]);
   }
   EXPECT_NEAR(std::sqrt(squares), 0.2,
-              0.06);  // the root mean square of AdamW's update; singular values are within 0.3 of 1
+              0.02);  // the root mean square of AdamW's update; singular values are within 0.05 of 1
 }
 
 TEST_P(OnEachDevice, SumOfSquaresAddsOverAllRanges) {
