@@ -18,13 +18,14 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
       pattern_(vocabulary.pattern),
       normalize_nfc_(vocabulary.normalize_nfc),
       whole_pieces_first_(vocabulary.whole_pieces_first),
+      whole_pieces_(whole_pieces_first_ ? tokens_.size() : 0),
       frame_(std::move(vocabulary.frame)) {
   for (const SpecialToken& token : special_) is_special_[token.id] = true;
   byte_tokens_.fill(-1);
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (is_special_[id]) continue;
     if (tokens_[id].size() == 1) byte_tokens_[static_cast<unsigned char>(tokens_[id][0])] = static_cast<TokenId>(id);
-    if (whole_pieces_first_) whole_pieces_.emplace(tokens_[id], static_cast<TokenId>(id));
+    if (whole_pieces_first_) whole_pieces_.insert(static_cast<TokenId>(id), tokens_);
   }
   for (int byte = 0; byte < 256; ++byte) {
     if (byte_tokens_[byte] < 0) throw DataError(fmt::format("the vocabulary has no token for byte 0x{:02X}", byte));
@@ -33,11 +34,8 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
 
 size_t ByteLevelBpe::merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const {
   if (whole_pieces_first_) {
-    const auto whole = whole_pieces_.find(piece);
-    if (whole != whole_pieces_.end()) {
-      *symbols = whole->second;
-      return 1;
-    }
+    *symbols = whole_pieces_.find(piece, tokens_);
+    if (*symbols >= 0) return 1;
   }
   for (size_t i = 0; i < piece.size(); ++i) symbols[i] = byte_tokens_[static_cast<unsigned char>(piece[i])];
   return merges_.apply({symbols, piece.size()}, scratch);
@@ -52,7 +50,8 @@ void ByteLevelBpe::append_tokens(std::string_view text, std::vector<TokenId>& id
   const auto merge = [&](std::string_view piece, TokenId* symbols) {
     return merge_piece(piece, symbols, workspace.merges);
   };
-  visit_pieces(pattern_, workspace.text.assign(text), [&](std::string_view piece) { workspace.append(piece, merge); });
+  const PaddedText padded = workspace.text.assign(text);
+  workspace.append_pieces([&](const auto& visit) { visit_pieces(pattern_, padded, visit); }, merge);
   const std::span<const TokenId> tokens = workspace.out.tokens();
   ids.insert(ids.end(), tokens.begin(), tokens.end());
 }

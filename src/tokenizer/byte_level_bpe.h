@@ -5,12 +5,12 @@
 #include <array>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "tokenizer/encode_workspace.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/token_table.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -48,7 +48,7 @@ class ByteLevelBpe final : public Tokenizer {
   SplitPattern pattern_;
   bool normalize_nfc_, whole_pieces_first_;
   std::array<TokenId, 256> byte_tokens_;
-  std::unordered_map<std::string_view, TokenId> whole_pieces_;  // into tokens_; only when whole_pieces_first
+  TokenTable whole_pieces_;  // empty unless whole_pieces_first
   TextFrame frame_;
   mutable WorkspacePool workspaces_;
 };

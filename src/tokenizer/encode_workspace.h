@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -43,13 +44,36 @@ struct EncodeWorkspace {
   MergeScratch merges;
   std::unique_ptr<EncodeWorkspace> next;  // in the pool
 
-  // Appends the tokens of `piece`, which lies in a padded text, to `out`: from the cache, or by merge(piece, symbols),
-  // which writes at most one symbol a byte and returns how many.
+  // Appends the tokens of each piece to `out`: from the cache, or by merge(piece, symbols), which writes at most one
+  // symbol a byte and returns how many. each_piece(visit) calls visit(piece) for pieces that lie in a padded text.
+  // A piece is looked up a few pieces later than it is found: by then its place has come from memory.
+  template <typename EachPiece, typename MergePiece>
+  void append_pieces(const EachPiece& each_piece, const MergePiece& merge) {
+    std::array<Waiting, kWaiting> waiting;
+    size_t found = 0, appended = 0;
+    each_piece([&](std::string_view piece) {
+      if (found - appended == kWaiting) append(waiting[appended++ % kWaiting], merge);
+      Waiting& place = waiting[found++ % kWaiting];
+      place.piece = piece;
+      if (piece.size() > PieceCache::kLongestPiece) return;
+      place.key = PieceCache::Key(piece.data(), piece.size());
+      cache.fetch(place.key);
+    });
+    while (appended < found) append(waiting[appended++ % kWaiting], merge);
+  }
+
+ private:
+  static constexpr size_t kWaiting = 16;
+  struct Waiting {
+    std::string_view piece;
+    PieceCache::Key key;
+  };
+
   template <typename MergePiece>
-  void append(std::string_view piece, const MergePiece& merge) {
+  void append(const Waiting& waiting, const MergePiece& merge) {
+    const auto& [piece, key] = waiting;
     TokenId* room = out.room(std::max(piece.size(), PieceCache::kMostTokens) + 1);
     if (piece.size() > PieceCache::kLongestPiece) return out.took(merge(piece, room));
-    const PieceCache::Key key(piece.data(), piece.size());
     size_t count = cache.find(key, room);
     if (count == 0) {
       count = merge(piece, room);

@@ -16,14 +16,23 @@ constexpr int32_t kNoMerge = std::numeric_limits<int32_t>::max();
 
 }  // namespace
 
+bool MergeTable::is_near(TokenId left, TokenId right) { return left < kNear && right < kNear; }
+
 MergeTable::MergeTable(std::vector<Merge> merges) : merges_(std::move(merges)) {
   slots_.resize(std::bit_ceil(2 * merges_.size() + 2));
   shift_ = 64 - std::countr_zero(slots_.size());
+  near_.resize(merges_.empty() ? 0 : kNear * kNear);
   for (const Merge& merge : merges_) {
+    const Found found{merge.merged, merge.rank};
+    if (is_near(merge.left, merge.right)) {
+      Found& place = near_[static_cast<size_t>(merge.left * kNear + merge.right)];
+      if (place.merged < 0) place = found;
+      continue;
+    }
     size_t at = home(merge.left, merge.right);
     while (slots_[at].left >= 0 && (slots_[at].left != merge.left || slots_[at].right != merge.right))
       at = (at + 1) & (slots_.size() - 1);
-    if (slots_[at].left < 0) slots_[at] = {merge.left, merge.right, merge.merged, merge.rank};
+    if (slots_[at].left < 0) slots_[at] = {merge.left, merge.right, found};
   }
 }
 
@@ -32,11 +41,13 @@ size_t MergeTable::home(TokenId left, TokenId right) const {
   return (pair ^ pair >> 29) * 0x9E3779B97F4A7C15ull >> shift_;
 }
 
-const MergeTable::Slot& MergeTable::find(TokenId left, TokenId right, MergeScratch& scratch) const {
+MergeTable::Found MergeTable::find(TokenId left, TokenId right, MergeScratch& scratch) const {
   ++scratch.candidates_;
+  if (is_near(left, right)) return near_.empty() ? Found{} : near_[static_cast<size_t>(left * kNear + right)];
   for (size_t at = home(left, right);; at = (at + 1) & (slots_.size() - 1)) {
     const Slot& slot = slots_[at];
-    if ((slot.left == left && slot.right == right) || slot.left < 0) return slot;
+    if (slot.left == left && slot.right == right) return slot.found;
+    if (slot.left < 0) return {};
   }
 }
 
@@ -50,9 +61,9 @@ size_t MergeTable::apply_to_few(std::span<TokenId> symbols, MergeScratch& scratc
   std::array<TokenId, kFew> merged;
   size_t count = symbols.size();
   const auto look_up = [&](size_t i) {
-    const Slot& slot = find(symbols[i], symbols[i + 1], scratch);
-    ranks[i] = slot.left < 0 ? kNoMerge : slot.rank;
-    merged[i] = slot.merged;
+    const Found found = find(symbols[i], symbols[i + 1], scratch);
+    ranks[i] = found.rank;
+    merged[i] = found.merged;
   };
   for (size_t i = 0; i + 1 < count; ++i) look_up(i);
   while (count > 1) {
@@ -83,9 +94,9 @@ size_t MergeTable::apply_to_many(std::span<TokenId> symbols, MergeScratch& scrat
   heap.clear();
   const auto consider = [&](int32_t left, int32_t right) {
     if (left == kNone || right == kNone) return false;
-    const Slot& slot = find(symbols[left], symbols[right], scratch);
-    if (slot.left >= 0) heap.push_back({slot.rank, left, slot.left, slot.right, slot.merged});
-    return slot.left >= 0;
+    const Found found = find(symbols[left], symbols[right], scratch);
+    if (found.merged >= 0) heap.push_back({found.rank, left, symbols[left], symbols[right], found.merged});
+    return found.merged >= 0;
   };
   const auto push = [&](int32_t left, int32_t right) {
     if (consider(left, right)) std::push_heap(heap.begin(), heap.end(), std::greater<>());

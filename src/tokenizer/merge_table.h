@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -49,19 +50,28 @@ class MergeTable {
   size_t apply(std::span<TokenId> symbols, MergeScratch& scratch) const;
 
  private:
+  struct Found {
+    TokenId merged = -1;  // < 0: there is no merge
+    int32_t rank = std::numeric_limits<int32_t>::max();
+  };
   struct Slot {
-    TokenId left = -1, right = -1, merged = -1;  // left < 0: empty
-    int32_t rank = 0;
+    TokenId left = -1, right = -1;  // left < 0: empty
+    Found found;
   };
   static constexpr size_t kFew = 48;
+  // Pairs of ids below this, all pairs of bytes among them, are found by their place: they are what a piece begins
+  // with.
+  static constexpr TokenId kNear = 512;
 
-  const Slot& find(TokenId left, TokenId right, MergeScratch& scratch) const;  // an empty slot when there is no merge
+  Found find(TokenId left, TokenId right, MergeScratch& scratch) const;
+  static bool is_near(TokenId left, TokenId right);
   size_t home(TokenId left, TokenId right) const;
   size_t apply_to_few(std::span<TokenId> symbols, MergeScratch& scratch) const;
   size_t apply_to_many(std::span<TokenId> symbols, MergeScratch& scratch) const;
 
   std::vector<Merge> merges_;
-  std::vector<Slot> slots_{2};  // open addressing, a power of two, at most half full
+  std::vector<Found> near_;     // [left][right] below kNear; empty when there are no merges
+  std::vector<Slot> slots_{2};  // of the other pairs; open addressing, a power of two, at most half full
   int shift_ = 63;
 };
 

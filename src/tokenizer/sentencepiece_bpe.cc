@@ -148,11 +148,14 @@ void SentencePieceBpe::append_marked(bool space_first, std::string_view text, st
     return merge_piece(piece, symbols, workspace.merges);
   };
   const PaddedText marked = mark_spaces(space_first, text, workspace.text);
-  for (std::string_view rest(marked.data, marked.size); !rest.empty();) {
-    const std::string_view word = words_are_apart_ ? rest.substr(0, word_end(rest)) : rest;
-    workspace.append(word, merge);
-    rest.remove_prefix(word.size());
-  }
+  const auto each_word = [&](const auto& visit) {
+    for (std::string_view rest(marked.data, marked.size); !rest.empty();) {
+      const std::string_view word = words_are_apart_ ? rest.substr(0, word_end(rest)) : rest;
+      visit(word);
+      rest.remove_prefix(word.size());
+    }
+  };
+  workspace.append_pieces(each_word, merge);
   const std::span<const TokenId> tokens = workspace.out.tokens();
   ids.insert(ids.end(), tokens.begin(), tokens.end());
 }
