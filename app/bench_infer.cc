@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "app/bench.h"
+#include "app/weights_flag.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/random.h"
@@ -153,11 +154,15 @@ double bytes_a_step(const Decoder& decoder, const BenchInferArguments& arguments
              static_cast<double>(decoder.config().kv_cache_bytes_per_token(sizeof(uint16_t)));
 }
 
+Arithmetic arithmetic_of(WeightFormat format) {
+  if (has_scales(format)) return Arithmetic::int8;
+  return format == WeightFormat::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+}
+
 nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& arguments) {
   check_against_reference(decoder);
   const Timing timing = time_decoder(decoder, arguments);
-  const bool rounded = decoder.weights().layers.front().q.format() != WeightFormat::bf16;
-  const double peak = measure_register_flops(rounded ? Arithmetic::int8 : Arithmetic::bf16);
+  const double peak = measure_register_flops(arithmetic_of(decoder.weights().layers.front().q.format()));
   const double bandwidth = measure_read_bytes_per_s(int64_t{512} << 20, 0.5);
   const double flops = timing.prefill_tokens_per_s * decoder.config().forward_flops_per_token(arguments.prompt);
   const double read = timing.decode_steps_per_s * bytes_a_step(decoder, arguments);
@@ -214,9 +219,7 @@ void add_bench_infer(Command bench, const GlobalOptions& options) {
   auto arguments = std::make_shared<BenchInferArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
   command.add_option("--random", arguments->random, "Shape of the random model").one_of({"30m", "1.1b"}).show_default();
-  command.add_option("--weights", arguments->weights, "Form of the weights in memory")
-      .one_of({"auto", "bf16", "int8", "int4"})
-      .show_default();
+  add_weights_flag(command, arguments->weights);
   const auto size = [&](const char* name, int64_t& value, const char* help) {
     command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
   };

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "app/bench.h"
+#include "app/weights_flag.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -121,9 +122,7 @@ void add_bench_score(Command bench, const GlobalOptions& options) {
       .required()
       .existing_file();
   command.add_option("-m,--model", arguments->model, "Model in this workspace").required();
-  command.add_option("--weights", arguments->weights, "Form of the weights in memory")
-      .one_of({"auto", "bf16", "int8", "int4"})
-      .show_default();
+  add_weights_flag(command, arguments->weights);
   const auto size = [&](const char* name, int64_t& value, const char* help) {
     command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
   };

@@ -76,14 +76,18 @@ void check_parity(const ModelConfig& config) {
   for (float value; lines >> value;) expected.push_back(value);
   ASSERT_EQ(expected.size(), tokens.size() * static_cast<size_t>(config.vocab_size));
 
-  const Difference bf16 = compare(model, config, WeightForm::bf16, tokens, expected),
+  const Difference f32 = compare(model, config, WeightForm::f32, tokens, expected),
+                   bf16 = compare(model, config, WeightForm::bf16, tokens, expected),
                    int8 = compare(model, config, WeightForm::int8, tokens, expected);
   if (config.experts_per_token < config.num_experts) {
     // Rounding turns some choices of experts over: those tokens and the ones that look at them differ more.
+    EXPECT_LT(f32.of_the_median_token, 0.004);
     EXPECT_LT(bf16.of_the_median_token, 0.05);
     EXPECT_LT(int8.of_the_median_token, 0.15);
     return;
   }
+  // Keys and values alone are rounded, to f16 (2^-12, 0.02 % in the mean).
+  EXPECT_LT(f32.overall, 0.004);
   // The weights are exact in bf16; activations are rounded to it (2^-9, 0.1 % in the mean), keys and values to f16. The
   // sharp attention of random weights enlarges an error about seven times. A wrong scale or row gives more than 30 %.
   EXPECT_LT(bf16.overall, 0.02);

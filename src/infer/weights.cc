@@ -57,6 +57,7 @@ class Loader {
   static uint64_t count_tensors(const ModelConfig& config) { return parameter_shapes(config).size(); }
 
   WeightFormat rounded_format(const std::string& name) const {
+    if (form_ == WeightForm::f32) return WeightFormat::f32;
     if (form_ == WeightForm::bf16) return WeightFormat::bf16;
     return form_ == WeightForm::int4 && name.starts_with("model.layers.") ? WeightFormat::code4 : WeightFormat::int8;
   }
@@ -130,10 +131,11 @@ size_t LlamaWeights::bytes() const {
 
 WeightForm weight_form(const std::string& name) {
   if (name == "auto") return WeightForm::automatic;
+  if (name == "f32") return WeightForm::f32;
   if (name == "bf16") return WeightForm::bf16;
   if (name == "int8") return WeightForm::int8;
   if (name == "int4") return WeightForm::int4;
-  throw ConfigError(fmt::format("weights \"{}\" are not known; auto, bf16, int8 and int4 are", name));
+  throw ConfigError(fmt::format("weights \"{}\" are not known; auto, f32, bf16, int8 and int4 are", name));
 }
 
 LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightForm form) {

@@ -63,11 +63,12 @@ struct LlamaWeights {
 // The form in memory of every matrix.
 enum class WeightForm {
   automatic,  // 8 bits, or 4 where the file has no more and 4 hold it exactly
+  f32,        // nothing is rounded, activations neither: to compare with other programs, not for speed
   bf16,
   int8,
   int4,  // rounded to 4 bits; the embedding and the head to 8
 };
-WeightForm weight_form(const std::string& name);  // "auto", "bf16", "int8", "int4"; throws ConfigError for another
+WeightForm weight_form(const std::string& name);  // "auto", "f32", "bf16", "int8", "int4"; else ConfigError
 
 // Shows progress. Throws DataError that names the tensor that is missing or has the wrong shape.
 LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightForm form);

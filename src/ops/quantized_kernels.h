@@ -15,6 +15,7 @@ struct ActivationTile {
   const float* scales = nullptr;         // [K/32][T]
   const int32_t* corrections = nullptr;  // [K/32][T]: -128 * sum of the rounded values (weights are stored + 128)
   const uint32_t* pairs = nullptr;       // [K/2][T]: two values rounded to bf16, for bf16 weights
+  const float* values = nullptr;         // [K][T]: as they are, for f32 weights
 };
 
 inline constexpr int kTileTokens[] = {6, 4, 2, 1};  // sizes of tiles that kernels are compiled for

@@ -100,6 +100,25 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
   }
 }
 
+template <int T>
+void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+  const auto* data = reinterpret_cast<const float*>(w.block_data(block));
+  __m256 low[T], high[T];
+  for (int t = 0; t < T; ++t) low[t] = high[t] = _mm256_setzero_ps();
+  for (int64_t col = 0; col < w.padded_cols(); ++col) {
+    const __m256 first = _mm256_load_ps(data + col * kRowBlock), second = _mm256_load_ps(data + col * kRowBlock + 8);
+    for (int t = 0; t < T; ++t) {
+      const __m256 value = _mm256_broadcast_ss(x.values + col * T + t);
+      low[t] = _mm256_fmadd_ps(first, value, low[t]);
+      high[t] = _mm256_fmadd_ps(second, value, high[t]);
+    }
+  }
+  for (int t = 0; t < T; ++t) {
+    _mm256_storeu_ps(y + t * kRowBlock, low[t]);
+    _mm256_storeu_ps(y + t * kRowBlock + 8, high[t]);
+  }
+}
+
 using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
 template <BlockKernel kernel>
 void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
@@ -113,8 +132,10 @@ TileKernel kernel_of(WeightFormat format) {
       return each_block<integer_block<Int8Steps, T>>;
     case WeightFormat::code4:
       return each_block<integer_block<Code4Steps, T>>;
-    default:
+    case WeightFormat::bf16:
       return each_block<bf16_block<T>>;
+    default:
+      return each_block<f32_block<T>>;
   }
 }
 

@@ -193,6 +193,7 @@ void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int6
 template <int T>
 TileKernel kernel_of(WeightFormat format) {
   static const bool bf16_products = __builtin_cpu_supports("avx512bf16");
+  if (format == WeightFormat::f32) return avx2_kernel(format, T);  // for exactness, not for speed
   if (format == WeightFormat::bf16) return bf16_products ? bf16_tile<T> : avx2_kernel(format, T);
   return format == WeightFormat::int8 ? int8_tile<T> : code4_tile<T>;
 }

@@ -54,16 +54,29 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
   }
 }
 
+void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+  const auto* data = reinterpret_cast<const float*>(w.block_data(block));
+  for (int token = 0; token < x.tokens; ++token) {
+    for (int64_t lane = 0; lane < kRowBlock; ++lane) {
+      float total = 0;
+      for (int64_t col = 0; col < w.padded_cols(); ++col)
+        total = std::fma(data[col * kRowBlock + lane], x.values[col * x.tokens + token], total);
+      y[token * kRowBlock + lane] = total;
+    }
+  }
+}
+
+using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
+template <BlockKernel kernel>
+void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
+}
+
 }  // namespace
 
 TileKernel reference_kernel(WeightFormat format) {
-  if (format == WeightFormat::bf16)
-    return [](float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-      for (int b = 0; b < blocks; ++b) bf16_block(y + b * x.tokens * kRowBlock, x, w, first_block + b);
-    };
-  return [](float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-    for (int b = 0; b < blocks; ++b) integer_block(y + b * x.tokens * kRowBlock, x, w, first_block + b);
-  };
+  if (format == WeightFormat::f32) return each_block<f32_block>;
+  return format == WeightFormat::bf16 ? each_block<bf16_block> : each_block<integer_block>;
 }
 
 }  // namespace starling

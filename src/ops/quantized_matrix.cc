@@ -112,20 +112,27 @@ QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols
     : format_(format), rows_(rows), cols_(cols), codebook_(codebook) {
   if (rows <= 0 || cols <= 0) throw ShapeError(fmt::format("a weight matrix of {} x {}", rows, cols));
   data_ = allocate<uint8_t>(static_cast<size_t>(row_blocks()) * block_bytes());
-  if (format == WeightFormat::bf16) return;
+  if (!has_scales(format)) return;
   scales_ = allocate<uint16_t>(static_cast<size_t>(row_blocks() * groups() * kRowBlock));
   units_ = allocate<float>(static_cast<size_t>(row_blocks() * kRowBlock));
 }
 
 size_t QuantizedMatrix::block_bytes() const {
   const auto weights = static_cast<size_t>(kRowBlock * padded_cols());
+  if (format_ == WeightFormat::f32) return weights * 4;
   if (format_ == WeightFormat::bf16) return weights * 2;
   return format_ == WeightFormat::int8 ? weights : weights / 2;
 }
 
 size_t QuantizedMatrix::bytes() const {
-  const size_t scales = format_ == WeightFormat::bf16 ? 0 : static_cast<size_t>(kRowBlock) * (2 * groups() + 4);
+  const size_t scales = !has_scales(format_) ? 0 : static_cast<size_t>(kRowBlock) * (2 * groups() + 4);
   return static_cast<size_t>(row_blocks()) * (block_bytes() + scales);
+}
+
+// Of a value without a scale, counted in values.
+size_t QuantizedMatrix::place(int64_t row, int64_t col) const {
+  const int64_t step = format_ == WeightFormat::bf16 ? 2 : 1, block = row / kRowBlock, lane = row % kRowBlock;
+  return static_cast<size_t>((block * padded_cols() / step + col / step) * kRowBlock + lane) * step + col % step;
 }
 
 void QuantizedMatrix::check_row(int64_t row, size_t cols) const {
@@ -171,10 +178,14 @@ uint8_t QuantizedMatrix::value(int64_t row, int64_t col) const {
 
 void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
   check_row(row, values.size());
+  if (format_ == WeightFormat::f32) {
+    auto* data = reinterpret_cast<float*>(data_.get());
+    for (int64_t col = 0; col < cols_; ++col) data[place(row, col)] = values[col];
+    return;
+  }
   if (format_ == WeightFormat::bf16) {
-    auto* data = reinterpret_cast<uint16_t*>(data_.get() + static_cast<size_t>(row / kRowBlock) * block_bytes());
-    for (int64_t col = 0; col < cols_; ++col)
-      data[col / 2 * 2 * kRowBlock + row % kRowBlock * 2 + col % 2] = to_bf16(values[col]);
+    auto* data = reinterpret_cast<uint16_t*>(data_.get());
+    for (int64_t col = 0; col < cols_; ++col) data[place(row, col)] = to_bf16(values[col]);
     return;
   }
   const CodeRounding codes(codebook_);
@@ -191,7 +202,7 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
 
 void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::span<const float> scales) {
   check_row(row, values.size());
-  if (format_ == WeightFormat::bf16 || scales.size() != static_cast<size_t>(groups())) {
+  if (!has_scales(format_) || scales.size() != static_cast<size_t>(groups())) {
     throw ShapeError(fmt::format("{} scales for {} groups of a row", scales.size(), groups()));
   }
   set_scales(row, scales);
@@ -213,13 +224,17 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::
 
 void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {
   check_row(row, values.size());
-  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
-  if (format_ == WeightFormat::bf16) {
-    const auto* data = reinterpret_cast<const uint16_t*>(block_data(block));
-    for (int64_t col = 0; col < cols_; ++col)
-      values[col] = from_bf16(data[col / 2 * 2 * kRowBlock + lane * 2 + col % 2]);
+  if (format_ == WeightFormat::f32) {
+    const auto* data = reinterpret_cast<const float*>(data_.get());
+    for (int64_t col = 0; col < cols_; ++col) values[col] = data[place(row, col)];
     return;
   }
+  if (format_ == WeightFormat::bf16) {
+    const auto* data = reinterpret_cast<const uint16_t*>(data_.get());
+    for (int64_t col = 0; col < cols_; ++col) values[col] = from_bf16(data[place(row, col)]);
+    return;
+  }
+  const int64_t block = row / kRowBlock, lane = row % kRowBlock;
   for (int64_t col = 0; col < cols_; ++col) {
     const float scale = units_[row] * from_f16(block_scales(block)[col / kScaleGroup * kRowBlock + lane]);
     const uint8_t stored = value(row, col);

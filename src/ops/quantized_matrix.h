@@ -3,12 +3,14 @@
 //   code4  w = scale * codebook[code]     4 bits a weight; exact for GGUF's IQ2_XXS, whose weights take 6 values
 //   int8   w = scale * q, |q| <= 127      8 bits a weight
 //   bf16   w                              16 bits a weight, no scale
+//   f32    w                              32 bits a weight, no scale; activations are not rounded either
 //
 // A scale belongs to one row and 32 columns: row_unit[row] (f32) times a f16 fraction of it, so that small scales keep
 // their precision. 16 rows are interleaved, so that a vector register holds one step of 16 output values:
 //   int8   byte of (block b of 16 rows, row r, column k) = q + 128 at ((b * K/4 + k/4) * 16 + r) * 4 + k%4
 //   code4  the same order for two steps of four columns at once: the even step in the low nibble, the odd in the high
 //   bf16   value at ((b * K/2 + k/2) * 16 + r) * 2 + k%2
+//   f32    value at (b * K + k) * 16 + r
 // Rows are padded to 16 and columns to 32 with zeros.
 #pragma once
 
@@ -20,7 +22,8 @@
 
 namespace starling {
 
-enum class WeightFormat { code4, int8, bf16 };
+enum class WeightFormat { code4, int8, bf16, f32 };
+inline bool has_scales(WeightFormat format) { return format == WeightFormat::code4 || format == WeightFormat::int8; }
 
 inline constexpr int64_t kRowBlock = 16;    // rows interleaved
 inline constexpr int64_t kScaleGroup = 32;  // columns that share a scale
@@ -70,6 +73,7 @@ class QuantizedMatrix {
   size_t block_bytes() const;
   void check_row(int64_t row, size_t cols) const;
   void set_scales(int64_t row, std::span<const float> scales);
+  size_t place(int64_t row, int64_t col) const;
   void interleave(int64_t row, std::span<const uint8_t> stored);
   uint8_t value(int64_t row, int64_t col) const;
 

@@ -61,26 +61,29 @@ class Activations {
  public:
   void fill(const float* x, int64_t tokens, const QuantizedMatrix& w, InstructionSet instructions) {
     cols_ = w.cols(), padded_ = w.padded_cols();
-    const bool rounded = w.format() != WeightFormat::bf16;
+    const bool rounded = has_scales(w.format()), pairs = w.format() == WeightFormat::bf16,
+               values = w.format() == WeightFormat::f32;
     const int64_t groups = padded_ / kScaleGroup;
     wide_ = instructions == InstructionSet::avx2;
     grow(quads_, rounded ? tokens * padded_ / 4 : 0);
     grow(wide_quads_, rounded && wide_ ? tokens * padded_ / 4 : 0);
     grow(scales_, rounded ? tokens * groups : 0);
     grow(corrections_, rounded ? tokens * groups : 0);
-    grow(pairs_, rounded ? 0 : tokens * padded_ / 2);
+    grow(pairs_, pairs ? tokens * padded_ / 2 : 0);
+    grow(values_, values ? tokens * padded_ : 0);
     tiles_.clear(), first_token_.clear();
     for (int64_t first = 0; first < tokens;) {
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
                                      [&](int candidate) { return candidate <= tokens - first; });
       tiles_.push_back({size, quads_.data() + first * padded_ / 4, wide_quads_.data() + first * padded_ / 4,
                         scales_.data() + first * groups, corrections_.data() + first * groups,
-                        pairs_.data() + first * padded_ / 2});
+                        pairs_.data() + first * padded_ / 2, values_.data() + first * padded_});
       first_token_.push_back(first);
       first += size;
     }
     parallel_for(static_cast<int64_t>(tiles_.size()), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) rounded ? fill_rounded(x, tile) : fill_pairs(x, tile);
+      for (int64_t tile = begin; tile < end; ++tile)
+        rounded ? fill_rounded(x, tile) : pairs ? fill_pairs(x, tile) : fill_values(x, tile);
     });
   }
 
@@ -103,6 +106,15 @@ class Activations {
         const int64_t col = 2 * pair;
         pairs[pair * tokens + token] = bf16_pair(col < cols_ ? row[col] : 0.0f, col + 1 < cols_ ? row[col + 1] : 0.0f);
       }
+    }
+  }
+
+  void fill_values(const float* x, int64_t index) {
+    const int tokens = tiles_[index].tokens;
+    float* values = values_.data() + first_token_[index] * padded_;
+    for (int token = 0; token < tokens; ++token) {
+      const float* row = x + (first_token_[index] + token) * cols_;
+      for (int64_t col = 0; col < padded_; ++col) values[col * tokens + token] = col < cols_ ? row[col] : 0.0f;
     }
   }
 
@@ -140,7 +152,7 @@ class Activations {
   std::vector<int64_t> first_token_;
   std::vector<int32_t> quads_, corrections_;
   std::vector<int64_t> wide_quads_;
-  std::vector<float> scales_;
+  std::vector<float> scales_, values_;
   std::vector<uint32_t> pairs_;
 };
 
@@ -193,7 +205,8 @@ void quantized_products(std::span<const QuantizedProduct> products, const float*
   const QuantizedMatrix& first = *products[0].w;
   std::vector<int64_t> end_panel;  // of each product, counted over all
   for (const QuantizedProduct& product : products) {
-    const bool same_x = (product.w->format() == WeightFormat::bf16) == (first.format() == WeightFormat::bf16);
+    const bool same_x =
+        product.w->format() == first.format() || (has_scales(product.w->format()) && has_scales(first.format()));
     if (product.w->cols() != first.cols() || !same_x)
       throw ShapeError("products of one x need matrices of one kind and width");
     end_panel.push_back((end_panel.empty() ? 0 : end_panel.back()) + panels_of(*product.w));

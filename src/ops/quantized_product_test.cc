@@ -24,6 +24,7 @@ const Case kCases[] = {
     {WeightFormat::int8, 16, 32, 1},  {WeightFormat::int8, 17, 33, 3},   {WeightFormat::int8, 200, 320, 29},
     {WeightFormat::code4, 16, 32, 1}, {WeightFormat::code4, 40, 100, 7}, {WeightFormat::code4, 96, 256, 31},
     {WeightFormat::bf16, 16, 32, 1},  {WeightFormat::bf16, 5, 7, 15},    {WeightFormat::bf16, 130, 96, 12},
+    {WeightFormat::f32, 16, 32, 1},   {WeightFormat::f32, 5, 7, 15},     {WeightFormat::f32, 130, 96, 12},
 };
 
 std::vector<float> random_values(int64_t count, uint32_t seed) {
@@ -86,7 +87,8 @@ TEST(QuantizedProduct, ARowHasTheSameBitsAloneAndInABatch) {
 }
 
 // int8: both factors are rounded with a step of max/127, so a product of N(0,1) values errs by about 0.01 and a sum of
-// K by 0.01 sqrt(K); six deviations are allowed. bf16 rounds the weight only, by at most 2^-8 of it.
+// K by 0.01 sqrt(K); six deviations are allowed. bf16 rounds
+// both by at most 2^-8 of them, f32 only the sum, by 2^-24 of its parts.
 TEST(QuantizedProduct, IsNearTheExactProduct) {
   for (const Case& c : kCases) {
     const QuantizedMatrix w = random_matrix(c.format, c.rows, c.cols);
@@ -101,7 +103,8 @@ TEST(QuantizedProduct, IsNearTheExactProduct) {
           exact += static_cast<double>(row[k]) * x[m * c.cols + k];
           weight_squares += static_cast<double>(row[k]) * row[k];
         }
-        EXPECT_NEAR(y[m * c.rows + n], exact, 6 * 0.01 * std::sqrt(weight_squares) + 1e-5);
+        const double step = c.format == WeightFormat::f32 ? 1e-6 : 0.01;
+        EXPECT_NEAR(y[m * c.rows + n], exact, 6 * step * std::sqrt(weight_squares) + 1e-5);
       }
     }
   }

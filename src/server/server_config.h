@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "infer/weights.h"
 #include "server/http_server.h"
 
 namespace starling {
@@ -17,6 +18,7 @@ struct ServerOptions {
   std::string model, embedder, writer;                // names of folders under models/
   double requests_per_second = 0, request_burst = 0;  // for each API key
   int64_t tokens_per_day = 0;                         // for each API key; 0: no limit
+  WeightForm weights = WeightForm::automatic;         // of each model
   int64_t cache_tokens = 0;                           // of each model, as EngineOptions has it
   bool log_requests = true;
   bool log_content = false;  // bodies too
