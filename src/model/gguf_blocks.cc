@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -145,10 +146,28 @@ void decode_q6_k(const std::byte* block, float* out) {
 }
 
 // Seven signs are stored; the eighth makes the number of minus signs even.
-uint32_t eight_signs(uint32_t bits) {
+constexpr uint32_t eight_signs(uint32_t bits) {
   const uint32_t seven = bits & 0x7f;
   return seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
 }
+
+// The levels of each point of the grid in eight bytes, the first lowest.
+constexpr std::array<uint64_t, 256> kIq2XxsLevels = [] {
+  std::array<uint64_t, 256> levels{};
+  for (int entry = 0; entry < 256; ++entry)
+    for (int i = 0; i < 8; ++i)
+      levels[entry] |= static_cast<uint64_t>(kLevels2[kIq2XxsGrid[entry] >> (2 * i) & 3]) << (8 * i);
+  return levels;
+}();
+
+// 0xff in the bytes that are negative.
+constexpr std::array<uint64_t, 128> kSignBytes = [] {
+  std::array<uint64_t, 128> bytes{};
+  for (uint32_t stored = 0; stored < 128; ++stored)
+    for (int i = 0; i < 8; ++i)
+      if (eight_signs(stored) >> i & 1) bytes[stored] |= uint64_t{0xff} << (8 * i);
+  return bytes;
+}();
 
 // d | 8 times: 4 bytes of grid indices, then 32 bits: four times 7 bits of signs, 4 bits of scale s.
 void iq2_xxs_block(const std::byte* block, int8_t* codes, float* scales) {
@@ -159,12 +178,10 @@ void iq2_xxs_block(const std::byte* block, int8_t* codes, float* scales) {
     std::memcpy(&word, at + 4, sizeof word);
     scales[j] = d * static_cast<float>(2 * (word >> 28) + 1) / 8.0f;
     for (int point = 0; point < 4; ++point) {
-      const uint16_t entry = kIq2XxsGrid[u8(at + point)];
-      const uint32_t signs = eight_signs(word >> (7 * point));
-      for (int i = 0; i < 8; ++i) {
-        const int8_t level = kLevels2[entry >> (2 * i) & 3];
-        codes[32 * j + 8 * point + i] = static_cast<int8_t>(signs >> i & 1 ? -level : level);
-      }
+      const uint64_t negative = kSignBytes[word >> (7 * point) & 127];
+      // -x = ~x + 1; no level is 0, so no byte carries into the next.
+      const uint64_t eight = (kIq2XxsLevels[u8(at + point)] ^ negative) + (negative & 0x0101010101010101);
+      std::memcpy(codes + 32 * j + 8 * point, &eight, sizeof eight);
     }
   }
 }

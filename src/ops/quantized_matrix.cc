@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "ops/round_to_int8.h"
 
 namespace starling {
 namespace {
@@ -43,21 +44,31 @@ float largest_of(std::span<const float> values) {
   return largest;
 }
 
-float round_to_int8(std::span<const float> values, std::span<int8_t> rounded) {
-  const float largest = largest_of(values), inverse = largest > 0 ? 127.0f / largest : 0.0f;
-  for (size_t i = 0; i < values.size(); ++i) rounded[i] = static_cast<int8_t>(std::lrint(values[i] * inverse));
-  return largest / 127.0f;
+// Of the last group of a row, which may have fewer than 32 values.
+float round_group(std::span<const float> values, std::span<int8_t> rounded) {
+  if (values.size() == kScaleGroup) return round_to_int8(values.data(), rounded.data());
+  float padded[kScaleGroup] = {};
+  int8_t out[kScaleGroup];
+  std::copy(values.begin(), values.end(), padded);
+  const float scale = round_to_int8(padded, out);
+  std::copy_n(out, values.size(), rounded.begin());
+  return scale;
+}
+
+std::array<int8_t, 256> nearest_values(const std::array<int8_t, 16>& codebook) {
+  std::array<int8_t, 256> nearest;
+  for (int i = 0; i < 256; ++i)
+    nearest[i] = *std::min_element(codebook.begin(), codebook.end(), [i](int8_t a, int8_t b) {
+      return std::abs(a - (i - 128)) < std::abs(b - (i - 128));
+    });
+  return nearest;
 }
 
 // Rounds a group to the values of a codebook times one scale.
 class CodeRounding {
  public:
-  explicit CodeRounding(const std::array<int8_t, 16>& codebook) {
-    for (int8_t value : codebook) end_ = std::max(end_, std::abs(static_cast<float>(value)));
-    for (int i = 0; i < 256; ++i)
-      nearest_[i] = *std::min_element(codebook.begin(), codebook.end(), [i](int8_t a, int8_t b) {
-        return std::abs(a - (i - 128)) < std::abs(b - (i - 128));
-      });
+  explicit CodeRounding(const std::array<int8_t, 256>& nearest) : nearest_(nearest) {
+    end_ = std::max(std::abs(static_cast<float>(nearest.front())), std::abs(static_cast<float>(nearest.back())));
   }
 
   // Of several ends for the group's largest weight, with either sign, the one whose least-squares scale errs least.
@@ -87,24 +98,37 @@ class CodeRounding {
     return nearest_[static_cast<int>(std::clamp(value, -128.0f, 127.0f) + 128.5f)];  // 128.5: rounds to nearest
   }
   float end_ = 0;
-  std::array<int8_t, 256> nearest_{};
+  const std::array<int8_t, 256>& nearest_;
 };
 
 }  // namespace
 
-void QuantizedMatrix::Free::operator()(void* memory) const { std::free(memory); }
+void QuantizedMatrix::Free::operator()(void* memory) const {
+  mapped > 0 ? static_cast<void>(::munmap(memory, mapped)) : std::free(memory);
+}
 
 // Zeroed. Large blocks ask for huge pages: decoding streams through all weights once a token, and a page walk every 4
-// KB would cost a tenth of that.
+// KB would cost a tenth of that. The kernel zeroes them when they are first written, on the threads that fill the
+// matrix.
 template <class T>
 QuantizedMatrix::Aligned<T> QuantizedMatrix::allocate(size_t count) {
-  const size_t alignment = count * sizeof(T) >= kHugePage ? kHugePage : 64;
-  const size_t size = (count * sizeof(T) + alignment - 1) / alignment * alignment;
-  auto* memory = static_cast<T*>(std::aligned_alloc(alignment, std::max(size, alignment)));
-  if (memory == nullptr) throw std::bad_alloc();
-  if (alignment == kHugePage) ::madvise(memory, size, MADV_HUGEPAGE);
-  std::memset(static_cast<void*>(memory), 0, size);
-  return Aligned<T>(memory);
+  const auto rounded_up = [](size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; };
+  if (count * sizeof(T) < kHugePage) {
+    const size_t size = rounded_up(std::max<size_t>(count * sizeof(T), 1), 64);
+    void* memory = std::aligned_alloc(64, size);
+    if (memory == nullptr) throw std::bad_alloc();
+    std::memset(memory, 0, size);
+    return Aligned<T>(static_cast<T*>(memory));
+  }
+  const size_t size = rounded_up(count * sizeof(T), kHugePage);
+  void* mapped = ::mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  auto* begin = static_cast<std::byte*>(mapped);
+  const size_t before = rounded_up(reinterpret_cast<uintptr_t>(begin), kHugePage) - reinterpret_cast<uintptr_t>(begin);
+  if (before > 0) ::munmap(begin, before);
+  if (before < kHugePage) ::munmap(begin + before + size, kHugePage - before);
+  ::madvise(begin + before, size, MADV_HUGEPAGE);
+  return Aligned<T>(reinterpret_cast<T*>(begin + before), Free(size));
 }
 
 QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols,
@@ -113,6 +137,7 @@ QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols
   if (rows <= 0 || cols <= 0) throw ShapeError(fmt::format("a weight matrix of {} x {}", rows, cols));
   data_ = allocate<uint8_t>(static_cast<size_t>(row_blocks()) * block_bytes());
   if (!has_scales(format)) return;
+  if (format == WeightFormat::code4) nearest_ = nearest_values(codebook);
   scales_ = allocate<uint16_t>(static_cast<size_t>(row_blocks() * groups() * kRowBlock));
   units_ = allocate<float>(static_cast<size_t>(row_blocks() * kRowBlock));
 }
@@ -188,14 +213,14 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
     for (int64_t col = 0; col < cols_; ++col) data[place(row, col)] = to_bf16(values[col]);
     return;
   }
-  const CodeRounding codes(codebook_);
+  const CodeRounding codes(nearest_);
   std::vector<float> scales(static_cast<size_t>(groups()));
   std::vector<int8_t> rounded(values.size());
   for (int64_t group = 0; group < groups(); ++group) {
     const int64_t first = group * kScaleGroup, count = std::min(kScaleGroup, cols_ - first);
     const std::span<const float> weights = values.subspan(first, count);
     const std::span<int8_t> out = std::span(rounded).subspan(first, count);
-    scales[group] = format_ == WeightFormat::int8 ? round_to_int8(weights, out) : codes.round(weights, out);
+    scales[group] = format_ == WeightFormat::int8 ? round_group(weights, out) : codes.round(weights, out);
   }
   set_row(row, rounded, scales);
 }
@@ -206,20 +231,20 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::
     throw ShapeError(fmt::format("{} scales for {} groups of a row", scales.size(), groups()));
   }
   set_scales(row, scales);
-  std::array<int, 256> stored{};  // by value + 128; -1: not in the codebook
+  std::vector<uint8_t> stored(static_cast<size_t>(padded_cols()));
   if (format_ == WeightFormat::int8) {
-    for (int i = 0; i < 256; ++i) stored[i] = i;
+    for (int64_t col = 0; col < cols_; ++col) stored[col] = static_cast<uint8_t>(values[col] + 128);
   } else {
-    stored.fill(-1);
-    for (int code = 15; code >= 0; --code) stored[codebook_[code] + 128] = code;
+    constexpr uint8_t kNone = 16;
+    std::array<uint8_t, 256> codes;  // by value + 128
+    codes.fill(kNone);
+    for (int code = 15; code >= 0; --code) codes[codebook_[code] + 128] = static_cast<uint8_t>(code);
+    for (int64_t col = 0; col < cols_; ++col) stored[col] = codes[values[col] + 128];
+    const auto wrong = std::find(stored.begin(), stored.end(), kNone);
+    if (wrong != stored.end())
+      throw DataError(fmt::format("weight value {} is not in the codebook", values[wrong - stored.begin()]));
   }
-  std::vector<uint8_t> row_codes(static_cast<size_t>(padded_cols()));
-  for (int64_t col = 0; col < cols_; ++col) {
-    const int code = stored[values[col] + 128];
-    if (code < 0) throw DataError(fmt::format("weight value {} is not in the codebook", values[col]));
-    row_codes[col] = static_cast<uint8_t>(code);
-  }
-  interleave(row, row_codes);
+  interleave(row, stored);
 }
 
 void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {

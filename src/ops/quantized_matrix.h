@@ -64,7 +64,10 @@ class QuantizedMatrix {
 
  private:
   struct Free {
+    Free() : mapped(0) {}
+    explicit Free(size_t mapped_bytes) : mapped(mapped_bytes) {}
     void operator()(void* memory) const;
+    size_t mapped;  // bytes of a mapping; 0: from the heap
   };
   template <class T>
   using Aligned = std::unique_ptr<T[], Free>;
@@ -80,6 +83,7 @@ class QuantizedMatrix {
   WeightFormat format_ = WeightFormat::int8;
   int64_t rows_ = 0, cols_ = 0;
   std::array<int8_t, 16> codebook_{};
+  std::array<int8_t, 256> nearest_{};  // code4: the codebook's value for each value + 128
   Aligned<uint8_t> data_;
   Aligned<uint16_t> scales_;
   Aligned<float> units_;

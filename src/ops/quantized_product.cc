@@ -10,34 +10,13 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/quantized_kernels.h"
+#include "ops/round_to_int8.h"
 
 namespace starling {
 namespace {
 
 // Below this a second thread costs more to wake than it saves (about 10 us).
 constexpr int64_t kMultiplyAddsPerThread = int64_t{1} << 20;
-
-// Rounds 32 values to 8 bits; returns their scale.
-float round_group(const float* values, int8_t* rounded) {
-  __m256 part[4], largest = _mm256_setzero_ps();
-  const __m256 sign = _mm256_set1_ps(-0.0f);
-  for (int i = 0; i < 4; ++i) {
-    part[i] = _mm256_loadu_ps(values + 8 * i);
-    largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, part[i]));
-  }
-  alignas(32) float lanes[8];
-  _mm256_store_ps(lanes, largest);
-  const float maximum = *std::max_element(lanes, lanes + 8);
-  const __m256 inverse = _mm256_set1_ps(maximum > 0 ? 127.0f / maximum : 0.0f);
-  __m256i whole[4];
-  for (int i = 0; i < 4; ++i) whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(part[i], inverse));
-  const __m256i bytes =
-      _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]), _mm256_packs_epi32(whole[2], whole[3]));
-  // The packs work inside 128-bit halves: bring the words back into order.
-  const __m256i ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(rounded), ordered);
-  return maximum / 127.0f;
-}
 
 // Four values in 16 bits each, the first lowest.
 int64_t widened(const int8_t* values) {
@@ -140,10 +119,10 @@ class Activations {
   }
 
   float round_columns(const float* row, int64_t first_col, int8_t* rounded) const {
-    if (first_col + kScaleGroup <= cols_) return round_group(row + first_col, rounded);
+    if (first_col + kScaleGroup <= cols_) return round_to_int8(row + first_col, rounded);
     float padded[kScaleGroup] = {};
     std::copy(row + first_col, row + cols_, padded);
-    return round_group(padded, rounded);
+    return round_to_int8(padded, rounded);
   }
 
   int64_t cols_ = 0, padded_ = 0;
