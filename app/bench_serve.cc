@@ -36,6 +36,7 @@ class Target {
  public:
   Target(const BenchServeArguments& arguments, const GlobalOptions& options) : load_{arguments.port, arguments.key} {
     if (arguments.port != 0) return;
+    share_heaps();
     Config config = options.config();
     for (const char* setting : {"server.host=127.0.0.1", "server.port=0", "server.tls_certificate=", "server.tls_key=",
                                 "server.log_requests=false", "server.requests_per_second=1e9",

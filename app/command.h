@@ -27,6 +27,9 @@ struct GlobalOptions {
 // Every settings table of every module, in the order of `starling.toml`.
 std::vector<ConfigKey> all_config_keys();
 
+// For a process that serves: its threads share a few heaps instead of having one each. Before the first thread begins.
+void share_heaps();
+
 // Each adds one subcommand whose callback does the work; an error is thrown and printed by main.
 using AddCommand = void (*)(Command root, const GlobalOptions& options);
 void add_init(Command root, const GlobalOptions& options);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -57,6 +58,7 @@ class ServerProcess {
   ~ServerProcess() { end(SIGKILL); }
 
   int port() const { return port_; }
+  pid_t process() const { return process_; }
   void signal(int number) const { ::kill(process_, number); }
   // The process's exit code, or minus the signal that ended it.
   int end(int signal) {
@@ -366,6 +368,30 @@ TEST_F(ServerKillTest, AFirstStartMakesOneAdminKeyAndShowsItOnce) {
   server_.reset();
   server_ = std::make_unique<ServerProcess>(workspace_.root);
   EXPECT_EQ(control.keys().size(), 1u);
+}
+
+// The heaps that glibc made for threads: each has 64 MiB of addresses from a multiple of that on, which it may use up
+// to where they are closed to every access.
+int heaps_of_threads(pid_t process) {
+  constexpr uint64_t kHeapBytes = 64 << 20;
+  std::ifstream maps(fmt::format("/proc/{}/maps", process));
+  int heaps = 0;
+  uint64_t open_begin = 1, open_end = 0;
+  for (std::string line; std::getline(maps, line);) {
+    size_t used = 0;
+    const uint64_t begin = std::stoull(line, &used, 16), end = std::stoull(line.substr(used + 1), nullptr, 16);
+    const bool closed = line.find(" ---p ") != std::string::npos;
+    if (closed && begin == open_end && open_begin % kHeapBytes == 0 && end == open_begin + kHeapBytes) ++heaps;
+    open_begin = begin, open_end = end;
+  }
+  return heaps;
+}
+
+TEST_F(ServerKillTest, AllThreadsShareTheFirstHeapAndOneMore) {
+  server_ = std::make_unique<ServerProcess>(workspace_.root);
+  ASSERT_GT(server_->port(), 0);
+  ASSERT_EQ(fetch(server_->port(), "GET", "/v1/info", key_).status, 200);
+  EXPECT_LE(heaps_of_threads(server_->process()), 1);
 }
 
 }  // namespace
