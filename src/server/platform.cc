@@ -1,5 +1,6 @@
 #include "server/platform.h"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include "server/http.h"
@@ -39,6 +40,18 @@ void add_engine_gauges(Platform& platform) {
       [](Stats s) { return static_cast<double>(s.pages_cached); });
 }
 
+// A leak makes both grow, a heap that is full of holes only the second.
+void add_heap_gauges(Metrics& metrics) {
+  metrics.add_gauge("starling_heap_used_bytes", "Memory that is allocated", [] {
+    const struct mallinfo2 heap = mallinfo2();
+    return static_cast<double>(heap.uordblks + heap.hblkhd);
+  });
+  metrics.add_gauge("starling_heap_bytes", "Memory that the heaps have from the system", [] {
+    const struct mallinfo2 heap = mallinfo2();
+    return static_cast<double>(heap.arena + heap.hblkhd);
+  });
+}
+
 }  // namespace
 
 Platform::Platform(const Workspace& where, const Config& settings, const ServerOptions& server_options)
@@ -62,6 +75,7 @@ Platform::Platform(const Workspace& where, const Config& settings, const ServerO
   metrics.add_gauge("starling_indexed_posts", "Posts in the search index",
                     [this] { return search ? static_cast<double>(search->indexed_posts()) : 0.0; });
   add_engine_gauges(*this);
+  add_heap_gauges(metrics);
 }
 
 SearchService& Platform::require_search() const {

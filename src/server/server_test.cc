@@ -331,6 +331,7 @@ TEST_F(ServerTest, MetricsCountRequestsByRouteAndTokensByModel) {
   EXPECT_THAT(text, HasSubstr(R"(route="unknown",status="404")"));
   EXPECT_THAT(text, HasSubstr(R"(starling_tokens_total{kind="completion",model="own"})"));
   EXPECT_THAT(text, HasSubstr("starling_http_connections"));
+  EXPECT_THAT(text, HasSubstr("starling_heap_used_bytes"));
   EXPECT_EQ(text.find("/v1/nothing"), std::string::npos);
 }
 
