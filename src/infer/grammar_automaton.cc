@@ -6,21 +6,35 @@
 #include "core/error.h"
 
 namespace starling {
+namespace {
+
+constexpr size_t kMapNode = 48;  // bytes of a std::map's node beside its value
+
+}  // namespace
+
 GrammarAutomaton::GrammarAutomaton(std::shared_ptr<const Grammar> grammar) : grammar_(std::move(grammar)) {
   frames_.push_back({-1, -1, 0, 0});
   start_ = intern({{grammar_->root_start(), 0}});
+}
+
+// Before anything is added, so that what is there stays right for the other generations that use it.
+void GrammarAutomaton::take(size_t bytes) {
+  if (bytes_ + bytes > kMaxBytes)
+    throw ConfigError("the text so far needs too much memory to follow; make the grammar simpler");
+  bytes_ += bytes;
 }
 
 // A rule that ends where its caller ends returns to the caller's caller, so that lists do not grow the stack.
 GrammarAutomaton::FrameId GrammarAutomaton::push(Grammar::Node to, FrameId parent) {
   const Grammar::State& state = grammar_->state(to);
   if (state.final && state.bytes.empty() && state.epsilon.empty() && state.calls.empty()) return parent;
-  const auto [known, is_new] = known_frames_.try_emplace({to, parent}, static_cast<FrameId>(frames_.size()));
-  if (is_new) {
-    const Frame& outer = frames_[static_cast<size_t>(parent)];
-    frames_.push_back({to, parent, outer.depth + 1, Grammar::add_distances(outer.distance, state.distance)});
-  }
-  return known->second;
+  if (const auto known = known_frames_.find({to, parent}); known != known_frames_.end()) return known->second;
+  take(sizeof(Frame) + sizeof(*known_frames_.begin()) + kMapNode);
+  const auto made = static_cast<FrameId>(frames_.size());
+  const Frame& outer = frames_[static_cast<size_t>(parent)];
+  frames_.push_back({to, parent, outer.depth + 1, Grammar::add_distances(outer.distance, state.distance)});
+  known_frames_.emplace(std::pair{to, parent}, made);
+  return made;
 }
 
 int32_t GrammarAutomaton::distance_of(const Place& place) const {
@@ -59,32 +73,34 @@ GrammarAutomaton::StateId GrammarAutomaton::intern(std::vector<Place> reached) {
   bool accepts = false;
   close(reached, accepts);
   if (reached.empty() && !accepts) return kDead;
-  const auto [known, is_new] =
-      known_states_.try_emplace({std::move(reached), accepts}, static_cast<StateId>(states_.size()));
-  if (!is_new) return known->second;
-  if (states_.size() >= kMaxStates) throw ConfigError("the text so far needs too many states; make it simpler");
-  State state{.places = known->first.first, .accepts = accepts};
+  std::pair key{std::move(reached), accepts};
+  if (const auto known = known_states_.find(key); known != known_states_.end()) return known->second;
+  take(sizeof(State) + sizeof(*known_states_.begin()) + kMapNode + key.first.size() * sizeof(Place));
+  const auto made = static_cast<StateId>(states_.size());
+  const std::vector<Place>& places = known_states_.emplace(std::move(key), made).first->first.first;
+  State state{.places = &places, .accepts = accepts};
   state.distance = accepts ? 0 : Grammar::kNever;
-  for (const Place& place : state.places) state.distance = std::min(state.distance, distance_of(place));
+  for (const Place& place : places) state.distance = std::min(state.distance, distance_of(place));
   states_.push_back(std::move(state));
-  return known->second;
+  return made;
 }
 
 GrammarAutomaton::StateId GrammarAutomaton::step(StateId from, uint8_t byte) {
   if (from == kDead) return kDead;
   auto& table = states_[static_cast<size_t>(from)].next;
   if (!table) {
+    take(sizeof(*table));
     table = std::make_unique<std::array<StateId, 256>>();
     table->fill(kUnknown);
   }
   const StateId known = (*table)[byte];
   if (known != kUnknown) return known;
   std::vector<Place> reached;
-  for (const Place& place : states_[static_cast<size_t>(from)].places) {
+  for (const Place& place : *states_[static_cast<size_t>(from)].places) {
     for (const Grammar::Edge& edge : grammar_->state(place.node).bytes)
       if (edge.low <= byte && byte <= edge.high) reached.push_back({edge.to, place.frame});
   }
-  work_ += states_[static_cast<size_t>(from)].places.size();
+  work_ += states_[static_cast<size_t>(from)].places->size();
   const StateId to = intern(std::move(reached));
   (*states_[static_cast<size_t>(from)].next)[byte] = to;
   return to;

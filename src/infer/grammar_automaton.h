@@ -17,7 +17,7 @@ class GrammarAutomaton {
  public:
   using StateId = int32_t;
   static constexpr StateId kDead = -1;  // no text of the language begins so
-  static constexpr size_t kMaxStates = 100'000, kMaxPlaces = 2'000;
+  static constexpr size_t kMaxBytes = size_t{64} << 20, kMaxPlaces = 2'000;
   static constexpr int32_t kMaxDepth = 256;  // of nested rules: deeper alternatives are dropped
 
   explicit GrammarAutomaton(std::shared_ptr<const Grammar> grammar);
@@ -25,9 +25,9 @@ class GrammarAutomaton {
   StateId start() const { return start_; }
   StateId step(StateId state, uint8_t byte);
   bool accepts(StateId state) const { return states_[static_cast<size_t>(state)].accepts; }
-  bool goes_on(StateId state) const { return !states_[static_cast<size_t>(state)].places.empty(); }
+  bool goes_on(StateId state) const { return !states_[static_cast<size_t>(state)].places->empty(); }
   int32_t distance(StateId state) const { return states_[static_cast<size_t>(state)].distance; }  // bytes to an end
-  size_t state_count() const { return states_.size(); }
+  size_t bytes() const { return bytes_; }                                                         // of memory, about
   uint64_t work() const { return work_; }  // places visited so far: what the time is proportional to
 
  private:
@@ -44,12 +44,13 @@ class GrammarAutomaton {
   };
   static constexpr StateId kUnknown = -2;
   struct State {
-    std::vector<Place> places;  // sorted; only nodes that take bytes
+    const std::vector<Place>* places;  // sorted; only nodes that take bytes. In known_states_
     bool accepts = false;
     int32_t distance = 0;
     std::unique_ptr<std::array<StateId, 256>> next;
   };
 
+  void take(size_t bytes);  // throws ConfigError when they are more than there may be
   FrameId push(Grammar::Node to, FrameId parent);
   int32_t distance_of(const Place& place) const;
   StateId intern(std::vector<Place> reached);
@@ -62,6 +63,7 @@ class GrammarAutomaton {
   std::map<std::pair<std::vector<Place>, bool>, StateId> known_states_;
   StateId start_ = kDead;
   uint64_t work_ = 0;
+  size_t bytes_ = 0;
 };
 
 }  // namespace starling

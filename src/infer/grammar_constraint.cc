@@ -12,9 +12,9 @@
 namespace starling {
 namespace {
 
-constexpr size_t kManyStates = 20'000;          // of one memo, before new generations begin another
 constexpr uint64_t kMaxWorkOfMask = 1'000'000;  // places visited for one mask: tens of milliseconds
-constexpr size_t kMaskBytesOfMemo = size_t{64} << 20;
+// Of one memo, before new generations begin another.
+constexpr size_t kManyAutomatonBytes = GrammarAutomaton::kMaxBytes / 2, kManyMaskBytes = size_t{32} << 20;
 
 bool is_empty(const TokenMask& mask) {
   return std::all_of(mask.begin(), mask.end(), [](uint64_t word) { return word == 0; });
@@ -60,8 +60,7 @@ std::shared_ptr<GrammarConstraint::Memo> GrammarConstraint::memo() {
   bool large;
   {
     std::lock_guard inner(memo_->mutex);
-    large = memo_->automaton.state_count() > kManyStates ||
-            memo_->masks.size() * static_cast<size_t>(trie_->vocab_size()) / 8 > kMaskBytesOfMemo;
+    large = memo_->automaton.bytes() > kManyAutomatonBytes || memo_->mask_bytes() > kManyMaskBytes;
   }
   if (large) memo_ = std::make_shared<Memo>(grammar_);
   return memo_;
@@ -120,6 +119,7 @@ void GrammarConstraint::warm_up(double seconds) {
   std::set<GrammarAutomaton::StateId> seen{memo->automaton.start()};
   while (!waiting.empty() && monotonic_s() < end_s) {
     std::lock_guard lock(memo->mutex);
+    if (memo->automaton.bytes() > kManyAutomatonBytes / 2) return;  // the rest is for what is really met
     const GrammarAutomaton::StateId state = waiting.front();
     waiting.pop_front();
     mask(*memo, state);
@@ -128,6 +128,12 @@ void GrammarConstraint::warm_up(double seconds) {
       if (to != GrammarAutomaton::kDead && seen.insert(to).second) waiting.push_back(to);
     }
   }
+}
+
+size_t GrammarConstraint::bytes() {
+  std::lock_guard lock(mutex_);
+  std::lock_guard inner(memo_->mutex);
+  return memo_->automaton.bytes() + memo_->mask_bytes();
 }
 
 ConstraintCursor::ConstraintCursor(std::shared_ptr<GrammarConstraint> constraint)

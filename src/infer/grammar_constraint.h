@@ -50,6 +50,8 @@ class GrammarConstraint {
   // constraint that is too ambiguous is known before a generation begins.
   void warm_up(double seconds);
 
+  size_t bytes();  // of memory that it keeps, about; generations under way may hold older memos of at most as much
+
  private:
   friend class ConstraintCursor;
   // The states and masks so far. A new one is begun when it has grown large; cursors under way keep theirs.
@@ -58,6 +60,7 @@ class GrammarConstraint {
     std::mutex mutex;
     GrammarAutomaton automaton;
     std::unordered_map<GrammarAutomaton::StateId, std::shared_ptr<const TokenMask>> masks;
+    size_t mask_bytes() const { return masks.empty() ? 0 : masks.size() * masks.begin()->second->size() * 8; }
   };
   std::shared_ptr<Memo> memo();
   std::shared_ptr<const TokenMask> mask(Memo& memo, GrammarAutomaton::StateId state) const;

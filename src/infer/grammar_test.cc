@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -351,6 +352,22 @@ TEST(GrammarConstraint, ATextThatCanBeReadInTooManyWaysIsRefused) {
     error = refused.what();
   }
   EXPECT_THAT(error, HasSubstr("too many ways"));
+}
+
+// 2^n sets of places: where the x stood in the last n letters.
+TEST(GrammarAutomaton, AGrammarOfTooManyStatesIsRefusedBeforeItsMemoryGrows) {
+  GrammarAutomaton automaton(parse_grammar("root ::= [a-z]* \"x\" [a-z]{24}", {.seconds = 60}));
+  std::mt19937 random(1);
+  GrammarAutomaton::StateId state = automaton.start();
+  std::string error;
+  try {
+    for (int i = 0; i < 1'000'000; ++i) state = automaton.step(state, random() % 2 == 0 ? 'x' : 'y');
+  } catch (const ConfigError& refused) {
+    error = refused.what();
+  }
+  EXPECT_THAT(error, HasSubstr("too much memory"));
+  EXPECT_NE(automaton.step(automaton.start(), 'y'), GrammarAutomaton::kDead);  // what was met before stays
+  EXPECT_LE(automaton.bytes(), GrammarAutomaton::kMaxBytes);
 }
 
 }  // namespace

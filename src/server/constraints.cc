@@ -5,7 +5,7 @@
 namespace starling {
 namespace {
 
-constexpr size_t kMaxKept = 32;
+constexpr size_t kMaxKept = 32, kMaxKeptBytes = size_t{256} << 20;
 constexpr double kWarmUpSeconds = 0.1;
 
 }  // namespace
@@ -18,6 +18,16 @@ std::shared_ptr<const TokenTrie> Constraints::trie_of(const Engine& engine) {
   auto made = std::make_shared<const TokenTrie>(engine.tokenizer());
   std::lock_guard lock(mutex_);
   return tries_.try_emplace(engine.name(), std::move(made)).first->second;
+}
+
+// Down to the limits. A constraint grows while it is used, so all are asked; the newest stays in any case.
+void Constraints::drop_oldest() {
+  size_t count = 0, bytes = 0;
+  const auto last = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+    bytes += kept.constraint->bytes();
+    return ++count > 1 && (count > kMaxKept || bytes > kMaxKeptBytes);
+  });
+  kept_.erase(last, kept_.end());
 }
 
 std::shared_ptr<GrammarConstraint> Constraints::get(const Engine& engine, const std::string& source,
@@ -35,7 +45,7 @@ std::shared_ptr<GrammarConstraint> Constraints::get(const Engine& engine, const 
   constraint->warm_up(kWarmUpSeconds);
   std::lock_guard lock(mutex_);
   kept_.push_front({key, constraint});
-  if (kept_.size() > kMaxKept) kept_.pop_back();
+  drop_oldest();
   return constraint;
 }
 

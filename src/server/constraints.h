@@ -24,6 +24,7 @@ class Constraints {
 
  private:
   std::shared_ptr<const TokenTrie> trie_of(const Engine& engine);
+  void drop_oldest();
 
   struct Kept {
     std::string source;
