@@ -29,8 +29,11 @@ page: web/dist/index.html
 web/dist/index.html: web/package-lock.json web/index.html $(shell find web/src web/public -type f 2>/dev/null) | deps-build
 	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
-demo: build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own does without the 320 MB writer
-	python3 tools/demo.py --starling $(STARLING) --folder demo
+demo: deps-build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own does without the 320 MB writer
+	# downloads wait for the network, compilers for the processor: both at once
+	@python3 tools/fetch_demo_data.py demo/downloads $(if $(filter own,$(DEMO_WRITER)),--without-writer) & fetching=$$!; \
+	$(MAKE) build || { kill $$fetching; exit 1; }; \
+	wait $$fetching && python3 tools/demo.py --starling $(STARLING) --folder demo
 
 serve: build  ## open the page on the demo's workspace
 	$(STARLING) serve --workspace demo

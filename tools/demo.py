@@ -3,7 +3,7 @@
 of the report is what that command printed as JSON.
 
 Makes the workspace FOLDER anew (downloads are kept) and writes FOLDER/report.json and FOLDER/report.html.
-DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training (default 800).
+DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training (default 950).
 
 usage: demo.py --starling PROGRAM --folder FOLDER
 """
@@ -81,7 +81,7 @@ class Server:
 def posts_and_model(demo, downloads, steps):
     ingest = demo.run("ingest", "--format", "mail", downloads / "mails")
     prepare = demo.run("--set", "prepare.validation_fraction=0.1", "prepare")
-    training = demo.run("--set", "train.evaluation_samples=100", "train", "--name", "own", "--steps", steps)
+    training = demo.run("--set", "train.evaluation_samples=60", "train", "--name", "own", "--steps", steps)
     evaluation = demo.run("eval", "--model", "own")
     bits = evaluation["bits_per_byte"]
     demo.say("bits per byte on later posts: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
@@ -171,7 +171,7 @@ def main():
     start = time.monotonic()
     folder, downloads = arguments.folder, arguments.folder / "downloads"
     own_writer = os.environ.get("DEMO_WRITER") == "own"
-    steps = int(os.environ.get("DEMO_STEPS", "800"))
+    steps = int(os.environ.get("DEMO_STEPS", "950"))
 
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():

@@ -38,8 +38,8 @@ enum class ModelType { llama, mistral, qwen2, mixtral };
 struct ModelConfig {
   ModelType type = ModelType::llama;
   int64_t vocab_size = 8192;
-  int64_t hidden_size = 288;        // C
-  int64_t intermediate_size = 768;  // F, width of the SwiGLU, of one expert where there are some
+  int64_t hidden_size = 256;        // C
+  int64_t intermediate_size = 704;  // F, width of the SwiGLU, of one expert where there are some
   int64_t num_layers = 3;           // L; 0: an embedding alone, which can be embedded with but not trained
   int64_t num_heads = 4;            // H
   int64_t num_kv_heads = 4;         // Hkv, divides H
