@@ -30,9 +30,10 @@ web/dist/index.html: web/package-lock.json web/index.html $(shell find web/src w
 	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
 demo: deps-build  ## the whole of Starling on real posts, in demo/; DEMO_WRITER=own does without the 320 MB writer
-	# downloads wait for the network, compilers for the processor: both at once
+	# Downloads wait for the network, compilers for the processor: both at once. Not by the variable MAKE, whose lines
+	# `make -n` runs.
 	@python3 tools/fetch_demo_data.py demo/downloads $(if $(filter own,$(DEMO_WRITER)),--without-writer) & fetching=$$!; \
-	$(MAKE) build || { kill $$fetching; exit 1; }; \
+	make build || { kill $$fetching; exit 1; }; \
 	wait $$fetching && python3 tools/demo.py --starling $(STARLING) --folder demo
 
 serve: build  ## open the page on the demo's workspace
