@@ -29,8 +29,8 @@ struct MuonMatrix {
 void muon_step(std::span<const MuonMatrix> matrices, const MuonOptions& options);
 
 // x [R,S] f32 -> orthogonalised, in place, by the three polynomials of muon_polynomial.h, in bf16 where that is fast.
-// Singular values of at least 3 % of sqrt(|x x^T|_F) end within 0.05 of 1 (bf16: 0.1), smaller ones grow 40-fold. On the
-// calling thread.
+// Singular values of at least 3 % of sqrt(|x x^T|_F) end within 0.05 of 1 (and what bf16 rounds), smaller ones grow
+// 40-fold. On the calling thread.
 void newton_schulz(Tensor x);
 
 }  // namespace starling

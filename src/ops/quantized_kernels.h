@@ -26,6 +26,13 @@ inline constexpr int kPanelBlocks = 2;
 using TileKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block,
                             int blocks);
 
+// A tile's kernel made of one for a single block.
+using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
+template <BlockKernel kernel>
+void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
+}
+
 TileKernel reference_kernel(WeightFormat format);
 TileKernel avx2_kernel(WeightFormat format, int tokens);
 // The best kernels for this processor's AVX-512: bf16 products by vdpbf16ps where it has them.

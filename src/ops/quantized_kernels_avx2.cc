@@ -119,12 +119,6 @@ void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int6
   }
 }
 
-using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
-template <BlockKernel kernel>
-void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-  for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
-}
-
 template <int T>
 TileKernel kernel_of(WeightFormat format) {
   switch (format) {

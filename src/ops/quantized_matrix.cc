@@ -44,17 +44,6 @@ float largest_of(std::span<const float> values) {
   return largest;
 }
 
-// Of the last group of a row, which may have fewer than 32 values.
-float round_group(std::span<const float> values, std::span<int8_t> rounded) {
-  if (values.size() == kScaleGroup) return round_to_int8(values.data(), rounded.data());
-  float padded[kScaleGroup] = {};
-  int8_t out[kScaleGroup];
-  std::copy(values.begin(), values.end(), padded);
-  const float scale = round_to_int8(padded, out);
-  std::copy_n(out, values.size(), rounded.begin());
-  return scale;
-}
-
 std::array<int8_t, 256> nearest_values(const std::array<int8_t, 16>& codebook) {
   std::array<int8_t, 256> nearest;
   for (int i = 0; i < 256; ++i)
@@ -215,14 +204,15 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const float> values) {
   }
   const CodeRounding codes(nearest_);
   std::vector<float> scales(static_cast<size_t>(groups()));
-  std::vector<int8_t> rounded(values.size());
+  std::vector<int8_t> rounded(static_cast<size_t>(padded_cols()));
   for (int64_t group = 0; group < groups(); ++group) {
     const int64_t first = group * kScaleGroup, count = std::min(kScaleGroup, cols_ - first);
     const std::span<const float> weights = values.subspan(first, count);
     const std::span<int8_t> out = std::span(rounded).subspan(first, count);
-    scales[group] = format_ == WeightFormat::int8 ? round_group(weights, out) : codes.round(weights, out);
+    scales[group] =
+        format_ == WeightFormat::int8 ? round_to_int8(weights.data(), count, out.data()) : codes.round(weights, out);
   }
-  set_row(row, rounded, scales);
+  set_row(row, std::span<const int8_t>(rounded).first(values.size()), scales);
 }
 
 void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::span<const float> scales) {

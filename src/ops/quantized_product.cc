@@ -105,7 +105,7 @@ class Activations {
       for (int64_t group = 0; group < groups; ++group) {
         alignas(32) int8_t rounded[kScaleGroup];
         const int64_t at = first * groups + group * tokens + token;
-        scales_[at] = round_columns(row, group * kScaleGroup, rounded);
+        scales_[at] = round_to_int8(row + group * kScaleGroup, cols_ - group * kScaleGroup, rounded);
         int sum = 0;
         for (int8_t value : rounded) sum += value;
         corrections_[at] = -128 * sum;
@@ -116,13 +116,6 @@ class Activations {
         }
       }
     }
-  }
-
-  float round_columns(const float* row, int64_t first_col, int8_t* rounded) const {
-    if (first_col + kScaleGroup <= cols_) return round_to_int8(row + first_col, rounded);
-    float padded[kScaleGroup] = {};
-    std::copy(row + first_col, row + cols_, padded);
-    return round_to_int8(padded, rounded);
   }
 
   int64_t cols_ = 0, padded_ = 0;

@@ -1,10 +1,12 @@
-// Private to ops: how activations and weights become 8 bits.
+// Private to ops: how activations and weights become 8 bits, a group of kScaleGroup values at a time.
 #pragma once
 
 #include <immintrin.h>
 
 #include <algorithm>
 #include <cstdint>
+
+#include "ops/quantized_matrix.h"
 
 namespace starling {
 
@@ -28,6 +30,14 @@ inline float round_to_int8(const float* values, int8_t* rounded) {
   const __m256i ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(rounded), ordered);
   return maximum / 127.0f;
+}
+
+// The same of a group of `count` values, which are followed by zeros: writes 32 in any case.
+inline float round_to_int8(const float* values, int64_t count, int8_t* rounded) {
+  if (count >= kScaleGroup) return round_to_int8(values, rounded);
+  float padded[kScaleGroup] = {};
+  std::copy_n(values, count, padded);
+  return round_to_int8(padded, rounded);
 }
 
 }  // namespace starling

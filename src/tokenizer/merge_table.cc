@@ -12,7 +12,6 @@ namespace {
 
 constexpr int32_t kNone = -1;
 constexpr TokenId kRemoved = -2;  // the symbol was merged into its left neighbour
-constexpr int32_t kNoMerge = std::numeric_limits<int32_t>::max();
 
 }  // namespace
 

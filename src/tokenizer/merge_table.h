@@ -50,9 +50,10 @@ class MergeTable {
   size_t apply(std::span<TokenId> symbols, MergeScratch& scratch) const;
 
  private:
+  static constexpr int32_t kNoMerge = std::numeric_limits<int32_t>::max();
   struct Found {
     TokenId merged = -1;  // < 0: there is no merge
-    int32_t rank = std::numeric_limits<int32_t>::max();
+    int32_t rank = kNoMerge;
   };
   struct Slot {
     TokenId left = -1, right = -1;  // left < 0: empty
