@@ -8,8 +8,8 @@ namespace starling {
 enum class Arithmetic { f32, bf16, int8 };  // multiply-adds with sums in f32, f32, i32
 
 // Operations a second (a multiply-add is two) of a loop that touches registers only, with all compute threads and the
-// widest instructions of this processor: f32 FMA, vdpbf16ps, vpdpbusd. Where it has no such instruction, that of the
-// next wider type: what a program could do at best. The best of many rounds of a millisecond, all threads at once.
+// widest instructions of this processor: f32 FMA, vdpbf16ps, vpdpbusd. Without the second, FMA; without the third, the
+// three instructions of AVX2. The best of many rounds of a millisecond, all threads at once.
 double measure_register_flops(Arithmetic arithmetic, double seconds = 0.2);
 
 // Bytes a second of reading `bytes_per_thread` again and again, with all compute threads, each its own memory; the best

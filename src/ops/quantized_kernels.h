@@ -11,7 +11,7 @@ namespace starling {
 struct ActivationTile {
   int tokens = 0;
   const int32_t* quads = nullptr;        // [K/4][T]: four rounded values in one word
-  const int64_t* wide_quads = nullptr;   // the same, each value in 16 bits; for AVX2 alone
+  const int32_t* magnitudes = nullptr;   // the same without their signs; for AVX2 alone
   const float* scales = nullptr;         // [K/32][T]
   const int32_t* corrections = nullptr;  // [K/32][T]: -128 * sum of the rounded values (weights are stored + 128)
   const uint32_t* pairs = nullptr;       // [K/2][T]: two values rounded to bf16, for bf16 weights

@@ -1,5 +1,4 @@
-// AVX2, the least that every file may use: 16 rows are two registers of 8. Bytes are widened to 16 bits before the
-// products, because the 8-bit product of AVX2 (vpmaddubsw) saturates.
+// AVX2, the least that every file may use: 16 rows are two registers of 8.
 #include <immintrin.h>
 
 #include "ops/quantized_kernels.h"
@@ -8,11 +7,6 @@ namespace starling {
 namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;
-
-// The second and the third quarter change places.
-__m256 exchange_middle(__m256 x) {
-  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
-}
 
 __m256i load(const uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
 
@@ -35,47 +29,61 @@ struct Code4Steps {
   __m256i codebook;
 };
 
-// A step's weights are widened once for all tokens of the tile. A row keeps its pairs of products in two neighbouring
-// lanes of low (rows 0-3) or high (rows 4-7); `hadd` adds them and leaves the rows in the order 0 1 4 5 | 2 3 6 7, in
-// which the scales are brought too: only the totals are put in order.
-template <class Steps, int T>
-void integer_half(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block, int half) {
-  const Steps weights(w);
-  const uint8_t* data = w.block_data(block);
-  const uint16_t* scales = w.block_scales(block) + half * 8;
-  __m256 total[T];
-  for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
-  for (int64_t group = 0; group < w.groups(); ++group) {
-    __m256i low[T], high[T];
-    for (int t = 0; t < T; ++t) low[t] = high[t] = _mm256_setzero_si256();
-    for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
-      const __m256i bytes = weights(data, step, half);
-      const __m256i first = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes));
-      const __m256i second = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(bytes, 1));
-      for (int t = 0; t < T; ++t) {
-        const __m256i values = _mm256_set1_epi64x(x.wide_quads[step * T + t]);
-        low[t] = _mm256_add_epi32(low[t], _mm256_madd_epi16(first, values));
-        high[t] = _mm256_add_epi32(high[t], _mm256_madd_epi16(second, values));
-        // Token by token: GCC 12 makes the products of all tokens first otherwise, and has no registers left for sums.
-        asm("" : "+x"(low[t]), "+x"(high[t]));
-      }
-    }
-    const __m256 in_order =
-        _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + group * kRowBlock)));
-    const __m256 weight_scales = exchange_middle(in_order);
-    for (int t = 0; t < T; ++t) {
-      const __m256 scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[group * T + t]));
-      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_hadd_epi32(low[t], high[t])), scale, total[t]);
-    }
+// The products of one token with H halves of 8 rows, a lane a row. maddubs wants one unsigned factor: the activations
+// give their signs to the weights. Two products of |x| <= 127 and |w| <= 127 do not saturate 16 bits.
+template <int H>
+void add_products(__m256i (&sums)[H], const __m256i (&weights)[H], int32_t quad, int32_t magnitudes) {
+  const __m256i signs = _mm256_set1_epi32(quad), sizes = _mm256_set1_epi32(magnitudes);
+  for (int h = 0; h < H; ++h) {
+    const __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(weights[h], signs));
+    sums[h] = _mm256_add_epi32(sums[h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    // Token by token: GCC 12 makes the products of all tokens first otherwise, and has no registers left for sums.
+    asm("" : "+x"(sums[h]));
   }
-  const __m256 unit = _mm256_loadu_ps(w.block_units(block) + half * 8);
-  for (int t = 0; t < T; ++t)
-    _mm256_storeu_ps(y + t * kRowBlock + half * 8, _mm256_mul_ps(exchange_middle(total[t]), unit));
 }
 
+// H halves of a block from `first_half` on; a step's weights are loaded once for all tokens of the tile.
+template <class Steps, int T, int H>
+void integer_halves(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block, int first_half) {
+  const Steps steps(w);
+  const uint8_t* data = w.block_data(block);
+  const uint16_t* scales = w.block_scales(block) + first_half * 8;
+  __m256 total[T][H];
+  for (int t = 0; t < T; ++t)
+    for (int h = 0; h < H; ++h) total[t][h] = _mm256_setzero_ps();
+  for (int64_t group = 0; group < w.groups(); ++group) {
+    __m256i sums[T][H];
+    for (int t = 0; t < T; ++t)
+      for (int h = 0; h < H; ++h) sums[t][h] = _mm256_setzero_si256();
+    for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
+      __m256i weights[H];
+      for (int h = 0; h < H; ++h) weights[h] = steps(data, step, first_half + h);
+      for (int t = 0; t < T; ++t) add_products<H>(sums[t], weights, x.quads[step * T + t], x.magnitudes[step * T + t]);
+    }
+    for (int h = 0; h < H; ++h) {
+      const auto* stored = reinterpret_cast<const __m128i*>(scales + group * kRowBlock + h * 8);
+      const __m256 weight_scales = _mm256_cvtph_ps(_mm_loadu_si128(stored));
+      for (int t = 0; t < T; ++t) {
+        const __m256 scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[group * T + t]));
+        total[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[t][h]), scale, total[t][h]);
+      }
+    }
+  }
+  for (int h = 0; h < H; ++h) {
+    const int row = (first_half + h) * 8;
+    const __m256 unit = _mm256_loadu_ps(w.block_units(block) + row);
+    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + row, _mm256_mul_ps(total[t][h], unit));
+  }
+}
+
+// A few tokens take a block in one pass; the sums of more fill the registers with half of it.
 template <class Steps, int T>
 void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  for (int half = 0; half < 2; ++half) integer_half<Steps, T>(y, x, w, block, half);
+  if constexpr (T <= 2) {
+    integer_halves<Steps, T, 2>(y, x, w, block, 0);
+  } else {
+    for (int half = 0; half < 2; ++half) integer_halves<Steps, T, 1>(y, x, w, block, half);
+  }
 }
 
 __m256 upper(__m256i pairs) { return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xffff))); }

@@ -18,12 +18,8 @@ namespace {
 // Below this a second thread costs more to wake than it saves (about 10 us).
 constexpr int64_t kMultiplyAddsPerThread = int64_t{1} << 20;
 
-// Four values in 16 bits each, the first lowest.
-int64_t widened(const int8_t* values) {
-  int32_t four;
-  std::memcpy(&four, values, 4);
-  return _mm_cvtsi128_si64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
-}
+// Four values in one word, and without their signs.
+int32_t magnitudes(int32_t quad) { return _mm_cvtsi128_si32(_mm_abs_epi8(_mm_cvtsi32_si128(quad))); }
 
 // Two values rounded to bf16 (to nearest, ties to even), the first in the low half. A NaN may become an infinity.
 uint32_t bf16_pair(float low, float high) {
@@ -43,9 +39,9 @@ class Activations {
     const bool rounded = has_scales(w.format()), pairs = w.format() == WeightFormat::bf16,
                values = w.format() == WeightFormat::f32;
     const int64_t groups = padded_ / kScaleGroup;
-    wide_ = instructions == InstructionSet::avx2;
+    unsigned_too_ = instructions == InstructionSet::avx2;
     grow(quads_, rounded ? tokens * padded_ / 4 : 0);
-    grow(wide_quads_, rounded && wide_ ? tokens * padded_ / 4 : 0);
+    grow(magnitudes_, rounded && unsigned_too_ ? tokens * padded_ / 4 : 0);
     grow(scales_, rounded ? tokens * groups : 0);
     grow(corrections_, rounded ? tokens * groups : 0);
     grow(pairs_, pairs ? tokens * padded_ / 2 : 0);
@@ -54,7 +50,7 @@ class Activations {
     for (int64_t first = 0; first < tokens;) {
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
                                      [&](int candidate) { return candidate <= tokens - first; });
-      tiles_.push_back({size, quads_.data() + first * padded_ / 4, wide_quads_.data() + first * padded_ / 4,
+      tiles_.push_back({size, quads_.data() + first * padded_ / 4, magnitudes_.data() + first * padded_ / 4,
                         scales_.data() + first * groups, corrections_.data() + first * groups,
                         pairs_.data() + first * padded_ / 2, values_.data() + first * padded_});
       first_token_.push_back(first);
@@ -111,19 +107,19 @@ class Activations {
         corrections_[at] = -128 * sum;
         const int64_t quads = first * padded_ / 4 + group * kScaleGroup / 4 * tokens + token;
         for (int64_t quad = 0; quad < kScaleGroup / 4; ++quad) {
-          std::memcpy(&quads_[quads + quad * tokens], rounded + 4 * quad, 4);
-          if (wide_) wide_quads_[quads + quad * tokens] = widened(rounded + 4 * quad);
+          const int64_t to = quads + quad * tokens;
+          std::memcpy(&quads_[to], rounded + 4 * quad, 4);
+          if (unsigned_too_) magnitudes_[to] = magnitudes(quads_[to]);
         }
       }
     }
   }
 
   int64_t cols_ = 0, padded_ = 0;
-  bool wide_ = false;
+  bool unsigned_too_ = false;
   std::vector<ActivationTile> tiles_;
   std::vector<int64_t> first_token_;
-  std::vector<int32_t> quads_, corrections_;
-  std::vector<int64_t> wide_quads_;
+  std::vector<int32_t> quads_, magnitudes_, corrections_;
   std::vector<float> scales_, values_;
   std::vector<uint32_t> pairs_;
 };
