@@ -434,7 +434,8 @@ TEST_P(OnEachDevice, MuonNewtonSchulzKeepsAMatrixOfRankOne) {
   Numbers x({100, 60}, 0);
   for (int64_t i = 0; i < 100; ++i)
     for (int64_t j = 0; j < 60; ++j)
-      x.values[static_cast<size_t>(i * 60 + j)] = std::sin(1.0f + static_cast<float>(i)) * std::cos(static_cast<float>(j));
+      x.values[static_cast<size_t>(i * 60 + j)] =
+          std::sin(1.0f + static_cast<float>(i)) * std::cos(static_cast<float>(j));
   newton_schulz(x.on(device));
   EXPECT_NEAR(std::sqrt(sum_of_squares(x.on(device))), 1.0, 0.06);
 }

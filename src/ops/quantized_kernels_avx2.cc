@@ -29,60 +29,44 @@ struct Code4Steps {
   __m256i codebook;
 };
 
-// The products of one token with H halves of 8 rows, a lane a row. maddubs wants one unsigned factor: the activations
-// give their signs to the weights. Two products of |x| <= 127 and |w| <= 127 do not saturate 16 bits.
-template <int H>
-void add_products(__m256i (&sums)[H], const __m256i (&weights)[H], int32_t quad, int32_t magnitudes) {
+// Adds the products of one token with a step of 16 rows, a lane a row. maddubs wants one unsigned factor: the
+// activations give their signs to the weights. Two products of |x| <= 127 and |w| <= 127 do not saturate 16 bits.
+void add_products(__m256i (&sums)[2], const __m256i (&weights)[2], int32_t quad, int32_t magnitudes) {
   const __m256i signs = _mm256_set1_epi32(quad), sizes = _mm256_set1_epi32(magnitudes);
-  for (int h = 0; h < H; ++h) {
-    const __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(weights[h], signs));
-    sums[h] = _mm256_add_epi32(sums[h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    // Token by token: GCC 12 makes the products of all tokens first otherwise, and has no registers left for sums.
-    asm("" : "+x"(sums[h]));
+  for (int half = 0; half < 2; ++half) {
+    const __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(weights[half], signs));
+    // An addition in its place, token by token: GCC 12 would make the products of all tokens first and keep sums in
+    // memory.
+    asm volatile("vpaddd %1, %0, %0" : "+x"(sums[half]) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
   }
 }
 
-// H halves of a block from `first_half` on; a step's weights are loaded once for all tokens of the tile.
-template <class Steps, int T, int H>
-void integer_halves(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block, int first_half) {
+template <class Steps, int T>
+void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const Steps steps(w);
   const uint8_t* data = w.block_data(block);
-  const uint16_t* scales = w.block_scales(block) + first_half * 8;
-  __m256 total[T][H];
-  for (int t = 0; t < T; ++t)
-    for (int h = 0; h < H; ++h) total[t][h] = _mm256_setzero_ps();
+  const uint16_t* scales = w.block_scales(block);
+  __m256 total[T][2];
+  for (auto& token : total) token[0] = token[1] = _mm256_setzero_ps();
   for (int64_t group = 0; group < w.groups(); ++group) {
-    __m256i sums[T][H];
-    for (int t = 0; t < T; ++t)
-      for (int h = 0; h < H; ++h) sums[t][h] = _mm256_setzero_si256();
+    __m256i sums[T][2];
+    for (auto& token : sums) token[0] = token[1] = _mm256_setzero_si256();
     for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
-      __m256i weights[H];
-      for (int h = 0; h < H; ++h) weights[h] = steps(data, step, first_half + h);
-      for (int t = 0; t < T; ++t) add_products<H>(sums[t], weights, x.quads[step * T + t], x.magnitudes[step * T + t]);
+      const __m256i weights[2] = {steps(data, step, 0), steps(data, step, 1)};
+      for (int t = 0; t < T; ++t) add_products(sums[t], weights, x.quads[step * T + t], x.magnitudes[step * T + t]);
     }
-    for (int h = 0; h < H; ++h) {
-      const auto* stored = reinterpret_cast<const __m128i*>(scales + group * kRowBlock + h * 8);
+    for (int half = 0; half < 2; ++half) {
+      const auto* stored = reinterpret_cast<const __m128i*>(scales + group * kRowBlock + half * 8);
       const __m256 weight_scales = _mm256_cvtph_ps(_mm_loadu_si128(stored));
       for (int t = 0; t < T; ++t) {
         const __m256 scale = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[group * T + t]));
-        total[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[t][h]), scale, total[t][h]);
+        total[t][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[t][half]), scale, total[t][half]);
       }
     }
   }
-  for (int h = 0; h < H; ++h) {
-    const int row = (first_half + h) * 8;
-    const __m256 unit = _mm256_loadu_ps(w.block_units(block) + row);
-    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + row, _mm256_mul_ps(total[t][h], unit));
-  }
-}
-
-// A few tokens take a block in one pass; the sums of more fill the registers with half of it.
-template <class Steps, int T>
-void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  if constexpr (T <= 2) {
-    integer_halves<Steps, T, 2>(y, x, w, block, 0);
-  } else {
-    for (int half = 0; half < 2; ++half) integer_halves<Steps, T, 1>(y, x, w, block, half);
+  for (int half = 0; half < 2; ++half) {
+    const __m256 unit = _mm256_loadu_ps(w.block_units(block) + half * 8);
+    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + half * 8, _mm256_mul_ps(total[t][half], unit));
   }
 }
 

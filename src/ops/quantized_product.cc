@@ -30,6 +30,11 @@ uint32_t bf16_pair(float low, float high) {
   return rounded(low) | rounded(high) << 16;
 }
 
+// The 16 registers of AVX2 hold the sums of four tokens with 16 rows.
+int largest_tile(InstructionSet instructions, WeightFormat format) {
+  return instructions == InstructionSet::avx2 && has_scales(format) ? 4 : kTileTokens[0];
+}
+
 // All tokens of one product, cut into tiles of the sizes that kernels exist for. The buffers only grow, so that a
 // decoder that makes one product after another allocates nothing.
 class Activations {
@@ -48,8 +53,9 @@ class Activations {
     grow(values_, values ? tokens * padded_ : 0);
     tiles_.clear(), first_token_.clear();
     for (int64_t first = 0; first < tokens;) {
+      const int64_t most = std::min<int64_t>(tokens - first, largest_tile(instructions, w.format()));
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
-                                     [&](int candidate) { return candidate <= tokens - first; });
+                                     [&](int candidate) { return candidate <= most; });
       tiles_.push_back({size, quads_.data() + first * padded_ / 4, magnitudes_.data() + first * padded_ / 4,
                         scales_.data() + first * groups, corrections_.data() + first * groups,
                         pairs_.data() + first * padded_ / 2, values_.data() + first * padded_});
