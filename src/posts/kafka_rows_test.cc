@@ -18,7 +18,8 @@ class Kafka : public ::testing::Test {
  protected:
   void SetUp() override {
 #ifdef __SANITIZE_THREAD__
-    GTEST_SKIP() << "ThreadSanitizer of GCC 12 does not know C11's threads, which librdkafka starts, and crashes in them";
+    GTEST_SKIP()
+        << "ThreadSanitizer of GCC 12 does not know C11's threads, which librdkafka starts, and crashes in them";
 #endif
     rd_kafka_conf_t* settings = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(settings, [](const rd_kafka_t*, int, const char*, const char*) {});
