@@ -1,6 +1,7 @@
 #include "posts/dedup.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <numeric>
 
@@ -58,20 +59,33 @@ std::vector<size_t> character_starts(std::string_view text) {
   return starts;
 }
 
+// For any number of threads at once. A head is the earliest of its set, so a parent never comes after its child and the
+// sets do not depend on the order of joining [Anderson and Woll 1991].
 class UnionFind {
  public:
   explicit UnionFind(std::span<uint32_t> parents) : parents_(parents) { std::iota(parents.begin(), parents.end(), 0u); }
   uint32_t find(uint32_t i) {
-    while (parents_[i] != i) i = parents_[i] = parents_[parents_[i]];
-    return i;
+    for (;;) {
+      uint32_t parent = at(i).load(std::memory_order_relaxed);
+      if (parent == i) return i;
+      const uint32_t grandparent = at(parent).load(std::memory_order_relaxed);
+      at(i).compare_exchange_weak(parent, grandparent, std::memory_order_relaxed);  // one that fails shortens nothing
+      i = grandparent;
+    }
   }
-  void join(uint32_t a, uint32_t b) {  // the earlier becomes the head
-    a = find(a);
-    b = find(b);
-    parents_[std::max(a, b)] = std::min(a, b);
+  void join(uint32_t a, uint32_t b) {
+    for (;;) {
+      a = find(a);
+      b = find(b);
+      if (a == b) return;
+      uint32_t later = std::max(a, b);  // a head, unless another thread has just joined it
+      if (at(later).compare_exchange_strong(later, std::min(a, b), std::memory_order_relaxed)) return;
+    }
   }
 
  private:
+  std::atomic_ref<uint32_t> at(uint32_t i) { return std::atomic_ref(parents_[i]); }
+
   std::span<uint32_t> parents_;
 };
 
@@ -89,19 +103,16 @@ class NearDuplicateSearch {
                       std::span<uint32_t> parents)
       : signatures_(signatures), order_(order), threshold_(threshold), clusters_(parents) {}
 
-  // Sorts as many tables at once as there are threads, then joins them one after the other: the order of joining is
-  // that of the bands and of their hashes, however many threads and passes there are.
+  // Each thread sorts one table at a time and joins what it finds there. What a table says does not depend on what the
+  // others said, so neither threads nor passes change the clusters.
   void run(uint64_t passes) {
-    const uint64_t tables = kBands * passes, at_once = static_cast<uint64_t>(compute_threads());
-    std::vector<BandEntries> entries(std::min(tables, at_once));
-    for (uint64_t first = 0; first < tables; first += at_once) {
-      const uint64_t count = std::min(at_once, tables - first);
-      parallel_for(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
-        for (auto i = static_cast<uint64_t>(begin); i < static_cast<uint64_t>(end); ++i)
-          collect(static_cast<int>((first + i) / passes), (first + i) % passes, passes, entries[i]);
-      });
-      for (uint64_t i = 0; i < count; ++i) join(entries[i]);
-    }
+    parallel_for(static_cast<int64_t>(kBands * passes), 1, [&](int64_t begin, int64_t end) {
+      BandEntries entries;
+      for (auto table = static_cast<uint64_t>(begin); table < static_cast<uint64_t>(end); ++table) {
+        collect(static_cast<int>(table / passes), table % passes, passes, entries);
+        join(entries);
+      }
+    });
   }
 
   bool is_duplicate(uint32_t i) { return clusters_.find(i) != i; }
@@ -118,13 +129,13 @@ class NearDuplicateSearch {
   }
 
   void join(const BandEntries& entries) {
-    std::vector<uint32_t> heads;
+    std::vector<uint32_t> heads;  // of the bucket: none is similar to another
     for (size_t e = 0; e < entries.size(); ++e) {
       const auto [hash, index] = entries[e];
       if (e == 0 || entries[e - 1].first != hash) heads.clear();
+      const MinHashSignature& signature = signatures_[order_[index]];
       const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint32_t head) {
-        return clusters_.find(head) == clusters_.find(index) ||
-               estimated_similarity(signatures_[order_[head]], signatures_[order_[index]]) >= threshold_;
+        return estimated_similarity(signatures_[order_[head]], signature) >= threshold_;
       });
       if (similar != heads.end()) clusters_.join(*similar, index);
       else if (heads.size() < kMaxHeads) heads.push_back(index);
