@@ -58,7 +58,7 @@ test: deps $(BUILD)/build.ninja page oracles $(CLIENTS)  ## build everything and
 	cmake --preset $(PRESET) > /dev/null
 	cmake --build $(BUILD) -j $(JOBS)
 	# once more on failure: a browser on a busy machine now and then misses a frame that a test looks for
-	cd web && npm run --silent check && (npm run --silent test || npm run --silent test)
+	cd web && npm run --silent check && export STARLING=$(abspath $(STARLING)) && (npm run --silent test || npm run --silent test)
 	cd test/clients && STARLING=$(abspath $(STARLING)) npm run --silent test
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --repeat until-pass:2
 

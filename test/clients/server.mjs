@@ -23,7 +23,7 @@ function posts() {
   for (let i = 0; i < 400; ++i) {
     const words = Array.from({ length: 12 }, (_, j) => kWords[(i * 31 + j * j * 7 + ((i >> 3) * j)) % kWords.length]);
     const time = new Date(Date.UTC(2020, 0, 1) + i * 86_400_000).toISOString();
-    lines.push(JSON.stringify({ id: `p${i}`, author: `author${i % 40}`, text: `${words.join(" ")} number ${i}.`, time }));
+    lines.push(JSON.stringify({ id: `p${i}`, author: `author${i % 80}`, text: `${words.join(" ")} number ${i}.`, time }));
   }
   return lines.join("\n") + "\n";
 }
@@ -38,6 +38,7 @@ export async function startServer(settings = []) {
   run("ingest", join(folder, "posts.jsonl"));
   run("prepare");
   run("train", "--name", "own", "--steps", "5");
+  run("index");
   const child = spawn(kProgram, ["--json", "--quiet", "--workspace", workspace, "serve"], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await Promise.race([
     new Promise((resolve) => createInterface({ input: child.stdout }).once("line", (text) => resolve([text]))),

@@ -104,6 +104,7 @@ pageTest("an approved campaign is paused, resumed and ended", {}, async ({ page,
 pageTest("a person's own words go through the same checks", {}, async ({ page, state, open }) => {
   state.campaigns = [structuredClone(campaign)];
   await open("ads?campaign=c1");
+  await page.getByLabel("Headline").fill("Coffee");
   await page.getByLabel("Body").fill("The best coffee.");
   await page.getByRole("button", { name: "Check against the facts" }).click();
   const checked = page.getByRole("region", { name: "Check your own words" }).locator(".variant");

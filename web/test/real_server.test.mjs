@@ -1,30 +1,36 @@
-// The page against a running `starling serve` on a workspace with posts, an index and a writer:
+// The page against a `starling serve` of its own, whose model a few steps of training made, or against a running one on a
+// workspace with posts, an index and a writer:
 //   STARLING_PAGE_URL=http://127.0.0.1:8080/ STARLING_PAGE_KEY=<an admin key> npm test
 // STARLING_PAGE_QUERY: a word that posts of the workspace hold (default: the).
-// STARLING_PAGE_BRIEF: a brief in TOML to write the ad from (default: the one the form starts with).
+// STARLING_PAGE_BRIEF: a brief in TOML to write the ad from (default: one for which the own server's posts have audiences).
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { noServer, startServer } from "../../test/clients/server.mjs";
 import { noBrowser, openBrowser, openPage } from "./browser.mjs";
 
-const { STARLING_PAGE_URL: kUrl, STARLING_PAGE_KEY: kKey, STARLING_PAGE_QUERY: kQuery = "the", STARLING_PAGE_BRIEF: kBrief } = process.env;
-const skip = noBrowser || (kUrl && kKey ? false : "STARLING_PAGE_URL and STARLING_PAGE_KEY name no running server");
+const kLaptop = new URL("../../examples/briefs/laptop.toml", import.meta.url);
+const { STARLING_PAGE_URL: kUrl, STARLING_PAGE_KEY: kKey = "", STARLING_PAGE_QUERY: kQuery = "the", STARLING_PAGE_BRIEF: kBrief = kLaptop } = process.env;
+const skip = noBrowser || (kUrl ? false : noServer);
 const kWritingMs = 600_000;
 
+let server;
 let browser;
 let session;
 before(async () => {
   if (skip) return;
+  server = kUrl ? { url: kUrl, key: kKey, stop: () => {} } : await startServer();
   browser = await openBrowser();
-  session = await openPage(browser, kUrl);
+  session = await openPage(browser, server.url);
   session.page.setDefaultTimeout(60_000);
 });
 after(async () => {
   await session?.close();
   await browser?.close();
+  await server?.stop();
 });
 
-const open = (route) => session.page.goto(`${new URL(kUrl).href}#/${route}`);
+const open = (route) => session.page.goto(`${new URL(server.url).href}#/${route}`);
 
 function step(name, body) {
   test(name, { skip }, async () => {
@@ -35,7 +41,7 @@ function step(name, body) {
 
 step("the key opens the page", async (page) => {
   await open("search");
-  await page.getByLabel("API key").fill(kKey);
+  await page.getByLabel("API key").fill(server.key);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Search the posts" }).waitFor();
 });
@@ -59,7 +65,7 @@ step("every ranking stage answers", async (page) => {
 step("a new post is found by its author and gone once it is deleted", async (page) => {
   const author = `page_${Date.now()}`;
   await page.getByRole("button", { name: "New post" }).click();
-  await page.getByLabel("Author").fill(author);
+  await page.getByLabel("Author", { exact: true }).fill(author);
   await page.getByLabel("Text").fill("A quokka on a harbour ferry, <b>seen</b> & told. #quokka");
   await page.getByRole("button", { name: "Post it" }).click();
   await page.getByRole("link", { name: `posts by ${author}` }).click();
@@ -85,10 +91,8 @@ step("a question gets an answer whose citations lead to posts, or an honest no",
 
 step("a brief becomes variants whose claims lead to facts", async (page) => {
   await open("ads");
-  if (kBrief) {
-    await page.getByText("TOML", { exact: true }).click();
-    await page.getByLabel("Brief as TOML").fill(await readFile(kBrief, "utf8"));
-  }
+  await page.getByText("TOML", { exact: true }).click();
+  await page.getByLabel("Brief as TOML").fill(await readFile(kBrief, "utf8"));
   await page.getByRole("button", { name: "Write the ad" }).click();
   await page.getByRole("heading", { name: "Variants" }).waitFor({ timeout: kWritingMs });
   assert.ok(await page.locator(".variant").count() > 0);
@@ -99,6 +103,7 @@ step("a brief becomes variants whose claims lead to facts", async (page) => {
 });
 
 step("a person's own words are checked: a false price is refused", async (page) => {
+  await page.getByLabel("Headline").fill("A laptop");
   await page.getByLabel("Body").fill("Yours for only 0.37 USD, guaranteed.");
   await page.getByRole("button", { name: "Check against the facts" }).click();
   const checked = page.getByRole("region", { name: "Check your own words" }).locator(".variant");

@@ -20,9 +20,9 @@ export function OwnWords({ brief, onClaim }: { brief: Brief; onClaim: (claim: Cl
     <section aria-labelledby="own-words">
       <h2 id="own-words">Check your own words</h2>
       <form class="own-words panel" onSubmit={submit}>
-        <TextField label="Headline" value={headline} onValue={setHeadline} />
+        <TextField label="Headline" value={headline} onValue={setHeadline} required />
         <TextField label="Body" rows={3} value={body} onValue={setBody} required />
-        <button type="submit" class="button" disabled={loading || !body.trim()}>{loading ? "Checking…" : "Check against the facts"}</button>
+        <button type="submit" class="button" disabled={loading || !headline.trim() || !body.trim()}>{loading ? "Checking…" : "Check against the facts"}</button>
       </form>
       {error && <ErrorNotice error={error} />}
       <div role="status">{checked && <VariantCard variant={checked} maxGraphemes={maxGraphemes(brief)} onClaim={onClaim} />}</div>
