@@ -200,14 +200,9 @@ std::vector<TensorEntry> read_header(std::span<const std::byte> file, std::map<s
 
 }  // namespace
 
-struct GgufFile::Map {
-  MappedFile file;
-};
-
-GgufFile::GgufFile(const std::filesystem::path& path)
-    : path_(path.string()), map_(std::make_unique<Map>(MappedFile(path))) {
+GgufFile::GgufFile(const std::filesystem::path& path) : path_(path.string()), file_(path) {
   try {
-    for (TensorEntry& entry : read_header(map_->file.bytes(), metadata_)) {
+    for (TensorEntry& entry : read_header(file_.bytes(), metadata_)) {
       if (!tensors_.emplace(entry.name, std::move(entry.tensor)).second) {
         throw DataError(fmt::format("tensor {} is there twice", entry.name));
       }
@@ -216,9 +211,6 @@ GgufFile::GgufFile(const std::filesystem::path& path)
     throw DataError(fmt::format("{}: {}", path_, error.what()));
   }
 }
-
-GgufFile::GgufFile(GgufFile&&) noexcept = default;
-GgufFile::~GgufFile() = default;
 
 template <class T>
 const T& GgufFile::find(const std::string& key) const {

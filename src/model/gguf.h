@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "core/file.h"
 #include "model/gguf_blocks.h"
 
 namespace starling {
@@ -31,8 +31,6 @@ struct GgufTensor {
 class GgufFile {
  public:
   explicit GgufFile(const std::filesystem::path& path);
-  GgufFile(GgufFile&&) noexcept;
-  ~GgufFile();
 
   const std::map<std::string, GgufTensor>& tensors() const { return tensors_; }
   const std::map<std::string, GgufValue>& metadata() const { return metadata_; }
@@ -47,11 +45,10 @@ class GgufFile {
   }
 
  private:
-  struct Map;
   template <class T>
   const T& find(const std::string& key) const;
   std::string path_;
-  std::unique_ptr<Map> map_;
+  MappedFile file_;
   std::map<std::string, GgufTensor> tensors_;
   std::map<std::string, GgufValue> metadata_;
 };
