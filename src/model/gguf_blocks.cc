@@ -279,7 +279,7 @@ const Format* find_format(GgufType type) {
 }
 
 void check_size(const GgufBlock& block, size_t bytes, size_t values) {
-  if (values % block.values != 0 || bytes != values / block.values * block.bytes) {
+  if (block.values == 0 || values % block.values != 0 || bytes != values / block.values * block.bytes) {
     throw ShapeError("a GGUF row is not whole blocks");
   }
 }

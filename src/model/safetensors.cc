@@ -107,10 +107,6 @@ std::string header_json(std::span<const TensorToWrite> tensors, const std::map<s
 
 }  // namespace
 
-struct SafetensorsFile::Map {
-  MappedFile file;
-};
-
 size_t safetensors_dtype_bytes(std::string_view dtype) {
   if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
   if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
@@ -119,9 +115,8 @@ size_t safetensors_dtype_bytes(std::string_view dtype) {
   return 0;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : path_(path.string()), map_(std::make_unique<Map>(MappedFile(path))) {
-  const std::span<const std::byte> file = map_->file.bytes();
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path.string()), file_(path) {
+  const std::span<const std::byte> file = file_.bytes();
   uint64_t header_bytes = 0;
   if (file.size() < sizeof header_bytes) throw DataError(fmt::format("{}: too short for a safetensors file", path_));
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
@@ -130,7 +125,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
         fmt::format("{}: header length {} does not fit the file of {} bytes; it is cut short or not safetensors", path_,
                     header_bytes, file.size()));
   }
-  const std::string_view text = map_->file.text().substr(sizeof header_bytes, header_bytes);
+  const std::string_view text = file_.text().substr(sizeof header_bytes, header_bytes);
   const Json header = try_parse_json(text);
   if (!header.is_object()) throw DataError(fmt::format("{}: the header is not a JSON object", path_));
   const std::span<const std::byte> data = file.subspan(sizeof header_bytes + header_bytes);
@@ -155,10 +150,6 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     throw DataError(fmt::format("{}: {}", path_, error.what()));
   }
 }
-
-SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
-SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
-SafetensorsFile::~SafetensorsFile() = default;
 
 const TensorInfo& SafetensorsFile::tensor(const std::string& name) const {
   const auto found = tensors_.find(name);

@@ -292,7 +292,7 @@ TEST_F(Ingest, FoldersAreReadInOrderWithAPattern) {
 
 TEST(FieldMaps, AnUnknownFieldNamesTheNearest) {
   try {
-    FieldMap({"autor=user"});
+    const FieldMap map({"autor=user"});
     FAIL();
   } catch (const ConfigError& error) {
     EXPECT_NE(std::string(error.what()).find("author"), std::string::npos);

@@ -69,7 +69,7 @@ TEST_F(Shards, ATokenOutsideTheVocabularyIsRefused) {
 
 TEST_F(Shards, WithoutManifestTheErrorNamesPrepare) {
   try {
-    ShardReader(folder_, "train");
+    const ShardReader reader(folder_, "train");
     FAIL();
   } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what()).find("starling prepare"), std::string::npos);

@@ -294,8 +294,8 @@ TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {
 }
 
 TEST_F(ChatRecords, TruncatedAndFlippedFilesAreRecordsOrErrorsButNeverACrash) {
-  for (const auto& [text, kind] :
-       {std::pair(supervised_, RecordKind::supervised), std::pair(preference_, RecordKind::preference)}) {
+  for (const RecordKind kind : {RecordKind::supervised, RecordKind::preference}) {
+    const std::string& text = kind == RecordKind::supervised ? supervised_ : preference_;
     const auto try_with = [&](const std::string& content) {
       try {
         read(content, kind);
