@@ -215,7 +215,8 @@ void rewrite_gguf(const fs::path& from, const fs::path& to, const std::map<std::
   std::map<std::string, GgufValue> metadata = change;
   metadata.insert(file.metadata().begin(), file.metadata().end());
   std::vector<GgufTensorToWrite> tensors;
-  for (const auto& [name, tensor] : file.tensors()) {
+  for (const auto& [name, in_file] : file.tensors()) {
+    const GgufTensor& tensor = in_file;
     const auto read_from = [&tensor](int64_t first_row) {
       return [&tensor, first_row](int64_t row, std::span<float> out) {
         const size_t bytes = out.size() * sizeof(float), begin = static_cast<size_t>(first_row + row) * bytes;
