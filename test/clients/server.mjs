@@ -17,7 +17,7 @@ const kWords = "a the one some linux laptop mailer kernel post thread answer que
 
 export const noServer = existsSync(kProgram) ? false : `${kProgram} is not there; build it, or set STARLING`;
 
-// Posts that differ, so that none is dropped as a copy.
+// Posts that differ, so that none is dropped as a copy, by more authors than the 50 that an audience must have.
 function posts() {
   const lines = [];
   for (let i = 0; i < 400; ++i) {
