@@ -27,9 +27,7 @@ QUESTION = "How do I install packages on Red Hat with apt?"
 QUERIES = ["apt rpm dependency problem", "false positives in the spam filter", "wireless network card"]
 BRIEF = pathlib.Path(__file__).resolve().parent.parent / "examples/briefs/laptop.toml"
 KEY_NAME = "demo"
-TEN_MILLION = {"model.hidden_size": 320, "model.intermediate_size": 864, "model.layers": 4, "model.heads": 5, "model.kv_heads": 5}
-TEN_MILLION_STEPS, DEFAULT_STEPS = 1000, 950
-TRAINING_SECONDS = 480  # the most that the ten million parameters may take; the rest of the demo takes about ten minutes
+STEPS = 650
 
 
 class Demo:
@@ -82,23 +80,10 @@ class Server:
         self.demo.run("keys", "revoke", KEY_NAME)
 
 
-def size_and_steps(demo):
-    """Settings of the model and steps of the training that suit this machine: a model that learns too few steps would lose to
-    the baselines."""
-    if "DEMO_STEPS" in os.environ:
-        return [], int(os.environ["DEMO_STEPS"])
-    ten_million = [word for key, value in TEN_MILLION.items() for word in ("--set", f"{key}={value}")]
-    estimate = demo.run(*ten_million, "train", "--steps", TEN_MILLION_STEPS, "--estimate")
-    fits = estimate["seconds"] <= TRAINING_SECONDS
-    demo.say(f"{estimate['parameters'] / 1e6:.1f} M parameters would take {estimate['seconds'] / 60:.0f} minutes: {'these' if fits else 'fewer'}")
-    return (ten_million, TEN_MILLION_STEPS) if fits else ([], DEFAULT_STEPS)
-
-
 def posts_and_model(demo, downloads):
     ingest = demo.run("ingest", "--format", "mail", downloads / "mails")
     prepare = demo.run("--set", "prepare.validation_fraction=0.1", "prepare")
-    size, steps = size_and_steps(demo)
-    training = demo.run(*size, "--set", "train.evaluation_samples=60", "train", "--name", "own", "--steps", steps)
+    training = demo.run("--set", "train.evaluation_samples=60", "train", "--name", "own", "--steps", os.environ.get("DEMO_STEPS", STEPS))
     evaluation = demo.run("eval", "--model", "own")
     bits = evaluation["bits_per_byte"]
     demo.say("bits per byte on later posts: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))

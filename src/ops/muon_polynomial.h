@@ -18,14 +18,15 @@ constexpr MuonPolynomial kMuonPolynomials[] = {
     {7.2374f, -19.6196f, 13.7868f}, {2.8963f, -2.0923f, 0.4377f}, {2.0406f, -1.3929f, 0.3692f}};
 
 // The polynomial of s X in terms of X, where s = 1 / sqrt(|A|_F) and `trace` = tr A^2 = |A|_F^2. No singular value of s
-// X is above 1, and they lie far nearer to it than those of X / |X|_F: an iteration less is needed.
+// X is above 1, and they lie far nearer to it than those of X / |X|_F: an iteration less is needed. tr A^2
+// of an X of norm 1 is above 1 / rank, so the term beside it only keeps X = 0 at 0.
 #ifdef __CUDACC__
 #define STARLING_HOST_AND_DEVICE __host__ __device__
 #else
 #define STARLING_HOST_AND_DEVICE
 #endif
 STARLING_HOST_AND_DEVICE inline MuonPolynomial scaled_by_trace(MuonPolynomial p, float trace) {
-  const float square = 1.0f / std::sqrt(trace + 1e-30f), s = std::sqrt(square);
+  const float square = 1.0f / std::sqrt(trace + 1e-12f), s = std::sqrt(square);
   return {p.a * s, p.b * s * square, p.c * s * square * square};
 }
 

@@ -458,6 +458,15 @@ TEST_P(OnEachDevice, MuonStepMovesByTheLearningRateAndDecays) {
               0.02);  // the root mean square of AdamW's update; singular values are within 0.05 of 1
 }
 
+TEST_P(OnEachDevice, MuonStepWithoutAGradientOnlyDecays) {
+  const Device device = GetParam();
+  Numbers w({8, 12}, 1), m({8, 12}, 0), g({8, 12}, 0);
+  const std::vector<float> before = w.values;
+  const MuonMatrix matrix{w.on(device), m.on(device), g.on(device)};
+  muon_step({&matrix, 1}, {.learning_rate = 0.1f, .weight_decay = 0.5f});
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_FLOAT_EQ(w.values[i], before[i] * 0.95f);
+}
+
 TEST_P(OnEachDevice, SumOfSquaresAddsOverAllRanges) {
   const Device device = GetParam();
   Numbers x({10'001}, 0);

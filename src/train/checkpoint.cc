@@ -52,6 +52,7 @@ void save_state(const TrainState& state, const fs::path& folder) {
       {"tokens", state.tokens},
       {"seconds", state.seconds},
       {"cursor", {{"epoch", state.cursor.epoch}, {"position", state.cursor.position}, {"token", state.cursor.token}}},
+      {"counted_samples", state.counted_samples},
       {"spikes",
        {{"losses", state.spikes.losses},
         {"norms", state.spikes.norms},
@@ -85,6 +86,7 @@ TrainState read_state(const fs::path& folder) {
                      .tokens = json.at("tokens"),
                      .seconds = json.at("seconds"),
                      .cursor = {cursor.at("epoch"), cursor.at("position"), cursor.at("token")},
+                     .counted_samples = json.value("counted_samples", int64_t{0}),
                      .shards_sha256 = json.at("shards_sha256")};
     if (json.contains("spikes")) {  // checkpoints of 0.1.0 have neither
       const auto &spikes = json.at("spikes"), &noise = json.at("noise");

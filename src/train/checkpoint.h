@@ -23,6 +23,7 @@ struct TrainState {
   int64_t tokens = 0;       // trained on
   double seconds = 0;       // spent training
   DataCursor cursor;
+  int64_t counted_samples = 0;  // whose bigrams the start was made from
   SpikeGuard::State spikes;
   NoiseScale::State noise;
   std::string shards_sha256;  // of shards/manifest.json: a cursor means nothing in other shards

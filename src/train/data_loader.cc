@@ -23,8 +23,13 @@ std::vector<uint32_t> epoch_order(uint64_t count, uint64_t seed, int64_t epoch) 
   return order;
 }
 
-DataLoader::DataLoader(SampleSource source, uint64_t seed, int32_t begin_token, DataCursor cursor)
-    : source_(std::move(source)), seed_(seed), begin_token_(begin_token), cursor_(cursor) {
+DataLoader::DataLoader(SampleSource source, uint64_t seed, int32_t begin_token, DataCursor cursor,
+                       std::function<void(const Sample&)> on_read)
+    : source_(std::move(source)),
+      seed_(seed),
+      begin_token_(begin_token),
+      on_read_(std::move(on_read)),
+      cursor_(cursor) {
   if (source_.count == 0)
     throw DataError("the training shards hold no samples; ingest posts and run `starling prepare`");
   order_ = epoch_order(source_.count, seed_, cursor_.epoch);
@@ -40,6 +45,7 @@ bool DataLoader::load_sample() {
     sample_ = source_.read(order_[static_cast<size_t>(cursor_.position)]);
     loaded_ = !sample_.tokens.empty() && !(source_.is_masked && source_.is_masked(sample_));
     if (!loaded_) cursor_ = {cursor_.epoch, cursor_.position + 1, 0};
+    else if (on_read_) on_read_(sample_);
   }
   return loaded_;
 }
@@ -80,16 +86,6 @@ Batch DataLoader::next(int64_t sequences, int64_t length) {
     list->resize(size);
   for (int64_t sequence = 0; sequence < sequences; ++sequence) fill_sequence(batch, sequence * length, length);
   return batch;
-}
-
-void DataLoader::for_each_seen(const std::function<void(const Sample&)>& visit) const {
-  const auto count = static_cast<int64_t>(order_.size());
-  const int64_t begun = cursor_.position + (cursor_.token > 0 ? 1 : 0);
-  const int64_t seen = cursor_.epoch > 0 ? count : std::min(begun, count);
-  for (int64_t i = 0; i < seen; ++i) {
-    const Sample sample = source_.read(order_[static_cast<size_t>(i)]);
-    if (!source_.is_masked || !source_.is_masked(sample)) visit(sample);
-  }
 }
 
 }  // namespace starling

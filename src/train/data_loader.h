@@ -22,14 +22,13 @@ struct DataCursor {
 
 class DataLoader {
  public:
-  // Throws DataError when the source is empty.
-  DataLoader(SampleSource source, uint64_t seed, int32_t begin_token, DataCursor cursor = {});
+  // on_read gets every sample that enters a batch, again in each epoch. Throws DataError when the source is empty.
+  DataLoader(SampleSource source, uint64_t seed, int32_t begin_token, DataCursor cursor = {},
+             std::function<void(const Sample&)> on_read = {});
 
   // Masked samples are passed over. Throws DataError when every sample of an epoch is masked.
   Batch next(int64_t sequences, int64_t length);
   DataCursor cursor() const { return cursor_; }
-  // Samples that a run up to the cursor has read, masked ones left out.
-  void for_each_seen(const std::function<void(const Sample&)>& visit) const;
 
  private:
   void start_epoch();
@@ -39,6 +38,7 @@ class DataLoader {
   SampleSource source_;
   uint64_t seed_;
   int32_t begin_token_;
+  std::function<void(const Sample&)> on_read_;
   DataCursor cursor_;
   std::vector<uint32_t> order_;
   Sample sample_;

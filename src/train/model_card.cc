@@ -57,9 +57,11 @@ std::string model_card(const TrainResult& r, const ModelConfig& m, const TrainOp
          fmt::format(
              "## Training\n\n{} steps of {} tokens ({} tokens, {} of the data's epochs begun), {} with learning rate "
              "{}, "
-             "products in {}, seed {}. {:.0f} s at {:.0f} tokens/s, {:.0f} % of the matrix-product peak measured "
+             "products in {}, seed {}. Embedding and head began {}. {:.0f} s at {:.0f} tokens/s, {:.0f} % of the "
+             "matrix-product peak measured "
              "before and after.\n\n",
              r.steps, o.batch_tokens, r.tokens, r.epochs_begun, o.optimizer, o.learning_rate, r.precision, o.seed,
+             r.counted_samples > 0 ? fmt::format("as the bigrams of {} samples", r.counted_samples) : "at random",
              r.seconds, r.tokens_per_s, r.fraction_of_peak * 100) +
          evaluation_section(r) +
          "## Intended use\n\nEmbeddings for search over the same platform's posts, continuation of short texts, and "

@@ -29,6 +29,8 @@ std::vector<ConfigKey> train_config_keys() {
       {"model.experts_per_token", int64_t{2}, "Experts that a token passes"},
       {"model.router_loss", 0.02, "Weight of the experts' uneven use in nats a token; 0.02 is Mixtral's"},
       {"train.seed", static_cast<int64_t>(t.seed), "Seed of the weights and of the order of the samples"},
+      {"train.start", t.start,
+       "bigrams: embedding and head begin as which token follows which in the data (not tied ones); or random"},
       {"train.steps", t.steps, "Optimizer steps; 0: as many as train.minutes allows"},
       {"train.minutes", t.minutes, "Time budget in minutes, used when train.steps is 0"},
       {"train.sequence_length", t.sequence_length, "Tokens of a packed sequence"},
@@ -74,6 +76,7 @@ TrainOptions train_options(const Config& config) {
     return value;
   };
   t.seed = static_cast<uint64_t>(config.integer("train.seed"));
+  t.start = config.text("train.start");
   t.steps = at_least("train.steps", 0);
   t.minutes = not_negative("train.minutes");
   t.sequence_length = at_least("train.sequence_length", 2);
@@ -101,6 +104,7 @@ TrainOptions train_options(const Config& config) {
   t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
   t.communicator = config.text("train.communicator");
   t.learning_rate_schedule();  // throws for a name that is not known
+  if (t.start != "bigrams" && t.start != "random") throw ConfigError("train.start must be bigrams or random");
   if (t.optimizer != "muon" && t.optimizer != "adamw") throw ConfigError("train.optimizer must be muon or adamw");
   if (t.communicator != "auto" && t.communicator != "self" && t.communicator != "mpi")
     throw ConfigError("train.communicator must be auto, self or mpi");

@@ -14,7 +14,8 @@ namespace starling {
 
 struct TrainOptions {
   uint64_t seed = 1;
-  int64_t steps = 0;  // 0: what `minutes` allows
+  std::string start = "bigrams";  // "bigrams" (bigram_start.h; random when the head is tied) or "random"
+  int64_t steps = 0;              // 0: what `minutes` allows
   double minutes = 5;
   int64_t sequence_length = 512;      // T
   int64_t batch_tokens = 2048;        // tokens of an optimizer step

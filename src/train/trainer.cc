@@ -21,6 +21,7 @@
 #include "posts/language.h"
 #include "posts/post_store.h"
 #include "store/control_db.h"
+#include "train/bigram_start.h"
 #include "train/checkpoint.h"
 #include "train/data_parallel.h"
 #include "train/evaluate.h"
@@ -69,7 +70,7 @@ class Trainer {
     measure_peak();
     if (is_root()) {
       loader_ = std::make_unique<DataLoader>(train_, options_.seed, static_cast<int32_t>(model_config_.bos_token),
-                                             state_.cursor);
+                                             state_.cursor, [this](const Sample& sample) { note(sample); });
       log_ = std::make_unique<RunLog>(folder_, state_.step);
       guard_ = SpikeGuard(options_.spike_deviations, state_.spikes);
       noise_ = NoiseScale(state_.noise);
@@ -109,16 +110,25 @@ class Trainer {
     const std::string shards = sha256_file_hex(workspace_.shards() / "manifest.json");
     if (const auto checkpoint = latest_checkpoint(checkpoints())) {
       state_ = load_checkpoint(*checkpoint, model_.parameters(), optimizer_);
+      seen_.merge(*checkpoint / "seen.bin");
       if (state_.shards_sha256 != shards)
         throw DataError(
             fmt::format("the shards changed since {}; train anew (without --resume)", checkpoint->string()));
       spdlog::info("resuming {} at step {} of {}", name_, state_.step, state_.total_steps);
     } else {
-      model_.parameters().initialize(options_.seed);
+      begin();
     }
     state_.shards_sha256 = shards;
     std::filesystem::create_directories(checkpoints());
     write_file_atomic(folder_ / "starling.toml", config.to_toml());
+  }
+
+  void begin() {
+    model_.parameters().initialize(options_.seed);
+    if (options_.start == "bigrams" && !model_config_.tied_head && train_.count > 0)
+      state_.counted_samples = start_from_bigrams(model_.parameters(), model_config_, train_, options_.seed,
+                                                  static_cast<TokenId>(model_config_.bos_token),
+                                                  [this](const Sample& sample) { note(sample); });
   }
 
   // Rank 0 has read or made the start; the other ranks get its bytes, whatever files they see.
@@ -322,19 +332,14 @@ class Trainer {
                     flops_per_s() / peak_flops_ * 100, static_cast<int>(left) / 60, static_cast<int>(left) % 60));
   }
 
-  SeenIds seen_ids() const {
-    SeenIds seen;
-    loader_->for_each_seen([&](const Sample& sample) {
-      seen.add("post", sample.post_id);
-      seen.add("author", sample.author);
-    });
-    return seen;
+  void note(const Sample& sample) {
+    seen_.add("post", sample.post_id);
+    seen_.add("author", sample.author);
   }
 
   void checkpoint() {
-    SeenIds seen = seen_ids();
-    save_checkpoint(checkpoints(), model_config_, model_.parameters(), optimizer_, state_, seen, workspace_.tokenizer(),
-                    options_.keep_checkpoints);
+    save_checkpoint(checkpoints(), model_config_, model_.parameters(), optimizer_, state_, seen_,
+                    workspace_.tokenizer(), options_.keep_checkpoints);
   }
 
   // Before a time budget is settled there is nothing worth keeping: the run starts again with the same bits.
@@ -360,8 +365,7 @@ class Trainer {
       write_file_atomic(hidden / "tokenizer.json", read_file(workspace_.tokenizer()));
       write_file_atomic(hidden / "README.md", card);
       write_file_atomic(hidden / "lineage.json", lineage_json());
-      SeenIds seen = seen_ids();
-      seen.save(hidden / "seen.bin");
+      seen_.save(hidden / "seen.bin");
     });
     return summary;
   }
@@ -418,6 +422,7 @@ class Trainer {
     r.peak_tflops = peak_flops_ / 1e12;
     r.fraction_of_peak = flops_per_s() / peak_flops_;
     r.precision = name_of(options_.compute());
+    r.counted_samples = state_.counted_samples;
     r.skipped_steps = state_.spikes.skipped;
     r.noise_scale_tokens = noise_.tokens();
     r.stopped = stopped_;
@@ -436,6 +441,7 @@ class Trainer {
   Transformer model_;
   Optimizer optimizer_;
   std::unique_ptr<DataLoader> loader_;
+  SeenIds seen_;
   std::unique_ptr<RunLog> log_;
   TrainState state_;
   SpikeGuard guard_;

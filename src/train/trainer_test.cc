@@ -178,6 +178,34 @@ TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
             std::string::npos);
 }
 
+TEST_F(TrainerTest, APostDeletedAfterItWasReadStaysListedAsSeen) {
+  std::thread training([&] {
+    train(workspace_, small_config({"train.steps=300", "train.start=random"}), {.name = "own"});
+  });
+  const fs::path latest = workspace_.run("own") / "checkpoints/latest";
+  while (!fs::exists(latest)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::string read;
+  for (int i = 0; i < 200 && read.empty(); ++i)
+    if (const std::string id = fmt::format("p{}", i); !checkpoints_that_saw(workspace_, "post", id).empty()) read = id;
+  ControlDb(workspace_.control_db()).add_tombstone({"post", read, 1, "test"});
+  training.join();
+  EXPECT_TRUE(SeenIds::contains(workspace_.model("own") / "seen.bin", "post", read)) << read;
+}
+
+TEST_F(TrainerTest, PostsCountedForTheStartAreSeenFromTheFirstStepOn) {
+  const auto posts_seen = [&](const char* start) {
+    fs::remove_all(workspace_.run("own"));
+    train(workspace_, small_config({"train.steps=1", start}), {});
+    const SeenIds seen = SeenIds::load(workspace_.model("own") / "seen.bin");
+    int posts = 0;
+    for (int i = 0; i < 200; ++i) posts += seen.contains("post", fmt::format("p{}", i));
+    return posts;
+  };
+  EXPECT_LT(posts_seen("train.start=random"), 20);
+  EXPECT_EQ(posts_seen("train.start=bigrams"), 200);
+  EXPECT_EQ(posts_seen("model.tied_head=true"), posts_seen("train.start=random"));  // the default needs two tables
+}
+
 TEST_F(TrainerTest, PreparedTextsAreThoseOfTheShardsWithoutDeletedPosts) {
   {
     ControlDb db(workspace_.control_db());
