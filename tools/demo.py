@@ -3,8 +3,7 @@
 of the report is what that command printed as JSON.
 
 Makes the workspace FOLDER anew (downloads are kept) and writes FOLDER/report.json and FOLDER/report.html.
-DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training of the program's default
-model. Without it the larger of two models is trained whose estimated time is short enough on this machine.
+DEMO_WRITER=own does without TinyLlama (about 320 MB); DEMO_STEPS sets the length of the training.
 
 usage: demo.py --starling PROGRAM --folder FOLDER
 """
@@ -27,7 +26,7 @@ QUESTION = "How do I install packages on Red Hat with apt?"
 QUERIES = ["apt rpm dependency problem", "false positives in the spam filter", "wireless network card"]
 BRIEF = pathlib.Path(__file__).resolve().parent.parent / "examples/briefs/laptop.toml"
 KEY_NAME = "demo"
-STEPS = 650
+STEPS = 600
 
 
 class Demo:

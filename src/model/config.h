@@ -38,13 +38,13 @@ enum class ModelType { llama, mistral, qwen2, mixtral };
 struct ModelConfig {
   ModelType type = ModelType::llama;
   int64_t vocab_size = 8192;
-  int64_t hidden_size = 256;        // C
-  int64_t intermediate_size = 704;  // F, width of the SwiGLU, of one expert where there are some
-  int64_t num_layers = 3;           // L; 0: an embedding alone, which can be embedded with but not trained
-  int64_t num_heads = 4;            // H
-  int64_t num_kv_heads = 4;         // Hkv, divides H
-  int64_t head_dim = 0;             // D; 0: C / H
-  int64_t max_positions = 512;      // T the model was made for
+  int64_t hidden_size = 384;         // C
+  int64_t intermediate_size = 1024;  // F, width of the SwiGLU, of one expert where there are some
+  int64_t num_layers = 2;            // L; 0: an embedding alone, which can be embedded with but not trained
+  int64_t num_heads = 6;             // H
+  int64_t num_kv_heads = 6;          // Hkv, divides H
+  int64_t head_dim = 0;              // D; 0: C / H
+  int64_t max_positions = 512;       // T the model was made for
   float rope_theta = 10000.0f;
   RopeScaling rope_scaling;
   int64_t sliding_window = 0;  // a place sees itself and this many - 1 before it; 0: all

@@ -173,14 +173,14 @@ Tables factors(const Bigrams& bigrams, int64_t rows, int64_t rank, uint64_t seed
 
 float norm_of(const float* x, int64_t count) { return std::sqrt(std::inner_product(x, x + count, x, 0.0f)); }
 
-// A length that nineteen of twenty embeddings do not reach.
+// Twice the length that nineteen of twenty embeddings do not reach, so that k hardly varies.
 float common_length(const Tensor& embedding) {
   std::vector<float> lengths;
   for (int64_t row = 0; row < embedding.extent(0); ++row)
     lengths.push_back(norm_of(embedding.as<float>() + row * embedding.extent(1), embedding.extent(1)));
   const auto at = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() * 19 / 20);
   std::ranges::nth_element(lengths, at);
-  return std::max(1.1f * *at, 1e-6f);
+  return std::max(2 * *at, 1e-6f);
 }
 
 // Mirrors x at the plane between the last axis and the diagonal (1, ..., 1): the one becomes the other.

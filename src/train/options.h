@@ -22,7 +22,7 @@ struct TrainOptions {
   int64_t micro_batch_tokens = 2048;  // tokens of one forward and backward; smaller needs less memory
   int64_t newest_samples = 0;         // 0: all
   std::string optimizer = "muon";     // "muon" or "adamw"
-  float learning_rate = 0.0025f;      // of matrices
+  float learning_rate = 0.004f;       // of matrices
   float embedding_learning_rate = 0.02f;
   std::string schedule = "linear";  // "linear", "wsd" or "cosine", see schedule.h
   int64_t warmup_steps = 20;

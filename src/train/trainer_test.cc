@@ -233,7 +233,7 @@ TEST_F(TrainerTest, TheLogHoldsNoiseScaleAndNormsOfEveryPart) {
   ASSERT_EQ(last["gradient_norms"].size(), 4);  // embedding, two blocks, the rest
   double square = 0;
   for (double norm : last["gradient_norms"]) square += norm * norm;
-  EXPECT_NEAR(std::sqrt(square), last["grad_norm"].get<double>(), 1e-6);
+  EXPECT_NEAR(std::sqrt(square), last["grad_norm"].get<double>(), 1e-5);
   EXPECT_LT(last["loss"].get<double>(), 4.5);
 }
 
