@@ -44,12 +44,15 @@ float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
   for (const char* name : {"embed_tokens.weight", "lm_head.weight", "block_sparse_moe.gate.weight"})
     if (ends_with(parameter.name, name)) return 0.02f;
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(parameter.shape[1]));
-  const bool writes_residual = ends_with(parameter.name, "o_proj.weight") ||
-                               ends_with(parameter.name, "down_proj.weight") || ends_with(parameter.name, ".w2.weight");
-  return writes_residual ? fan_in / std::sqrt(2.0f * static_cast<float>(config.num_layers)) : fan_in;
+  return parameter.writes_to_residual_stream() ? fan_in / std::sqrt(2.0f * static_cast<float>(config.num_layers))
+                                               : fan_in;
 }
 
 }  // namespace
+
+bool Parameter::writes_to_residual_stream() const {
+  return ends_with(name, "o_proj.weight") || ends_with(name, "down_proj.weight") || ends_with(name, ".w2.weight");
+}
 
 Parameters::Parameters(const ModelConfig& config, DType compute, Trained trained, Device device)
     : config_(config), list_(lay_out(config, trained == Trained::all || compute == DType::f32)) {

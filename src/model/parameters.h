@@ -23,6 +23,7 @@ struct Parameter {
   int64_t offset = 0, elements = 0;  // in the flat memory
   int64_t value_offset = 0;          // in values(); -1: kept in the compute type alone
   bool is_matrix() const { return shape.size() == 2; }
+  bool writes_to_residual_stream() const;
 };
 
 // One block's views; C, F, D, E as in ModelConfig.

@@ -224,10 +224,6 @@ Tables fill_up(const Tables& factors, const Bigrams& bigrams, int64_t C) {
   return tables;
 }
 
-bool writes_to_the_residual_stream(const std::string& name) {
-  return name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") || name.ends_with(".w2.weight");
-}
-
 }  // namespace
 
 int64_t start_from_bigrams(Parameters& parameters, const ModelConfig& config, const SampleSource& samples,
@@ -238,7 +234,7 @@ int64_t start_from_bigrams(Parameters& parameters, const ModelConfig& config, co
   parameters.assign(parameters.index_of("model.embed_tokens.weight"), tables.embedding.tensor());
   parameters.assign(parameters.index_of("lm_head.weight"), tables.head.tensor());
   for (size_t i = 0; i < parameters.list().size(); ++i)
-    if (writes_to_the_residual_stream(parameters.list()[i].name)) scale(parameters.value(i), kBlockShare);
+    if (parameters.list()[i].writes_to_residual_stream()) scale(parameters.value(i), kBlockShare);
   parameters.refresh_compute();
   return bigrams.samples;
 }

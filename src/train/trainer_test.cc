@@ -180,7 +180,11 @@ TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
 
 TEST_F(TrainerTest, APostDeletedAfterItWasReadStaysListedAsSeen) {
   std::thread training([&] {
-    train(workspace_, small_config({"train.steps=300", "train.start=random"}), {.name = "own"});
+    // Checkpoints are kept, so that none vanishes while they are searched.
+    train(workspace_,
+          small_config(
+              {"train.steps=300", "train.start=random", "train.checkpoint_interval=20", "train.keep_checkpoints=100"}),
+          {.name = "own"});
   });
   const fs::path latest = workspace_.run("own") / "checkpoints/latest";
   while (!fs::exists(latest)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
