@@ -40,11 +40,12 @@ class TokenBuffer {
 struct EncodeWorkspace {
   PaddedBuffer text;
   TokenBuffer out;
-  PieceCache cache;
+  ShortPieces short_pieces;
+  LongPieces long_pieces;  // or of more tokens
   MergeScratch merges;
   std::unique_ptr<EncodeWorkspace> next;  // in the pool
 
-  // Appends the tokens of each piece to `out`: from the cache, or by merge(piece, symbols), which writes at most one
+  // Appends the tokens of each piece to `out`: from the tables, or by merge(piece, symbols), which writes at most one
   // symbol a byte and returns how many. each_piece(visit) calls visit(piece) for pieces that lie in a padded text.
   // A piece is looked up a few pieces later than it is found: by then its place has come from memory.
   template <typename EachPiece, typename MergePiece>
@@ -55,9 +56,9 @@ struct EncodeWorkspace {
       if (found - appended == kWaiting) append(waiting[appended++ % kWaiting], merge);
       Waiting& place = waiting[found++ % kWaiting];
       place.piece = piece;
-      if (piece.size() > PieceCache::kLongestPiece) return;
-      place.key = PieceCache::Key(piece.data(), piece.size());
-      cache.fetch(place.key);
+      if (piece.size() > ShortPieces::kLongestPiece) return;
+      place.key = ShortPieces::Key(piece.data(), piece.size());
+      short_pieces.fetch(place.key);
     });
     while (appended < found) append(waiting[appended++ % kWaiting], merge);
   }
@@ -66,20 +67,30 @@ struct EncodeWorkspace {
   static constexpr size_t kWaiting = 16;
   struct Waiting {
     std::string_view piece;
-    PieceCache::Key key;
+    ShortPieces::Key key;  // when it is short
   };
 
   template <typename MergePiece>
   void append(const Waiting& waiting, const MergePiece& merge) {
     const auto& [piece, key] = waiting;
-    TokenId* room = out.room(std::max(piece.size(), PieceCache::kMostTokens) + 1);
-    if (piece.size() > PieceCache::kLongestPiece) return out.took(merge(piece, room));
-    size_t count = cache.find(key, room);
-    if (count == 0) {
-      count = merge(piece, room);
-      cache.insert(key, room, count);
-    }
+    TokenId* room = out.room(std::max(piece.size(), LongPieces::kMostTokens));
+    const bool is_short = piece.size() <= ShortPieces::kLongestPiece;
+    size_t count = is_short ? short_pieces.find(key, room) : 0;
+    if (count == 0) count = append_rare(piece, is_short ? &key : nullptr, room, merge);
     out.took(count);
+  }
+
+  template <typename MergePiece>
+  [[gnu::noinline]] size_t append_rare(std::string_view piece, const ShortPieces::Key* short_key, TokenId* room,
+                                       const MergePiece& merge) {
+    if (piece.size() > LongPieces::kLongestPiece) return merge(piece, room);
+    const LongPieces::Key key(piece.data(), piece.size());
+    size_t count = long_pieces.find(key, room);
+    if (count > 0) return count;
+    count = merge(piece, room);
+    if (short_key != nullptr && count <= ShortPieces::kMostTokens) short_pieces.insert(*short_key, room, count);
+    else if (count <= LongPieces::kMostTokens) long_pieces.insert(key, room, count);
+    return count;
   }
 };
 
