@@ -53,6 +53,31 @@ std::array<int8_t, 256> nearest_values(const std::array<int8_t, 16>& codebook) {
   return nearest;
 }
 
+// Replaces values, a multiple of 32 of them, by their first places in the codebook. False when one is not there.
+bool to_codes(const std::array<int8_t, 16>& codebook, std::span<uint8_t> values) {
+  std::array<__m256i, 16> value, code;
+  size_t distinct = 0;
+  for (int place = 0; place < 16; ++place) {
+    if (std::find(codebook.begin(), codebook.begin() + place, codebook[place]) != codebook.begin() + place) continue;
+    value[distinct] = _mm256_set1_epi8(codebook[place]);
+    code[distinct++] = _mm256_set1_epi8(static_cast<char>(place));
+  }
+  __m256i all_known = _mm256_set1_epi8(-1);
+  for (size_t i = 0; i < values.size(); i += sizeof(__m256i)) {
+    auto* at = reinterpret_cast<__m256i*>(values.data() + i);
+    const __m256i given = _mm256_loadu_si256(at);
+    __m256i codes = _mm256_setzero_si256(), known = codes;
+    for (size_t j = 0; j < distinct; ++j) {
+      const __m256i is = _mm256_cmpeq_epi8(given, value[j]);
+      codes = _mm256_or_si256(codes, _mm256_and_si256(is, code[j]));
+      known = _mm256_or_si256(known, is);
+    }
+    _mm256_storeu_si256(at, codes);
+    all_known = _mm256_and_si256(all_known, known);
+  }
+  return _mm256_movemask_epi8(all_known) == -1;
+}
+
 // Rounds a group to the values of a codebook times one scale.
 class CodeRounding {
  public:
@@ -225,14 +250,13 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::
   if (format_ == WeightFormat::int8) {
     for (int64_t col = 0; col < cols_; ++col) stored[col] = static_cast<uint8_t>(values[col] + 128);
   } else {
-    constexpr uint8_t kNone = 16;
-    std::array<uint8_t, 256> codes;  // by value + 128
-    codes.fill(kNone);
-    for (int code = 15; code >= 0; --code) codes[codebook_[code] + 128] = static_cast<uint8_t>(code);
-    for (int64_t col = 0; col < cols_; ++col) stored[col] = codes[values[col] + 128];
-    const auto wrong = std::find(stored.begin(), stored.end(), kNone);
-    if (wrong != stored.end())
-      throw DataError(fmt::format("weight value {} is not in the codebook", values[wrong - stored.begin()]));
+    std::memcpy(stored.data(), values.data(), values.size());
+    std::fill(stored.begin() + cols_, stored.end(), static_cast<uint8_t>(codebook_[0]));
+    if (!to_codes(codebook_, stored)) {
+      const auto wrong = std::ranges::find_if(
+          values, [&](int8_t value) { return std::ranges::find(codebook_, value) == codebook_.end(); });
+      throw DataError(fmt::format("weight value {} is not in the codebook", *wrong));
+    }
   }
   interleave(row, stored);
 }
