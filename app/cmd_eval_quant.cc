@@ -5,6 +5,7 @@
 #include "app/command.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "infer/divergence.h"
 #include "infer/weights.h"
@@ -32,7 +33,7 @@ std::vector<std::vector<TokenId>> read_samples(const EvalQuantArguments& argumen
     const ShardReader valid(workspace.shards(), "valid");
     if (valid.sample_count() == 0)
       throw DataError("the validation split is empty; run `starling prepare`, or name a text file with --text");
-    if (valid.vocab_size() != tokenizer.vocab_size())
+    if (valid.tokenizer_sha256() != sha256_file_hex(workspace.model(arguments.model) / "tokenizer.json"))
       throw DataError("the shards have another tokenizer than this model; name a text file with --text");
     for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i) {
       std::vector<TokenId> tokens = valid.sample(i).tokens;

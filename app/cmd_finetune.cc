@@ -6,9 +6,8 @@
 #include "app/command.h"
 #include "core/error.h"
 #include "core/json.h"
-#include "core/threads.h"
 #include "infer/chat_template.h"
-#include "infer/weights.h"
+#include "infer/read_parameters.h"
 #include "ops/matmul.h"
 #include "tokenizer/tokenizer.h"
 #include "train/chat_records.h"
@@ -30,31 +29,6 @@ struct FinetuneArguments {
 
   bool trains() const { return !data.empty() || objective == "text"; }  // else an adapter is merged
 };
-
-// From any format that can be imported, a few rows at a time: a base in bf16 never lies in memory as f32.
-void load_base(Parameters& parameters, const fs::path& folder, const ModelConfig& config) {
-  constexpr int64_t kRows = 512;
-  const std::unique_ptr<WeightSource> source = open_weights(folder, config);
-  for (size_t i = 0; i < parameters.list().size(); ++i) {
-    const Parameter& parameter = parameters.list()[i];
-    const std::unique_ptr<TensorReader> reader = source->open(parameter.name);
-    if (reader->shape() != parameter.shape)
-      throw DataError(
-          fmt::format("{}: tensor {} has another shape than config.json wants", folder.string(), parameter.name));
-    const int64_t columns = parameter.shape.back(), rows = parameter.elements / columns;
-    std::vector<float> values(static_cast<size_t>(std::min(rows, kRows) * columns));
-    for (int64_t first = 0; first < rows; first += kRows) {
-      const int64_t count = std::min(kRows, rows - first);
-      parallel_for(count, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row)
-          reader->read_row(first + row,
-                           std::span(values).subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns)));
-      });
-      if (parameter.is_matrix()) parameters.assign(i, {values.data(), DType::f32, {count, columns}}, first);
-      else parameters.assign(i, {values.data(), DType::f32, {columns}});
-    }
-  }
-}
 
 ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
   const std::shared_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
@@ -153,7 +127,7 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   TransformerOptions model_options{.recompute = Recompute::blocks};
   if (!a.full) model_options.lora = a.adapter.empty() ? a.lora : Lora::read_options(a.adapter);
   Transformer model(config, bf16_products_are_fast() ? DType::bf16 : DType::f32, places_of(a.options), model_options);
-  load_base(model.parameters(), base, config);
+  read_parameters(model.parameters(), base, config);
   if (model.lora()) model.lora()->initialize(a.options.seed);
   if (!a.adapter.empty()) model.lora()->load(a.adapter);
   FineTuneLineage lineage{a.base, a.data, a.trains() ? a.objective : "merge", {}, a.general, a.general_share, {}};

@@ -28,7 +28,7 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
     : config_((config.check(), config)),
       max_tokens_(max_tokens),
       recompute_(options.recompute),
-      parameters_(config, compute, options.lora ? Trained::none : Trained::all, options.device),
+      parameters_(config, compute, options.lora ? Trained::none : options.trained, options.device),
       arena_(options.device),
       logits_(config.vocab_size, compute, max_tokens, options.device) {
   if (config.num_layers == 0) throw ConfigError("model config: a model without blocks is an embedding; it has no loss");

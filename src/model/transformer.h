@@ -25,6 +25,7 @@ enum class Recompute { none, blocks };
 
 struct TransformerOptions {
   Recompute recompute = Recompute::none;
+  Trained trained = Trained::all;   // none: forward() and score() alone, without memory for gradients
   std::optional<LoraOptions> lora;  // train adapters and keep the parameters as they are
   Device device = Device::cpu;      // where the memory is, hence where the operators run
 };

@@ -24,11 +24,11 @@ struct Corpus {
   double text_bytes = 0;
 };
 
-Corpus read_corpus(const ShardReader& shards, const Tokenizer& tokenizer, TokenId begin, uint64_t first_sample) {
+Corpus read_corpus(const SampleSource& source, const Tokenizer& tokenizer, TokenId begin) {
   Corpus corpus;
-  for (uint64_t i = first_sample; i < shards.sample_count(); ++i) {
+  for (uint64_t i = 0; i < source.count; ++i) {
     if (stop_requested()) throw Error("stopped while the samples for the baselines were being read");
-    const Sample sample = shards.sample(i);
+    const Sample sample = source.read(i);
     corpus.tokens.push_back(begin);
     corpus.tokens.insert(corpus.tokens.end(), sample.tokens.begin(), sample.tokens.end());
     corpus.text += tokenizer.decode(sample.tokens) + '\n';
@@ -113,15 +113,11 @@ double xz_bits(const Corpus& train, const Corpus& valid) {
 
 }  // namespace
 
-BaselineScores score_baselines(const ShardReader& train, const ShardReader& valid, const Tokenizer& tokenizer,
-                               int64_t train_sample_limit) {
+BaselineScores score_baselines(const SampleSource& train, const SampleSource& valid, const Tokenizer& tokenizer) {
   const std::optional<TokenId> begin = tokenizer.special_id(kBeginToken);
   if (!begin)
     throw DataError(fmt::format("the tokenizer has no {} token; the baselines need the platform's own", kBeginToken));
-  const uint64_t count = train.sample_count();
-  const uint64_t used = train_sample_limit <= 0 ? count : std::min<uint64_t>(count, train_sample_limit);
-  const Corpus seen = read_corpus(train, tokenizer, *begin, count - used);
-  const Corpus held_out = read_corpus(valid, tokenizer, *begin, 0);
+  const Corpus seen = read_corpus(train, tokenizer, *begin), held_out = read_corpus(valid, tokenizer, *begin);
   const int64_t vocab_size = tokenizer.vocab_size();
   return {.xz_bits_per_byte = xz_bits(seen, held_out) / held_out.text_bytes,
           .unigram_bits_per_byte = unigram_bits(seen, held_out, *begin, vocab_size) / held_out.text_bytes,

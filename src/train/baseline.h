@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "posts/shards.h"
 #include "tokenizer/tokenizer.h"
+#include "train/sample_source.h"
 
 namespace starling {
 
@@ -19,9 +19,8 @@ struct BaselineScores {
   double five_gram_bits_per_byte = 0;
 };
 
-// Learns from the latest `train_sample_limit` samples of `train` (0: all) and scores `valid`. About 100 bytes of memory
+// Learns from `train` and scores `valid`, both in tokens of `tokenizer`; no sample is masked. About 100 bytes of memory
 // a training token. Throws DataError when a split has no text, Error when a stop is requested.
-BaselineScores score_baselines(const ShardReader& train, const ShardReader& valid, const Tokenizer& tokenizer,
-                               int64_t train_sample_limit);
+BaselineScores score_baselines(const SampleSource& train, const SampleSource& valid, const Tokenizer& tokenizer);
 
 }  // namespace starling

@@ -44,8 +44,9 @@ class Baselines : public testing::Test {
     return {
         .tokens = tokens, .text_bytes = static_cast<uint32_t>(text.size()), .time_s = 0, .post_id = "p", .author = "a"};
   }
-  BaselineScores scores(int64_t limit) const {
-    return score_baselines(ShardReader(folder_, "train"), ShardReader(folder_, "valid"), *tokenizer_, limit);
+  BaselineScores scores(uint64_t limit) const {
+    const ShardReader train(folder_, "train"), valid(folder_, "valid");
+    return score_baselines(newest_of(source_of(train), limit), source_of(valid), *tokenizer_);
   }
 
   std::filesystem::path folder_;

@@ -88,17 +88,16 @@ double SplitScore::bits_per_byte() const {
 }
 
 SplitScore score_split(Transformer& model, const SampleSource& source, const ScoreOptions& options) {
-  Scorer scorer(model, std::max(options.batch_tokens, model.config().max_positions));
-  const uint64_t wanted = options.samples == 0 ? source.count : std::min(options.samples, source.count);
+  Scorer scorer(model, options.batch_tokens);
   std::optional<Progress> progress;
-  if (!options.progress.empty()) progress.emplace(options.progress, wanted, "samples");
-  for (uint64_t i = 0; i < wanted; ++i) {
+  if (!options.progress.empty()) progress.emplace(options.progress, source.count, "samples");
+  for (uint64_t i = 0; i < source.count; ++i) {
     if (progress) progress->update(i);
-    const Sample sample = source.read(i * source.count / wanted);
+    const Sample sample = source.read(i);
     if (!source.is_masked || !source.is_masked(sample)) scorer.add(sample);
   }
   const SplitScore score = scorer.finish();
-  if (progress) progress->update(wanted);
+  if (progress) progress->update(source.count);
   return score;
 }
 

@@ -1,6 +1,6 @@
 // Bits per byte of samples under a model: every sample is scored from its own start (<|beginofpost|>, tokens,
-// <|endofpost|>), the closing token included. A sample longer than the model's positions is scored in windows, each
-// with half a window of context before it.
+// <|endofpost|>), the closing token included. A sample longer than the model's positions (or a batch) is scored in
+// windows, each with half a window of context before it.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,7 @@ struct SplitScore {
 };
 
 struct ScoreOptions {
-  uint64_t samples = 0;                        // 0: all; else this many, evenly spaced
-  int64_t batch_tokens = 4096;                 // places of a forward pass; at least the model's positions
+  int64_t batch_tokens = 4096;                 // places of a forward pass, and of the longest window
   std::string progress = "score later posts";  // label of the progress bar; empty: none
 };
 

@@ -30,4 +30,23 @@ SampleSource newest_of(SampleSource source, uint64_t newest) {
           std::move(source.is_masked)};
 }
 
+SampleSource spread_of(SampleSource source, uint64_t wanted) {
+  if (wanted == 0 || wanted >= source.count) return source;
+  return {
+      wanted,
+      [read = std::move(source.read), count = source.count, wanted](uint64_t i) { return read(i * count / wanted); },
+      std::move(source.is_masked)};
+}
+
+SampleSource retokenized(SampleSource source, const Tokenizer& from, const Tokenizer& to, TokenId end) {
+  return {source.count,
+          [read = std::move(source.read), &from, &to, end](uint64_t index) {
+            Sample sample = read(index);
+            sample.tokens = to.encode(from.decode(sample.tokens));  // special tokens decode to nothing
+            sample.tokens.push_back(end);
+            return sample;
+          },
+          std::move(source.is_masked)};
+}
+
 }  // namespace starling

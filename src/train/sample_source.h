@@ -30,5 +30,9 @@ void require_tokenizer_of(const ShardReader& shards, const Workspace& workspace)
 
 // The newest `newest` samples of the shards; all when it is 0.
 SampleSource newest_of(SampleSource source, uint64_t newest);
+// `wanted` samples, evenly spaced; all when it is 0.
+SampleSource spread_of(SampleSource source, uint64_t wanted);
+// The same posts in a model's tokens: their text, decoded by `from` and encoded by `to`, which live on, and `end`.
+SampleSource retokenized(SampleSource source, const Tokenizer& from, const Tokenizer& to, TokenId end);
 
 }  // namespace starling

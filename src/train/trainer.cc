@@ -309,8 +309,8 @@ class Trainer {
     for (const ExpertLoad& load : model_.expert_loads()) point.largest_expert_shares.push_back(load.largest_share());
     if (evaluate && valid_.count > 0)
       point.validation_bits_per_byte =
-          score_split(model_, valid_,
-                      {static_cast<uint64_t>(options_.evaluation_samples), options_.micro_batch_tokens, ""})
+          score_split(model_, spread_of(valid_, static_cast<uint64_t>(options_.evaluation_samples)),
+                      {options_.micro_batch_tokens, ""})
               .bits_per_byte();
     add_point(point);
   }
@@ -351,7 +351,7 @@ class Trainer {
   TrainResult finish() {
     TrainResult summary = result();
     if (valid_.count > 0) {
-      summary.validation_bits_per_byte = score_split(model_, valid_, {0, options_.micro_batch_tokens}).bits_per_byte();
+      summary.validation_bits_per_byte = score_split(model_, valid_, {options_.micro_batch_tokens}).bits_per_byte();
       LogPoint last = log_->points().back();
       last.validation_bits_per_byte = summary.validation_bits_per_byte;
       add_point(last);
