@@ -10,13 +10,19 @@
 namespace starling {
 namespace {
 
+// Languages with less than a thousandth of the posts share one row.
 std::string language_rows(const std::map<std::string, int64_t>& languages) {
   std::vector<std::pair<std::string, int64_t>> rows(languages.begin(), languages.end());
   std::sort(rows.begin(), rows.end(),
             [](const auto& a, const auto& b) { return std::pair(-a.second, a.first) < std::pair(-b.second, b.first); });
+  int64_t all = 0, rare = 0, rare_posts = 0;
+  for (const auto& [language, posts] : rows) all += posts;
   std::string text;
-  for (const auto& [language, posts] : rows)
-    text += fmt::format("| {} | {} |\n", language.empty() ? "und" : language, posts);
+  for (const auto& [language, posts] : rows) {
+    if (posts * 1000 < all) ++rare, rare_posts += posts;
+    else text += fmt::format("| {} | {} |\n", language.empty() ? "und" : language, posts);
+  }
+  if (rare > 0) text += fmt::format("| {} more, each less than a thousandth | {} |\n", rare, rare_posts);
   return text;
 }
 
