@@ -14,8 +14,8 @@
 
 namespace starling {
 
-// Pieces of at most kKeyBytes - 1 bytes and kMostTokens tokens. Four of them share a place, and of five the one that
-// came first goes. The table doubles while it fills, up to kMostPlaces.
+// Pieces of at most kKeyBytes - 1 bytes and kMostTokens tokens. Four of them share a place; a new one goes in front,
+// and the last goes. The table doubles while it fills, up to kMostPlaces.
 template <size_t kKeyBytes, size_t kMostPlaces>
 class PieceTable {
  public:
