@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "infer/vector_math.h"
@@ -28,47 +29,74 @@ void from_f16(const uint16_t* from, float* to, int64_t count) {
   for (; i < count; ++i) to[i] = _cvtsh_ss(from[i]);
 }
 
-// scores[r] = scale * q . rows[r] of `count` rows, in fours: `rows` and `scores` have room for the rest of a four. A
-// sum has 8 lanes, which are added in pairs: the same order for every row.
-void dots(float* scores, const float* q, const float* rows, int64_t count, int64_t d, float scale) {
+// scores[h][r] = scale * q[h] . rows[r] for `heads` queries one after another and `count` rows, in fours: `rows` and
+// `scores` have room for the rest of a four. A sum has 8 lanes, which are added in pairs: the same order for every row
+// and any number of heads.
+template <int heads>
+void dots(float* scores, int64_t stride, const float* q, const float* rows, int64_t count, int64_t d, float scale) {
   for (int64_t first = 0; first < count; first += 4) {
     const float* row = rows + first * d;
-    __m256 sum[4] = {};
+    __m256 sum[heads][4] = {};
     int64_t i = 0;
     for (; i + 8 <= d; i += 8) {
-      const __m256 query = _mm256_loadu_ps(q + i);
-      for (int r = 0; r < 4; ++r) sum[r] = _mm256_fmadd_ps(query, _mm256_loadu_ps(row + r * d + i), sum[r]);
+#pragma GCC unroll 8
+      for (int r = 0; r < 4; ++r) {
+        const __m256 key = _mm256_loadu_ps(row + r * d + i);
+#pragma GCC unroll 8
+        for (int h = 0; h < heads; ++h) sum[h][r] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * d + i), key, sum[h][r]);
+      }
     }
-    const __m256 quarters = _mm256_hadd_ps(_mm256_hadd_ps(sum[0], sum[1]), _mm256_hadd_ps(sum[2], sum[3]));
-    __m128 total = _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1));
-    for (; i < d; ++i) {
-      const __m128 column = _mm_setr_ps(row[i], row[d + i], row[2 * d + i], row[3 * d + i]);
-      total = _mm_fmadd_ps(_mm_set1_ps(q[i]), column, total);
+#pragma GCC unroll 8
+    for (int h = 0; h < heads; ++h) {
+      const __m256 quarters =
+          _mm256_hadd_ps(_mm256_hadd_ps(sum[h][0], sum[h][1]), _mm256_hadd_ps(sum[h][2], sum[h][3]));
+      __m128 total = _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1));
+      for (int64_t rest = i; rest < d; ++rest) {
+        const __m128 column = _mm_setr_ps(row[rest], row[d + rest], row[2 * d + rest], row[3 * d + rest]);
+        total = _mm_fmadd_ps(_mm_set1_ps(q[h * d + rest]), column, total);
+      }
+      _mm_storeu_ps(scores + h * stride + first, _mm_mul_ps(total, _mm_set1_ps(scale)));
     }
-    _mm_storeu_ps(scores + first, _mm_mul_ps(total, _mm_set1_ps(scale)));
   }
 }
 
-// 8 * Registers columns, kept in registers while the rows pass.
-template <int Registers>
-void add_columns(float* sum, const float* weights, const float* rows, int64_t count, int64_t d) {
-  __m256 columns[Registers];
-  for (int c = 0; c < Registers; ++c) columns[c] = _mm256_loadu_ps(sum + 8 * c);
+// 8 * registers columns of `heads` sums one after another, kept in registers while the rows pass.
+template <int heads, int registers>
+void add_columns(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
+  __m256 columns[heads][registers];
+#pragma GCC unroll 8
+  for (int h = 0; h < heads; ++h)
+#pragma GCC unroll 8
+    for (int c = 0; c < registers; ++c) columns[h][c] = _mm256_loadu_ps(sums + h * d + 8 * c);
   for (int64_t r = 0; r < count; ++r) {
-    const __m256 weight = _mm256_set1_ps(weights[r]);
-    for (int c = 0; c < Registers; ++c)
-      columns[c] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(rows + r * d + 8 * c), columns[c]);
+    __m256 weight[heads];
+#pragma GCC unroll 8
+    for (int h = 0; h < heads; ++h) weight[h] = _mm256_set1_ps(weights[h * stride + r]);
+#pragma GCC unroll 8
+    for (int c = 0; c < registers; ++c) {
+      const __m256 row = _mm256_loadu_ps(rows + r * d + 8 * c);
+#pragma GCC unroll 8
+      for (int h = 0; h < heads; ++h) columns[h][c] = _mm256_fmadd_ps(weight[h], row, columns[h][c]);
+    }
   }
-  for (int c = 0; c < Registers; ++c) _mm256_storeu_ps(sum + 8 * c, columns[c]);
+#pragma GCC unroll 8
+  for (int h = 0; h < heads; ++h)
+#pragma GCC unroll 8
+    for (int c = 0; c < registers; ++c) _mm256_storeu_ps(sums + h * d + 8 * c, columns[h][c]);
 }
 
-// sum += sum_r weights[r] * rows[r], in the order of the rows.
-void add_rows(float* sum, const float* weights, const float* rows, int64_t count, int64_t d) {
+// sums[h] += sum_r weights[h][r] * rows[r], in the order of the rows.
+template <int heads>
+void add_rows(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
+  constexpr int kRegisters = 8 / heads;
   int64_t i = 0;
-  for (; i + 64 <= d; i += 64) add_columns<8>(sum + i, weights, rows + i, count, d);
-  for (; i + 8 <= d; i += 8) add_columns<1>(sum + i, weights, rows + i, count, d);
+  for (; i + 8 * kRegisters <= d; i += 8 * kRegisters)
+    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, count, d);
+  for (; i + 8 <= d; i += 8) add_columns<heads, 1>(sums + i, weights, stride, rows + i, count, d);
   for (; i < d; ++i)
-    for (int64_t r = 0; r < count; ++r) sum[i] = std::fma(weights[r], rows[r * d + i], sum[i]);
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t r = 0; r < count; ++r)
+        sums[h * d + i] = std::fma(weights[h * stride + r], rows[r * d + i], sums[h * d + i]);
 }
 
 __m256i mask_from(int64_t i, int64_t count) { return tail_mask(static_cast<int>(std::min<int64_t>(8, count - i))); }
@@ -118,15 +146,18 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   scores.resize(static_cast<size_t>(span.tokens * group * stride));
   rows.resize(static_cast<size_t>(kPagePositions * d));
 
-  // Calls visit(query or output offset, scores from first_page on, first and end of the token's visible positions) for
-  // each pair of a token and a query head.
+  // Calls visit(heads, query or output offset, scores from first_page on, first and end of the token's visible
+  // positions) for each token and two query heads at a time, which share what they load of a key; `heads` is 2 or 1.
   const auto for_each_head = [&](const auto& visit) {
     for (int64_t token = 0; token < span.tokens; ++token) {
       const int64_t position = span.first_position + token;
-      for (int64_t head = 0; head < group; ++head) {
+      const auto visit_from = [&](auto heads, int64_t head) {
         const int64_t offset = (token * config.num_heads + kv_head * group + head) * d;
-        visit(offset, scores.data() + (token * group + head) * stride, first_visible(position), position + 1);
-      }
+        visit(heads, offset, scores.data() + (token * group + head) * stride, first_visible(position), position + 1);
+      };
+      int64_t head = 0;
+      for (; head + 2 <= group; head += 2) visit_from(std::integral_constant<int, 2>(), head);
+      if (head < group) visit_from(std::integral_constant<int, 1>(), head);
     }
   };
   // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
@@ -140,22 +171,23 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
     widen_page(keys(first), next < length ? keys(next) : values(first_page), first);
-    for_each_head([&](int64_t offset, float* score, int64_t, int64_t end) {
+    for_each_head([&](auto heads, int64_t offset, float* score, int64_t, int64_t end) {
       const int64_t count = std::min(kPagePositions, end - first);
-      if (count > 0) dots(score + first - first_page, span.q + offset, rows.data(), count, d, scale);
+      if (count > 0) dots<heads>(score + first - first_page, stride, span.q + offset, rows.data(), count, d, scale);
     });
   }
-  for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
-    softmax(score + begin - first_page, end - begin);
-    std::fill(span.out + offset, span.out + offset + d, 0.0f);
+  for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
+    for (int64_t head = 0; head < heads; ++head) softmax(score + head * stride + begin - first_page, end - begin);
+    std::fill_n(span.out + offset, heads * d, 0.0f);
   });
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
     widen_page(values(first), next < length ? values(next) : nullptr, first);
-    for_each_head([&](int64_t offset, float* score, int64_t begin, int64_t end) {
+    for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
       const int64_t visible = std::max(first, begin), count = std::min(first + kPagePositions, end) - visible;
       if (count > 0)
-        add_rows(span.out + offset, score + visible - first_page, rows.data() + (visible - first) * d, count, d);
+        add_rows<heads>(span.out + offset, score + visible - first_page, stride, rows.data() + (visible - first) * d,
+                        count, d);
     });
   }
 }
