@@ -29,33 +29,31 @@ void from_f16(const uint16_t* from, float* to, int64_t count) {
   for (; i < count; ++i) to[i] = _cvtsh_ss(from[i]);
 }
 
-// scores[h][r] = scale * q[h] . rows[r] for `heads` queries one after another and `count` rows, in fours: `rows` and
-// `scores` have room for the rest of a four. A sum has 8 lanes, which are added in pairs: the same order for every row
-// and any number of heads.
+// scores[h][p] = scale * q[h] . key p for `heads` queries one after another and the keys [d][16 positions] of a page.
+// The even and the odd columns are summed apart: the same order for every position and any number of heads.
 template <int heads>
-void dots(float* scores, int64_t stride, const float* q, const float* rows, int64_t count, int64_t d, float scale) {
-  for (int64_t first = 0; first < count; first += 4) {
-    const float* row = rows + first * d;
-    __m256 sum[heads][4] = {};
-    int64_t i = 0;
-    for (; i + 8 <= d; i += 8) {
+void dots(float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
+  __m256 sum[heads][2][2] = {};  // of even and odd columns, 8 positions each
+  for (int64_t i = 0; i < d; i += 2) {
+#pragma GCC unroll 2
+    for (int odd = 0; odd < 2; ++odd) {
+      const float* column = keys + (i + odd) * kPagePositions;
+      const __m256 low = _mm256_loadu_ps(column), high = _mm256_loadu_ps(column + 8);
 #pragma GCC unroll 8
-      for (int r = 0; r < 4; ++r) {
-        const __m256 key = _mm256_loadu_ps(row + r * d + i);
-#pragma GCC unroll 8
-        for (int h = 0; h < heads; ++h) sum[h][r] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * d + i), key, sum[h][r]);
+      for (int h = 0; h < heads; ++h) {
+        const __m256 query = _mm256_broadcast_ss(q + h * d + i + odd);
+        sum[h][odd][0] = _mm256_fmadd_ps(query, low, sum[h][odd][0]);
+        sum[h][odd][1] = _mm256_fmadd_ps(query, high, sum[h][odd][1]);
       }
     }
+  }
+  const __m256 factor = _mm256_set1_ps(scale);
 #pragma GCC unroll 8
-    for (int h = 0; h < heads; ++h) {
-      const __m256 quarters =
-          _mm256_hadd_ps(_mm256_hadd_ps(sum[h][0], sum[h][1]), _mm256_hadd_ps(sum[h][2], sum[h][3]));
-      __m128 total = _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1));
-      for (int64_t rest = i; rest < d; ++rest) {
-        const __m128 column = _mm_setr_ps(row[rest], row[d + rest], row[2 * d + rest], row[3 * d + rest]);
-        total = _mm_fmadd_ps(_mm_set1_ps(q[h * d + rest]), column, total);
-      }
-      _mm_storeu_ps(scores + h * stride + first, _mm_mul_ps(total, _mm_set1_ps(scale)));
+  for (int h = 0; h < heads; ++h) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const __m256 total = _mm256_add_ps(sum[h][0][half], sum[h][1][half]);
+      _mm256_storeu_ps(scores + h * stride + 8 * half, _mm256_mul_ps(total, factor));
     }
   }
 }
@@ -122,13 +120,16 @@ void softmax(float* scores, int64_t count) {
 void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
                        const ModelConfig& config) {
   const int64_t d = config.head_size();
+  std::vector<uint16_t> key(static_cast<size_t>(d));
   for (int64_t token = 0; token < span.tokens; ++token) {
     const int64_t position = span.first_position + token;
-    const int64_t page = position / kPagePositions, row = position % kPagePositions * d;
+    const int64_t page = position / kPagePositions;
     for (int64_t head = 0; head < config.num_kv_heads; ++head) {
       const int64_t from = token * config.kv_size() + head * d;
-      to_f16(k + from, span.cache->keys(layer, head, page) + row, d);
-      to_f16(v + from, span.cache->values(layer, head, page) + row, d);
+      to_f16(k + from, key.data(), d);
+      uint16_t* column = span.cache->keys(layer, head, page) + position % kPagePositions;
+      for (int64_t i = 0; i < d; ++i) column[i * kPagePositions] = key[static_cast<size_t>(i)];
+      to_f16(v + from, span.cache->values(layer, head, page) + position % kPagePositions * d, d);
     }
   }
 }
@@ -161,8 +162,8 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
     }
   };
   // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
-  const auto widen_page = [&](const uint16_t* page, const uint16_t* next, int64_t first) {
-    from_f16(page, rows.data(), std::min(kPagePositions, length - first) * d);
+  const auto widen_page = [&](const uint16_t* page, const uint16_t* next) {
+    from_f16(page, rows.data(), kPagePositions * d);
     for (int64_t i = 0; next && i < kPagePositions * d; i += 32) _mm_prefetch(next + i, _MM_HINT_T0);
   };
   const auto keys = [&](int64_t first) { return span.cache->keys(layer, kv_head, first / kPagePositions); };
@@ -170,10 +171,9 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
 
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
-    widen_page(keys(first), next < length ? keys(next) : values(first_page), first);
+    widen_page(keys(first), next < length ? keys(next) : values(first_page));
     for_each_head([&](auto heads, int64_t offset, float* score, int64_t, int64_t end) {
-      const int64_t count = std::min(kPagePositions, end - first);
-      if (count > 0) dots<heads>(score + first - first_page, stride, span.q + offset, rows.data(), count, d, scale);
+      if (first < end) dots<heads>(score + first - first_page, stride, span.q + offset, rows.data(), d, scale);
     });
   }
   for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
@@ -182,7 +182,7 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   });
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
-    widen_page(values(first), next < length ? values(next) : nullptr, first);
+    widen_page(values(first), next < length ? values(next) : nullptr);
     for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
       const int64_t visible = std::max(first, begin), count = std::min(first + kPagePositions, end) - visible;
       if (count > 0)

@@ -15,7 +15,7 @@ KvPagePool::Page KvPagePool::take() {
       free_.pop_back();
     }
   }
-  if (!memory) memory = std::make_unique_for_overwrite<uint16_t[]>(static_cast<size_t>(rows_offset(layers_, false, 0)));
+  if (!memory) memory = std::make_unique<uint16_t[]>(static_cast<size_t>(rows_offset(layers_, false, 0)));
   return {memory.release(), [this](uint16_t* page) { give_back(Memory(page)); }};
 }
 

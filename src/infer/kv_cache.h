@@ -19,7 +19,7 @@ inline int64_t pages_for(int64_t positions) { return (positions + kPagePositions
 // Pages of one model, kept for reuse. Thread-safe. Must outlive its pages.
 class KvPagePool {
  public:
-  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][kv_head][position in page][d]
+  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][kv_head][a head's, see KvCache]
 
   explicit KvPagePool(const ModelConfig& config, int64_t capacity = std::numeric_limits<int64_t>::max())
       : layers_(config.num_layers),
@@ -55,7 +55,8 @@ class KvCache {
   const KvPagePool::Page& page(int64_t index) const { return pages_[index]; }
   void append_full(KvPagePool::Page page);  // another sequence's; length is a multiple of kPagePositions
 
-  // The rows of one head in one page, [kPagePositions][d]; `page` is position / kPagePositions.
+  // Of one head in one page, which is position / kPagePositions: keys [d][kPagePositions], as a query meets all keys of
+  // a page at once; values [kPagePositions][d].
   uint16_t* keys(int64_t layer, int64_t kv_head, int64_t page) {
     return pages_[page].get() + pool_->rows_offset(layer, false, kv_head);
   }
