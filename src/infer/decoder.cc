@@ -13,21 +13,26 @@
 namespace starling {
 namespace {
 
-// y[n,c] = x[n,c] / sqrt(mean_c x[n,c]^2 + eps) * w[c]
+constexpr int64_t kRowGrain = 16;  // tokens that are worth waking a second thread for
+
+// y[c] = x[c] / sqrt(mean_c x[c]^2 + eps) * w[c]
+void rmsnorm_row(float* y, const float* x, const std::vector<float>& w, float eps) {
+  const auto size = static_cast<int64_t>(w.size());
+  __m256 squares = _mm256_setzero_ps();
+  int64_t i = 0;
+  for (; i + 8 <= size; i += 8) squares = _mm256_fmadd_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(x + i), squares);
+  float sum = sum8(squares);
+  for (; i < size; ++i) sum = std::fma(x[i], x[i], sum);
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(size) + eps);
+  for (int64_t c = 0; c < size; ++c) y[c] = x[c] * scale * w[static_cast<size_t>(c)];
+}
+
 void rmsnorm(std::vector<float>& y, const std::vector<float>& x, const std::vector<float>& w, float eps) {
   const auto size = static_cast<int64_t>(w.size());
   y.resize(x.size());
-  for (int64_t first = 0; first < static_cast<int64_t>(x.size()); first += size) {
-    const float* row = x.data() + first;
-    __m256 squares = _mm256_setzero_ps();
-    int64_t i = 0;
-    for (; i + 8 <= size; i += 8)
-      squares = _mm256_fmadd_ps(_mm256_loadu_ps(row + i), _mm256_loadu_ps(row + i), squares);
-    float sum = sum8(squares);
-    for (; i < size; ++i) sum = std::fma(row[i], row[i], sum);
-    const float scale = 1.0f / std::sqrt(sum / static_cast<float>(size) + eps);
-    for (int64_t c = 0; c < size; ++c) y[first + c] = row[c] * scale * w[c];
-  }
+  parallel_for(static_cast<int64_t>(x.size()) / size, kRowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) rmsnorm_row(y.data() + row * size, x.data() + row * size, w, eps);
+  });
 }
 
 // Rotates the pairs (i, i + d/2) of every head: (a, b) -> (a cos - b sin, b cos + a sin).
@@ -117,13 +122,17 @@ void Decoder::rotate(std::span<const BatchSpan> batch) {
   const int64_t d = config_.head_size();
   int64_t row = 0;
   for (const BatchSpan& span : batch) {
-    for (size_t token = 0; token < span.tokens.size(); ++token, ++row) {
-      const int64_t angles = (span.cache->length + static_cast<int64_t>(token)) * d / 2;
-      rotate_heads(q_.data() + row * config_.query_size(), config_.num_heads, d, cosine_.data() + angles,
-                   sine_.data() + angles);
-      rotate_heads(k_.data() + row * config_.kv_size(), config_.num_kv_heads, d, cosine_.data() + angles,
-                   sine_.data() + angles);
-    }
+    const auto tokens = static_cast<int64_t>(span.tokens.size());
+    parallel_for(tokens, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t token = begin; token < end; ++token) {
+        const int64_t angles = (span.cache->length + token) * d / 2;
+        rotate_heads(q_.data() + (row + token) * config_.query_size(), config_.num_heads, d, cosine_.data() + angles,
+                     sine_.data() + angles);
+        rotate_heads(k_.data() + (row + token) * config_.kv_size(), config_.num_kv_heads, d, cosine_.data() + angles,
+                     sine_.data() + angles);
+      }
+    });
+    row += tokens;
   }
 }
 
@@ -166,7 +175,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
 void Decoder::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
   product_.resize(residual_.size());
   quantized_product(product_.data(), x.data(), tokens_, w, instructions_);
-  for (size_t i = 0; i < residual_.size(); ++i) residual_[i] += product_[i];
+  add_values(residual_.data(), product_.data(), static_cast<int64_t>(residual_.size()));
 }
 
 }  // namespace starling

@@ -47,7 +47,7 @@ void QuantizedFeedForward::add(float* y, const float* x, int64_t tokens, const L
   const int64_t values = tokens * config_.hidden_size;
   output_.resize(static_cast<size_t>(values));
   run(output_.data(), x, tokens, w.feed_forwards.front(), instructions);
-  for (int64_t i = 0; i < values; ++i) y[i] += output_[static_cast<size_t>(i)];
+  add_values(y, output_.data(), values);
 }
 
 void QuantizedFeedForward::run(float* out, const float* x, int64_t rows, const FeedForwardWeights& w,
