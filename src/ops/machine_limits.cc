@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "core/time.h"
+#include "ops/amx.h"
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
 #include "tensor/device.h"
@@ -39,7 +40,7 @@ namespace {
                "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc")
 // clang-format on
 
-constexpr int64_t kSums = 28;         // of one round
+constexpr double kSums = 28;          // of one round of vectors
 constexpr int64_t kRounds = 200'000;  // about a millisecond, long beside the start of a thread
 constexpr int64_t kRoundBytes = 32 << 20;
 
@@ -57,16 +58,40 @@ STARLING_AVX512 void int8_avx512(int64_t rounds) {
   STARLING_LOOP(STARLING_CHAINS("vpdpbusd %%zmm14, %%zmm15, ", "%%zmm"));
 }
 
+// Four sums hide the latency of a tile product, about 52 cycles where one starts every 16.
+STARLING_AMX void int8_amx(int64_t rounds) {
+  const AmxTiles tiles({{0, 7, 16, 64}});
+  for (int64_t round = 0; round < rounds; ++round) {
+    _tile_dpbssd(0, 4, 5);
+    _tile_dpbssd(1, 4, 5);
+    _tile_dpbssd(2, 4, 5);
+    _tile_dpbssd(3, 4, 5);
+  }
+}
+STARLING_AMX void bf16_amx(int64_t rounds) {
+  const AmxTiles tiles({{0, 7, 16, 64}});
+  for (int64_t round = 0; round < rounds; ++round) {
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+}
+
 struct RegisterLoop {
   void (*run)(int64_t rounds);
-  double operations;  // of one sum
+  double operations;  // of a round
 };
 
 RegisterLoop register_loop(Arithmetic arithmetic) {
+  constexpr double kTileSums = 4 * 16 * 16;
+  if (arithmetic == Arithmetic::int8 && amx_is_there()) return {int8_amx, kTileSums * 128};
+  if (arithmetic == Arithmetic::bf16 && amx_is_there()) return {bf16_amx, kTileSums * 64};
   if (arithmetic == Arithmetic::int8)
-    return __builtin_cpu_supports("avx512vnni") ? RegisterLoop{int8_avx512, 128} : RegisterLoop{int8_avx2, 64};
-  if (arithmetic != Arithmetic::f32 && __builtin_cpu_supports("avx512bf16")) return {bf16_avx512, 64};
-  return __builtin_cpu_supports("avx512f") ? RegisterLoop{f32_avx512, 32} : RegisterLoop{f32_avx2, 16};
+    return __builtin_cpu_supports("avx512vnni") ? RegisterLoop{int8_avx512, kSums * 128}
+                                                : RegisterLoop{int8_avx2, kSums * 64};
+  if (arithmetic != Arithmetic::f32 && __builtin_cpu_supports("avx512bf16")) return {bf16_avx512, kSums * 64};
+  return __builtin_cpu_supports("avx512f") ? RegisterLoop{f32_avx512, kSums * 32} : RegisterLoop{f32_avx2, kSums * 16};
 }
 
 // Runs a round (which does `amount` of something) on every compute thread at once, again and again for about `seconds`;
@@ -105,7 +130,7 @@ float sum_of(const float* values, int64_t count) {
 
 double measure_register_flops(Arithmetic arithmetic, double seconds) {
   const RegisterLoop loop = register_loop(arithmetic);
-  return best_rate(loop.operations * kSums * kRounds, seconds, [&] { return [loop] { loop.run(kRounds); }; });
+  return best_rate(loop.operations * kRounds, seconds, [&] { return [loop] { loop.run(kRounds); }; });
 }
 
 double measure_read_bytes_per_s(int64_t bytes_per_thread, double seconds) {

@@ -8,7 +8,7 @@ namespace starling {
 enum class Arithmetic { f32, bf16, int8 };  // multiply-adds with sums in f32, f32, i32
 
 // Operations a second (a multiply-add is two) of a loop that touches registers only, with all compute threads and the
-// widest instructions of this processor: f32 FMA, vdpbf16ps, vpdpbusd. Without the second, FMA; without the third, the
+// widest instructions of this processor: f32 FMA; AMX's tdpbf16ps, vdpbf16ps or FMA; AMX's tdpbssd, vpdpbusd or the
 // three instructions of AVX2. The best of many rounds of a millisecond, all threads at once.
 double measure_register_flops(Arithmetic arithmetic, double seconds = 0.2);
 

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/quantized_kernels.h"
+#include "ops/quantized_kernels_amx.h"
 #include "ops/round_to_int8.h"
 
 namespace starling {
@@ -35,7 +37,7 @@ int largest_tile(InstructionSet instructions, WeightFormat format) {
   return instructions == InstructionSet::avx2 && has_scales(format) ? 4 : kTileTokens[0];
 }
 
-// All tokens of one product, cut into tiles of the sizes that kernels exist for. The buffers only grow, so that a
+// The tokens of one product, cut into tiles of the sizes that kernels exist for. The buffers only grow, so that a
 // decoder that makes one product after another allocates nothing.
 class Activations {
  public:
@@ -132,6 +134,7 @@ class Activations {
 
 TileKernel kernel_for(InstructionSet instructions, WeightFormat format, int tokens) {
   switch (instructions) {
+    case InstructionSet::amx:  // for the tokens that do not fill a tile
     case InstructionSet::avx512_vnni:
       return avx512_kernel(format, tokens);
     case InstructionSet::avx2:
@@ -146,15 +149,20 @@ TileKernel kernel_for(InstructionSet instructions, WeightFormat format, int toke
 InstructionSet best_instruction_set() {
   static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-  return avx512 ? InstructionSet::avx512_vnni : InstructionSet::avx2;
+  if (!avx512) return InstructionSet::avx2;
+  return amx_is_there() ? InstructionSet::amx : InstructionSet::avx512_vnni;
+}
+
+std::string_view instruction_set_name(InstructionSet instructions) {
+  constexpr std::string_view kNames[] = {"reference", "avx2", "avx512_vnni", "amx"};
+  return kNames[static_cast<size_t>(instructions)];
 }
 
 namespace {
 
 // The panel of `blocks` blocks stays in the cache while all tokens pass over it.
-void multiply_panel(const QuantizedProduct& product, int64_t first_block, int blocks, const Activations& activations,
+void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int blocks, const Activations& activations,
                     InstructionSet instructions) {
-  const QuantizedMatrix& w = *product.w;
   alignas(64) float tile_y[kPanelBlocks * kTileTokens[0] * kRowBlock];
   for (int64_t index = 0; index < activations.tile_count(); ++index) {
     const ActivationTile& tile = activations.tile(index);
@@ -162,12 +170,17 @@ void multiply_panel(const QuantizedProduct& product, int64_t first_block, int bl
     for (int b = 0; b < blocks; ++b) {
       const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
       for (int token = 0; token < tile.tokens; ++token) {
-        float* row = product.y + (activations.first_token(index) + token) * w.rows() + first_row;
+        float* row = y + (activations.first_token(index) + token) * w.rows() + first_row;
         std::memcpy(row, tile_y + (b * tile.tokens + token) * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
       }
     }
   }
 }
+
+struct Buffers {
+  AmxActivations amx;
+  Activations rest;  // the tokens after those
+};
 
 int64_t panels_of(const QuantizedMatrix& w) { return (w.row_blocks() + kPanelBlocks - 1) / kPanelBlocks; }
 
@@ -185,17 +198,24 @@ void quantized_products(std::span<const QuantizedProduct> products, const float*
       throw ShapeError("products of one x need matrices of one kind and width");
     end_panel.push_back((end_panel.empty() ? 0 : end_panel.back()) + panels_of(*product.w));
   }
-  thread_local Activations buffers;
-  Activations& activations = buffers;  // of this thread, for the bodies that run on others
-  activations.fill(x, tokens, first, instructions);
+  const int64_t on_amx = instructions == InstructionSet::amx ? amx_tokens(tokens, first.format()) : 0;
+  thread_local Buffers buffers;
+  Activations& rest = buffers.rest;  // of this thread, for the bodies that run on others
+  AmxActivations& tiles = buffers.amx;
+  if (on_amx > 0) tiles.fill(x, on_amx, first);
+  rest.fill(x + on_amx * first.cols(), tokens - on_amx, first, instructions);
   const int64_t panel_work = kPanelBlocks * kRowBlock * first.padded_cols() * tokens;
   const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / panel_work);
   parallel_for(end_panel.back(), grain, [&](int64_t begin, int64_t end) {
+    std::optional<AmxTiles> amx;
+    if (on_amx > 0) amx.emplace(amx_shapes(first.format()));
     for (int64_t panel = begin; panel < end; ++panel) {
       const size_t product = std::upper_bound(end_panel.begin(), end_panel.end(), panel) - end_panel.begin();
       const int64_t first_block = (panel - (product == 0 ? 0 : end_panel[product - 1])) * kPanelBlocks;
-      const int64_t blocks = std::min<int64_t>(kPanelBlocks, products[product].w->row_blocks() - first_block);
-      multiply_panel(products[product], first_block, static_cast<int>(blocks), activations, instructions);
+      const auto& [y, w] = products[product];
+      const int blocks = static_cast<int>(std::min<int64_t>(kPanelBlocks, w->row_blocks() - first_block));
+      if (amx) amx_multiply(y, tiles, *w, first_block, blocks);
+      multiply_panel(y + on_amx * w->rows(), *w, first_block, blocks, rest, instructions);
     }
   });
 }

@@ -5,19 +5,21 @@
 //   by fma
 // bf16 weights: x is rounded to bf16; y[m,n] = sum_k by fma in f32, of each pair of columns the odd one first.
 // The order of the sums is fixed and the same in every kernel: a row of y has the same bits in any batch, with any
-// number of threads, and with any instruction set.
+// number of threads, and with any instruction set; but bf16 on AMX has an order of its own (quantized_kernels_amx.h).
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "ops/quantized_matrix.h"
 
 namespace starling {
 
-enum class InstructionSet { reference, avx2, avx512_vnni };
+enum class InstructionSet { reference, avx2, avx512_vnni, amx };
 
-InstructionSet best_instruction_set();  // of this processor
+InstructionSet best_instruction_set();  // of this processor, which has all before it
+std::string_view instruction_set_name(InstructionSet instructions);
 
 // One x times several matrices of the same number of columns, either all bf16 or none: x is rounded once.
 struct QuantizedProduct {

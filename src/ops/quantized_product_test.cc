@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tensor/bfloat16.h"
 
 namespace starling {
 namespace {
@@ -21,10 +22,11 @@ struct Case {
 
 // Sizes that are and are not multiples of the 16 rows, the 32 columns and the tile of tokens.
 const Case kCases[] = {
-    {WeightFormat::int8, 16, 32, 1},  {WeightFormat::int8, 17, 33, 3},   {WeightFormat::int8, 200, 320, 29},
-    {WeightFormat::code4, 16, 32, 1}, {WeightFormat::code4, 40, 100, 7}, {WeightFormat::code4, 96, 256, 31},
-    {WeightFormat::bf16, 16, 32, 1},  {WeightFormat::bf16, 5, 7, 15},    {WeightFormat::bf16, 130, 96, 12},
-    {WeightFormat::f32, 16, 32, 1},   {WeightFormat::f32, 5, 7, 15},     {WeightFormat::f32, 130, 96, 12},
+    {WeightFormat::int8, 16, 32, 1},  {WeightFormat::int8, 17, 33, 3},    {WeightFormat::int8, 200, 320, 29},
+    {WeightFormat::int8, 50, 90, 40}, {WeightFormat::code4, 33, 288, 48}, {WeightFormat::bf16, 47, 70, 49},
+    {WeightFormat::code4, 16, 32, 1}, {WeightFormat::code4, 40, 100, 7},  {WeightFormat::code4, 96, 256, 31},
+    {WeightFormat::bf16, 16, 32, 1},  {WeightFormat::bf16, 5, 7, 15},     {WeightFormat::bf16, 130, 96, 12},
+    {WeightFormat::f32, 16, 32, 1},   {WeightFormat::f32, 5, 7, 15},      {WeightFormat::f32, 130, 96, 12},
 };
 
 std::vector<float> random_values(int64_t count, uint32_t seed) {
@@ -60,15 +62,38 @@ std::vector<float> product(const QuantizedMatrix& w, const std::vector<float>& x
   return y;
 }
 
+// AMX's order of bf16 sums: of each 32 columns the even and the odd ones apart.
+std::vector<float> bf16_product_on_amx(const QuantizedMatrix& w, const std::vector<float>& x, int64_t tokens) {
+  std::vector<float> y, row(static_cast<size_t>(w.padded_cols()));
+  for (int64_t token = 0; token < tokens; ++token) {
+    for (int64_t n = 0; n < w.rows(); ++n) {
+      w.get_row(n, std::span(row).first(static_cast<size_t>(w.cols())));
+      float total = 0;
+      for (int64_t first = 0; first < w.cols(); first += kScaleGroup) {
+        float sums[2] = {};
+        for (int64_t k = first; k < std::min(first + kScaleGroup, w.cols()); ++k)
+          sums[k % 2] = std::fma(row[k], to_float(to_bf16(x[token * w.cols() + k])), sums[k % 2]);
+        total += sums[0] + sums[1];
+      }
+      y.push_back(total);
+    }
+  }
+  return y;
+}
+
 TEST(QuantizedProduct, EveryInstructionSetGivesTheSameBits) {
-  std::vector<InstructionSet> sets{InstructionSet::avx2};
-  if (best_instruction_set() == InstructionSet::avx512_vnni) sets.push_back(InstructionSet::avx512_vnni);
+  std::vector<InstructionSet> sets;
+  for (InstructionSet set : {InstructionSet::avx2, InstructionSet::avx512_vnni, InstructionSet::amx})
+    if (set <= best_instruction_set()) sets.push_back(set);
   for (const Case& c : kCases) {
     const QuantizedMatrix w = random_matrix(c.format, c.rows, c.cols);
     const std::vector<float> x = random_values(c.tokens * c.cols, 3);
-    const std::vector<float> expected = product(w, x, c.tokens, InstructionSet::reference);
     for (InstructionSet set : sets) {
-      EXPECT_EQ(product(w, x, c.tokens, set), expected) << c.rows << "x" << c.cols << " tokens " << c.tokens;
+      const bool own_order = set == InstructionSet::amx && c.format == WeightFormat::bf16;
+      const std::vector<float> expected =
+          own_order ? bf16_product_on_amx(w, x, c.tokens) : product(w, x, c.tokens, InstructionSet::reference);
+      EXPECT_EQ(product(w, x, c.tokens, set), expected)
+          << c.rows << "x" << c.cols << " tokens " << c.tokens << " set " << static_cast<int>(set);
     }
   }
 }

@@ -98,7 +98,7 @@ int64_t logged_steps(const Workspace& workspace) {
 // Runs as a process of its own, started by the test below.
 TEST(TrainKill, DISABLED_Child) {
   const char* folder = std::getenv("STARLING_TRAIN_KILL_WORKSPACE");
-  if (folder) train(Workspace{folder}, small_config(), {.name = "own", .resume = true});
+  if (folder) train(Workspace{folder}, small_config({"train.steps=100"}), {.name = "own", .resume = true});
 }
 
 pid_t start_child(const Workspace& workspace) {
