@@ -10,6 +10,7 @@
 
 #include "core/threads.h"
 #include "ops/round_to_int8.h"
+#include "ops/weight_steps.h"
 #include "tensor/bfloat16.h"
 
 #define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -27,28 +28,13 @@ constexpr int64_t kGroupWeights = kRowBlock * kScaleGroup;  // int8 values of 32
 constexpr int64_t kTileValues = kTokens * kRowBlock;        // of y
 
 // A block's weights as signed bytes [K/4][16 rows][4 columns], once for all tiles of tokens.
+template <class Steps>
 void make_signed(int8_t* out, const QuantizedMatrix& w, int64_t block) {
+  const Steps steps(w);
   const uint8_t* data = w.block_data(block);
-  const int64_t steps = w.padded_cols() / 4;
-  const auto store = [&](int64_t at, __m256i bytes) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(out + at), bytes);
-  };
-  const auto load = [&](int64_t at) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(data + at)); };
-  if (w.format() == WeightFormat::int8) {
-    const __m256i high_bit = _mm256_set1_epi8(static_cast<char>(0x80));
-    for (int64_t at = 0; at < steps * kTileRow; at += 32) store(at, _mm256_xor_si256(load(at), high_bit));
-    return;
-  }
-  const __m256i codebook =
-      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.codebook().data())));
-  const __m256i low_nibble = _mm256_set1_epi8(0x0f);
-  for (int64_t pair = 0; pair < steps / 2; ++pair) {
-    for (int64_t half = 0; half < kTileRow; half += 32) {
-      const __m256i packed = load(pair * kTileRow + half), high = _mm256_srli_epi16(packed, 4);
-      store(2 * pair * kTileRow + half, _mm256_shuffle_epi8(codebook, _mm256_and_si256(packed, low_nibble)));
-      store((2 * pair + 1) * kTileRow + half, _mm256_shuffle_epi8(codebook, _mm256_and_si256(high, low_nibble)));
-    }
-  }
+  auto* to = reinterpret_cast<__m256i*>(out);
+  for (int64_t step = 0; step < w.padded_cols() / 4; ++step)
+    for (int half = 0; half < 2; ++half) _mm256_store_si256(to++, steps(data, step, half));
 }
 
 // One tile of 16 tokens with one block of 16 rows.
@@ -172,7 +158,8 @@ void multiply_integers(float* y, const AmxActivations& x, const QuantizedMatrix&
   thread_local std::vector<AmxLine> signed_weights;
   signed_weights.resize(std::max(signed_weights.size(), static_cast<size_t>(w.padded_cols() / 4)));
   auto* weights = reinterpret_cast<int8_t*>(signed_weights.data());
-  make_signed(weights, w, block);
+  w.format() == WeightFormat::int8 ? make_signed<Int8Steps>(weights, w, block)
+                                   : make_signed<Code4Steps>(weights, w, block);
   finish_writes();
   alignas(64) float tile_y[kTileValues];
   for (int64_t tile = 0; tile < x.tiles(); ++tile) {
@@ -223,16 +210,19 @@ int64_t AmxActivations::columns(int64_t token, int64_t group) const {
   return token < tokens_ ? std::min(kScaleGroup, cols_ - group * kScaleGroup) : 0;
 }
 
+int64_t AmxActivations::place(int64_t token, int64_t group) const {
+  return (token / kTokens * groups_ + group) * kTokens + token % kTokens;
+}
+
 void AmxActivations::fill_int8(const float* x, int64_t token, int64_t group) {
-  const int64_t place = (token / kTokens * groups_ + group) * kTokens + token % kTokens;
-  auto* rounded = reinterpret_cast<int8_t*>(rows_.data()) + place * kScaleGroup;
-  scales_[static_cast<size_t>(place)] =
+  const int64_t at = place(token, group);
+  auto* rounded = reinterpret_cast<int8_t*>(rows_.data()) + at * kScaleGroup;
+  scales_[static_cast<size_t>(at)] =
       round_to_int8(x + token * cols_ + group * kScaleGroup, columns(token, group), rounded);
 }
 
 void AmxActivations::fill_bf16(const float* x, int64_t token, int64_t group) {
-  const int64_t place = (token / kTokens * groups_ + group) * kTokens + token % kTokens;
-  auto* rounded = reinterpret_cast<bf16*>(rows_.data()) + place * kScaleGroup;
+  auto* rounded = reinterpret_cast<bf16*>(rows_.data()) + place(token, group) * kScaleGroup;
   const float* values = x + token * cols_ + group * kScaleGroup;
   const int64_t count = columns(token, group);
   for (int64_t i = 0; i < kScaleGroup; ++i) rounded[i] = i < count ? to_bf16(values[i]) : bf16{};

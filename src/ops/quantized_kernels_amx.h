@@ -36,6 +36,7 @@ class AmxActivations {
 
  private:
   int64_t columns(int64_t token, int64_t group) const;
+  int64_t place(int64_t token, int64_t group) const;  // of its 32 columns in rows_, and of their scale
   void fill_int8(const float* x, int64_t token, int64_t group);
   void fill_bf16(const float* x, int64_t token, int64_t group);
 

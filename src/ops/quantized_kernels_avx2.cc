@@ -2,32 +2,12 @@
 #include <immintrin.h>
 
 #include "ops/quantized_kernels.h"
+#include "ops/weight_steps.h"
 
 namespace starling {
 namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;
-
-__m256i load(const uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
-
-// The signed weights of one step of 8 rows, from either format.
-struct Int8Steps {
-  explicit Int8Steps(const QuantizedMatrix&) {}
-  __m256i operator()(const uint8_t* data, int64_t step, int half) const {
-    return _mm256_xor_si256(load(data + step * 64 + half * 32), _mm256_set1_epi8(static_cast<char>(0x80)));
-  }
-};
-
-struct Code4Steps {
-  explicit Code4Steps(const QuantizedMatrix& w)
-      : codebook(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.codebook().data())))) {}
-  __m256i operator()(const uint8_t* data, int64_t step, int half) const {
-    const __m256i packed = load(data + step / 2 * 64 + half * 32);
-    const __m256i nibbles = step % 2 == 0 ? packed : _mm256_srli_epi16(packed, 4);
-    return _mm256_shuffle_epi8(codebook, _mm256_and_si256(nibbles, _mm256_set1_epi8(0x0f)));
-  }
-  __m256i codebook;
-};
 
 // Adds the products of one token with a step of 16 rows, a lane a row. maddubs wants one unsigned factor: the
 // activations give their signs to the weights. Two products of |x| <= 127 and |w| <= 127 do not saturate 16 bits.
@@ -81,7 +61,7 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
     __m256 total[T];
     for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
     for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair) {
-      const __m256i weights = load(data + pair * 64 + half * 32);
+      const __m256i weights = load_bytes(data + pair * 64 + half * 32);
       for (int t = 0; t < T; ++t) {
         const __m256i values = _mm256_set1_epi32(static_cast<int>(x.pairs[pair * T + t]));
         total[t] = _mm256_fmadd_ps(upper(weights), upper(values), total[t]);
