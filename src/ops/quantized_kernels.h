@@ -10,13 +10,19 @@ namespace starling {
 // The activations of up to 6 tokens, interleaved so that a kernel walks them with one pointer. T is `tokens`.
 struct ActivationTile {
   int tokens = 0;
-  const int32_t* quads = nullptr;        // [K/4][T]: four rounded values in one word
-  const int32_t* magnitudes = nullptr;   // the same without their signs; for AVX2 alone
+  const int32_t* quads = nullptr;        // [K/4][T]: four rounded values in one word; for AVX2 their magnitudes
+  const int32_t* signs = nullptr;        // [K/4][T]: for AVX2 alone: their signs, see kPositive
   const float* scales = nullptr;         // [K/32][T]
-  const int32_t* corrections = nullptr;  // [K/32][T]: -128 * sum of the rounded values (weights are stored + 128)
+  const int32_t* corrections = nullptr;  // [K/32][T]: what the integer sum of a group starts from
   const uint32_t* pairs = nullptr;       // [K/2][T]: two values rounded to bf16, for bf16 weights
   const float* values = nullptr;         // [K][T]: as they are, for f32 weights
 };
+
+// Weights reach the kernels as u = w + 128, the unsigned factor that VNNI wants: the sum of a group is sum(u x) - 128
+// sum(x). AVX2 would saturate; there |x| is the unsigned factor, and u ^ kPositive = w meets it, or for x < 0
+// u ^ kNegative = -w - 1, so that sum lacks the |x| of all x < 0. (vpsignb, which negates by sign, takes a multiplier's
+// place on AMD's Zen.)
+inline constexpr uint8_t kPositive = 0x80, kNegative = 0x7f;
 
 inline constexpr int kTileTokens[] = {6, 4, 2, 1};  // sizes of tiles that kernels are compiled for
 // Two blocks share the loading of activations, and 2 x 6 sums hide the latency of a product in 32 registers.

@@ -31,10 +31,13 @@ constexpr int64_t kTileValues = kTokens * kRowBlock;        // of y
 template <class Steps>
 void make_signed(int8_t* out, const QuantizedMatrix& w, int64_t block) {
   const Steps steps(w);
-  const uint8_t* data = w.block_data(block);
+  const uint8_t *line = w.block_data(block), *end = line + w.padded_cols() / 4 / Steps::kOfLine * 64;
+  const __m256i offset = _mm256_set1_epi8(static_cast<char>(0x80));
   auto* to = reinterpret_cast<__m256i*>(out);
-  for (int64_t step = 0; step < w.padded_cols() / 4; ++step)
-    for (int half = 0; half < 2; ++half) _mm256_store_si256(to++, steps(data, step, half));
+  for (; line < end; line += 64)
+    for (int step = 0; step < Steps::kOfLine; ++step)
+      for (int half = 0; half < 2; ++half)
+        _mm256_store_si256(to++, _mm256_xor_si256(steps(load_bytes(line + half * 32), step), offset));
 }
 
 // One tile of 16 tokens with one block of 16 rows.

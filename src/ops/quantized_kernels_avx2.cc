@@ -9,31 +9,42 @@ namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;
 
-// Adds the products of one token with a step of 16 rows, a lane a row. maddubs wants one unsigned factor: the
-// activations give their signs to the weights. Two products of |x| <= 127 and |w| <= 127 do not saturate 16 bits.
-void add_products(__m256i (&sums)[2], const __m256i (&weights)[2], int32_t quad, int32_t magnitudes) {
-  const __m256i signs = _mm256_set1_epi32(quad), sizes = _mm256_set1_epi32(magnitudes);
+// Adds the products of one token with a step of 16 rows, a lane a row. Two products of |x| <= 127 and |w| <= 128 do not
+// saturate 16 bits.
+void add_products(__m256i (&sums)[2], const __m256i (&weights)[2], int32_t magnitudes, int32_t signs) {
+  const __m256i sizes = _mm256_set1_epi32(magnitudes), flips = _mm256_set1_epi32(signs);
   for (int half = 0; half < 2; ++half) {
-    const __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(weights[half], signs));
+    const __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_xor_si256(weights[half], flips));
     // An addition in its place, token by token: GCC 12 would make the products of all tokens first and keep sums in
     // memory.
     asm volatile("vpaddd %1, %0, %0" : "+x"(sums[half]) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
   }
 }
 
+// With one token the weights come from memory, faster when asked for early.
+constexpr int64_t kLinesAhead = 24, kScaleGroupsAhead = 4;
+void fetch(const void* data) { _mm_prefetch(static_cast<const char*>(data), _MM_HINT_T0); }
+
 template <class Steps, int T>
 void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const Steps steps(w);
-  const uint8_t* data = w.block_data(block);
+  const uint8_t* line = w.block_data(block);
   const uint16_t* scales = w.block_scales(block);
+  const int32_t *quads = x.quads, *signs = x.signs;
   __m256 total[T][2];
   for (auto& token : total) token[0] = token[1] = _mm256_setzero_ps();
   for (int64_t group = 0; group < w.groups(); ++group) {
     __m256i sums[T][2];
-    for (auto& token : sums) token[0] = token[1] = _mm256_setzero_si256();
-    for (int64_t step = group * kGroupSteps; step < (group + 1) * kGroupSteps; ++step) {
-      const __m256i weights[2] = {steps(data, step, 0), steps(data, step, 1)};
-      for (int t = 0; t < T; ++t) add_products(sums[t], weights, x.quads[step * T + t], x.magnitudes[step * T + t]);
+    for (int t = 0; t < T; ++t) sums[t][0] = sums[t][1] = _mm256_set1_epi32(x.corrections[group * T + t]);
+    if (T == 1) fetch(scales + (group + kScaleGroupsAhead) * kRowBlock);
+    for (const uint8_t* end = line + kGroupSteps / Steps::kOfLine * 64; line < end; line += 64) {
+      if (T == 1) fetch(line + kLinesAhead * 64);
+      const __m256i stored[2] = {load_bytes(line), load_bytes(line + 32)};
+#pragma GCC unroll 2
+      for (int step = 0; step < Steps::kOfLine; ++step, quads += T, signs += T) {
+        const __m256i weights[2] = {steps(stored[0], step), steps(stored[1], step)};
+        for (int t = 0; t < T; ++t) add_products(sums[t], weights, quads[t], signs[t]);
+      }
     }
     for (int half = 0; half < 2; ++half) {
       const auto* stored = reinterpret_cast<const __m128i*>(scales + group * kRowBlock + half * 8);

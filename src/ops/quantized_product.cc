@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -20,8 +21,21 @@ namespace {
 // Below this a second thread costs more to wake than it saves (about 10 us).
 constexpr int64_t kMultiplyAddsPerThread = int64_t{1} << 20;
 
-// Four values in one word, and without their signs.
-int32_t magnitudes(int32_t quad) { return _mm_cvtsi128_si32(_mm_abs_epi8(_mm_cvtsi32_si128(quad))); }
+// A group of rounded values as AVX2's kernels want them.
+struct SignsApart {
+  explicit SignsApart(const int8_t* rounded) {
+    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(rounded)), zero = _mm256_setzero_si256();
+    const __m256i negative = _mm256_cmpgt_epi8(zero, values), sizes = _mm256_abs_epi8(values);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(magnitudes), sizes);
+    const __m256i positive = _mm256_set1_epi8(static_cast<char>(kPositive));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(signs), _mm256_xor_si256(negative, positive));
+    alignas(32) int64_t parts[4];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(parts), _mm256_sad_epu8(_mm256_and_si256(sizes, negative), zero));
+    negative_sizes = static_cast<int32_t>(parts[0] + parts[1] + parts[2] + parts[3]);
+  }
+  alignas(32) uint8_t magnitudes[kScaleGroup], signs[kScaleGroup];
+  int32_t negative_sizes;  // the sum of them
+};
 
 // Two values rounded to bf16 (to nearest, ties to even), the first in the low half. A NaN may become an infinity.
 uint32_t bf16_pair(float low, float high) {
@@ -46,9 +60,9 @@ class Activations {
     const bool rounded = has_scales(w.format()), pairs = w.format() == WeightFormat::bf16,
                values = w.format() == WeightFormat::f32;
     const int64_t groups = padded_ / kScaleGroup;
-    unsigned_too_ = instructions == InstructionSet::avx2;
+    signs_apart_ = instructions == InstructionSet::avx2;
     grow(quads_, rounded ? tokens * padded_ / 4 : 0);
-    grow(magnitudes_, rounded && unsigned_too_ ? tokens * padded_ / 4 : 0);
+    grow(signs_, rounded && signs_apart_ ? tokens * padded_ / 4 : 0);
     grow(scales_, rounded ? tokens * groups : 0);
     grow(corrections_, rounded ? tokens * groups : 0);
     grow(pairs_, pairs ? tokens * padded_ / 2 : 0);
@@ -58,7 +72,7 @@ class Activations {
       const int64_t most = std::min<int64_t>(tokens - first, largest_tile(instructions, w.format()));
       const int size = *std::find_if(std::begin(kTileTokens), std::end(kTileTokens),
                                      [&](int candidate) { return candidate <= most; });
-      tiles_.push_back({size, quads_.data() + first * padded_ / 4, magnitudes_.data() + first * padded_ / 4,
+      tiles_.push_back({size, quads_.data() + first * padded_ / 4, signs_.data() + first * padded_ / 4,
                         scales_.data() + first * groups, corrections_.data() + first * groups,
                         pairs_.data() + first * padded_ / 2, values_.data() + first * padded_});
       first_token_.push_back(first);
@@ -110,24 +124,31 @@ class Activations {
         alignas(32) int8_t rounded[kScaleGroup];
         const int64_t at = first * groups + group * tokens + token;
         scales_[at] = round_to_int8(row + group * kScaleGroup, cols_ - group * kScaleGroup, rounded);
-        int sum = 0;
-        for (int8_t value : rounded) sum += value;
-        corrections_[at] = -128 * sum;
         const int64_t quads = first * padded_ / 4 + group * kScaleGroup / 4 * tokens + token;
-        for (int64_t quad = 0; quad < kScaleGroup / 4; ++quad) {
-          const int64_t to = quads + quad * tokens;
-          std::memcpy(&quads_[to], rounded + 4 * quad, 4);
-          if (unsigned_too_) magnitudes_[to] = magnitudes(quads_[to]);
+        if (signs_apart_) {
+          const SignsApart apart(rounded);
+          corrections_[at] = apart.negative_sizes;
+          spread(quads_.data() + quads, apart.magnitudes, tokens);
+          spread(signs_.data() + quads, apart.signs, tokens);
+        } else {
+          corrections_[at] = -128 * std::accumulate(rounded, rounded + kScaleGroup, 0);
+          spread(quads_.data() + quads, rounded, tokens);
         }
       }
     }
   }
 
+  // The words of a group, among those of other tokens.
+  static void spread(int32_t* to, const void* group, int tokens) {
+    for (int64_t quad = 0; quad < kScaleGroup / 4; ++quad)
+      std::memcpy(to + quad * tokens, static_cast<const std::byte*>(group) + 4 * quad, 4);
+  }
+
   int64_t cols_ = 0, padded_ = 0;
-  bool unsigned_too_ = false;
+  bool signs_apart_ = false;
   std::vector<ActivationTile> tiles_;
   std::vector<int64_t> first_token_;
-  std::vector<int32_t> quads_, magnitudes_, corrections_;
+  std::vector<int32_t> quads_, signs_, corrections_;
   std::vector<float> scales_, values_;
   std::vector<uint32_t> pairs_;
 };
