@@ -27,6 +27,9 @@ ModelConfig oracle_config(const std::string& architecture) {
   if (architecture == "mistral") c.type = ModelType::mistral, c.sliding_window = 6, c.head_dim = 12;
   if (architecture == "mixtral")
     c.type = ModelType::mixtral, c.num_experts = 4, c.experts_per_token = 2, c.router_loss = 0.02f;
+  if (architecture == "grok1")
+    c.type = ModelType::grok1, c.num_experts = 4, c.experts_per_token = 2, c.router_loss = 0.02f, c.attention_cap = 3,
+    c.embedding_scale = 2, c.logit_scale = 0.6f;
   if (architecture == "llama3")
     c.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 16};
   if (architecture == "yarn")
@@ -133,7 +136,7 @@ TEST_P(Oracle, TheLossesOfTwoHundredStepsAreThoseStoredFromPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, Oracle,
-                         testing::Values("tied", "untied", "qwen2", "mistral", "mixtral", "llama3", "yarn"));
+                         testing::Values("tied", "untied", "qwen2", "mistral", "mixtral", "grok1", "llama3", "yarn"));
 
 }  // namespace
 }  // namespace starling

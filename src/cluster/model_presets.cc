@@ -22,11 +22,17 @@ ModelConfig shape(int64_t layers, int64_t hidden, int64_t heads, int64_t kv_head
 }
 
 // Eight experts of this shape's width in each block, of which a token passes two.
-ModelConfig mixture(ModelConfig config, bool tied_head = false) {
+ModelConfig mixtral(ModelConfig config) {
   config.type = ModelType::mixtral;
   config.num_experts = 8;
   config.experts_per_token = 2;
-  config.tied_head = tied_head;
+  return config;
+}
+
+ModelConfig grok1(const ModelConfig& shape) {
+  ModelConfig config = mixtral(shape);
+  config.set_grok1();
+  config.tied_head = true;
   return config;
 }
 
@@ -46,11 +52,11 @@ const std::vector<ModelPreset>& presets() {
        .gated_mlp = false,
        .sequence_tokens = 2048,
        .batch_tokens = 3145728},
-      {.name = "8x7b", .title = "Mixtral 8x7B", .config = mixture(shape(32, 4096, 32, 8, 14336, 32000))},
-      {.name = "8x22b", .title = "Mixtral 8x22B", .config = mixture(shape(56, 6144, 48, 8, 16384, 32768))},
+      {.name = "8x7b", .title = "Mixtral 8x7B", .config = mixtral(shape(32, 4096, 32, 8, 14336, 32000))},
+      {.name = "8x22b", .title = "Mixtral 8x22B", .config = mixtral(shape(56, 6144, 48, 8, 16384, 32768))},
       {.name = "grok-1",
        .title = "Grok-1 314B",
-       .config = mixture(shape(64, 6144, 48, 8, 32768, 131072), true),
+       .config = grok1(shape(64, 6144, 48, 8, 32768, 131072)),
        .sequence_tokens = 8192},
   };
   return list;

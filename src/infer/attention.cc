@@ -99,6 +99,17 @@ void add_rows(float* sums, const float* weights, int64_t stride, const float* ro
 
 __m256i mask_from(int64_t i, int64_t count) { return tail_mask(static_cast<int>(std::min<int64_t>(8, count - i))); }
 
+// scores = cap tanh(scores / cap),  tanh(x) = 1 - 2 / (e^2x + 1)
+void cap_scores(float* scores, int64_t count, float cap) {
+  const __m256 doubled = _mm256_set1_ps(2.0f / cap), twice = _mm256_set1_ps(2.0f * cap), one = _mm256_set1_ps(1.0f);
+  for (int64_t i = 0; i < count; i += 8) {
+    const __m256i mask = mask_from(i, count);
+    const __m256 power = exp8(_mm256_mul_ps(_mm256_maskload_ps(scores + i, mask), doubled));
+    const __m256 below = _mm256_div_ps(twice, _mm256_add_ps(power, one));
+    _mm256_maskstore_ps(scores + i, mask, _mm256_sub_ps(_mm256_set1_ps(cap), below));
+  }
+}
+
 void softmax(float* scores, int64_t count) {
   const __m256 offset = _mm256_set1_ps(max_of({scores, static_cast<size_t>(count)}));
   __m256 sums = _mm256_setzero_ps();
@@ -177,7 +188,11 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
     });
   }
   for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
-    for (int64_t head = 0; head < heads; ++head) softmax(score + head * stride + begin - first_page, end - begin);
+    for (int64_t head = 0; head < heads; ++head) {
+      float* visible = score + head * stride + begin - first_page;
+      if (config.attention_cap > 0) cap_scores(visible, end - begin, config.attention_cap);
+      softmax(visible, end - begin);
+    }
     std::fill_n(span.out + offset, heads * d, 0.0f);
   });
   for (int64_t first = first_page; first < length; first += kPagePositions) {

@@ -1,5 +1,6 @@
 // Causal grouped-query attention of new tokens over a sequence's cache:
-//   out[t,h] = sum_s softmax_s(q[t,h] . k[s,g] / sqrt(d)) v[s,g],   g = h / (H / Hkv)
+//   out[t,h] = sum_s softmax_s(c(q[t,h] . k[s,g] / sqrt(d))) v[s,g],   g = h / (H / Hkv)
+// c(x) = x, or cap tanh(x / cap) where the model caps its scores,
 // over s <= t, and s > t - sliding_window where the model has one.
 // Sums run in a fixed order over s, so a token's result does not depend on what else is in the batch.
 #pragma once

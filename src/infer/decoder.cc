@@ -57,6 +57,7 @@ void add_bias(std::vector<float>& y, const std::vector<float>& bias) {
 
 Decoder::Decoder(ModelConfig config, LlamaWeights weights)
     : config_(config), weights_(std::move(weights)), feed_forward_(config) {
+  for (float& weight : weights_.final_norm) weight *= config_.logit_scale;
   const int64_t half = config_.head_size() / 2;
   const std::vector<double> frequencies = config_.rope_frequencies();
   const double magnitude = config_.rope_magnitude();
@@ -78,7 +79,9 @@ std::span<const float> Decoder::forward(std::span<const BatchSpan> batch) {
     const LayerWeights& w = weights_.layers[layer];
     attention(batch, layer);
     rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
-    feed_forward_.add(residual_.data(), normed_.data(), tokens_, w, instructions_);
+    branch_.resize(residual_.size());
+    feed_forward_.run(branch_.data(), normed_.data(), tokens_, w, instructions_);
+    add_branch(w.mlp_output_norm);
   }
   rmsnorm(normed_, residual_, weights_.final_norm, config_.rms_norm_eps);
   for (const BatchSpan& span : batch) span.cache->length += static_cast<int64_t>(span.tokens.size());
@@ -113,7 +116,9 @@ void Decoder::embed(std::span<const BatchSpan> batch) {
   for (const BatchSpan& span : batch) {
     span.cache->reserve(span.cache->length + static_cast<int64_t>(span.tokens.size()));
     for (TokenId token : span.tokens) {
-      weights_.embedding.get_row(token, std::span(residual_).subspan(row++ * config_.hidden_size, config_.hidden_size));
+      const auto values = std::span(residual_).subspan(row++ * config_.hidden_size, config_.hidden_size);
+      weights_.embedding.get_row(token, values);
+      for (float& value : values) value *= config_.embedding_scale;
     }
   }
 }
@@ -169,13 +174,17 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
     for (int64_t item = begin; item < end; ++item)
       attend(pieces[item % piece_count], layer, item / piece_count, config_);
   });
-  add_product(mixed_, w.o);
+  branch_.resize(residual_.size());
+  quantized_product(branch_.data(), mixed_.data(), tokens_, w.o, instructions_);
+  add_branch(w.attention_output_norm);
 }
 
-void Decoder::add_product(const std::vector<float>& x, const QuantizedMatrix& w) {
-  product_.resize(residual_.size());
-  quantized_product(product_.data(), x.data(), tokens_, w, instructions_);
-  add_values(residual_.data(), product_.data(), static_cast<int64_t>(residual_.size()));
+void Decoder::add_branch(const std::vector<float>& output_norm) {
+  if (!output_norm.empty()) {
+    rmsnorm(normed_, branch_, output_norm, config_.rms_norm_eps);
+    std::swap(normed_, branch_);
+  }
+  add_values(residual_.data(), branch_.data(), static_cast<int64_t>(residual_.size()));
 }
 
 }  // namespace starling

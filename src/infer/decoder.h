@@ -25,7 +25,8 @@ class Decoder {
  public:
   Decoder(ModelConfig config, LlamaWeights weights);
 
-  // Returns the hidden states after the final norm, [all tokens, C], valid until the next call; extends the caches.
+  // Returns the hidden states after the final norm, times logit_scale, [all tokens, C], valid until the next call;
+  // extends the caches.
   // Throws DataError for a token outside the vocabulary or a sequence longer than max_positions.
   std::span<const float> forward(std::span<const BatchSpan> batch);
 
@@ -43,7 +44,8 @@ class Decoder {
   void embed(std::span<const BatchSpan> batch);
   void attention(std::span<const BatchSpan> batch, int64_t layer);
   void rotate(std::span<const BatchSpan> batch);
-  void add_product(const std::vector<float>& x, const QuantizedMatrix& w);  // residual_ += x W^T
+  // residual_ += branch_, or its norm where one is given
+  void add_branch(const std::vector<float>& output_norm);
 
   InstructionSet instructions_ = best_instruction_set();
   ModelConfig config_;
@@ -51,7 +53,7 @@ class Decoder {
   QuantizedFeedForward feed_forward_;
   std::vector<float> cosine_, sine_;  // [max_positions, d/2]
   int64_t tokens_ = 0;                // of the current batch
-  std::vector<float> residual_, normed_, q_, k_, v_, mixed_, product_;
+  std::vector<float> residual_, normed_, q_, k_, v_, mixed_, branch_;
 };
 
 }  // namespace starling

@@ -103,16 +103,18 @@ TEST_F(EngineTest, ThreadsGetWhatTheyWouldGetAlone) {
   for (const std::vector<float>& e : embeddings) EXPECT_EQ(e, embedding);
 }
 
-ModelConfig mixture_config() {
+ModelConfig config_of(ModelType type) {
   ModelConfig config = small_config();
-  config.type = ModelType::mixtral, config.num_experts = 6, config.experts_per_token = 2;
+  config.type = type;
+  if (type != ModelType::llama) config.num_experts = 6, config.experts_per_token = 2;
+  if (type == ModelType::grok1) config.attention_cap = 30, config.embedding_scale = 8, config.logit_scale = 0.6f;
   return config;
 }
 
-class BitIdentity : public testing::TestWithParam<bool> {};  // of a mixture of experts
+class BitIdentity : public testing::TestWithParam<ModelType> {};
 
 TEST_P(BitIdentity, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
-  const TestModel model(GetParam() ? mixture_config() : small_config());
+  const TestModel model(config_of(GetParam()));
   SamplingOptions options{.max_tokens = 40, .logprobs = 4};
   const std::vector<SpecialToken> specials = Engine::load(model.folder())->tokenizer().special_tokens();
   for (const SpecialToken& special : specials)
@@ -167,7 +169,8 @@ TEST_P(BitIdentity, TextAndLogprobsAreTheSameBitsHoweverTheyAreMade) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(DenseAndMixture, BitIdentity, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(DenseAndMixtures, BitIdentity,
+                         testing::Values(ModelType::llama, ModelType::mixtral, ModelType::grok1));
 
 TEST_F(EngineTest, LogprobsSumToTheLogLikelihoodAndGreedyTakesTheFirstOfTheTop) {
   const Generation g = engine->complete("the quick", {.max_tokens = 12, .temperature = 0, .logprobs = 3});

@@ -240,6 +240,7 @@ class GgufTensors {
 };
 
 void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
+  if (config.is_grok1()) throw ConfigError("Grok-1 is not written to GGUF; export as safetensors");
   if (config.sliding_window > 0 && config.sliding_window < config.max_positions)
     throw ConfigError("a sliding window is not written to GGUF; export as safetensors");
   std::map<std::string, GgufValue> metadata;

@@ -7,17 +7,22 @@
 #include "infer/vector_math.h"
 #include "ops/expert_rows.h"
 #include "ops/router.h"
+#include "ops/swiglu.h"
 
 namespace starling {
 namespace {
 
-// gate = silu(gate) * up,  silu(x) = x / (1 + exp(-x))
+// gate = a(gate) * up with a of ops/swiglu.h, x / (1 + exp(-z(x))).
+template <Gate kind>
 void swiglu(float* gate, const float* up, int64_t count) {
-  const __m256 one = _mm256_set1_ps(1.0f);
+  const __m256 one = _mm256_set1_ps(1.0f), scale = _mm256_set1_ps(-1.59576912f), cubic = _mm256_set1_ps(0.044715f);
   for (int64_t i = 0; i < count; i += 8) {
     const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
     const __m256 x = _mm256_maskload_ps(gate + i, mask);
-    const __m256 denominator = _mm256_add_ps(one, exp8(_mm256_sub_ps(_mm256_setzero_ps(), x)));
+    __m256 exponent = _mm256_sub_ps(_mm256_setzero_ps(), x);
+    if constexpr (kind == Gate::gelu)
+      exponent = _mm256_mul_ps(_mm256_mul_ps(scale, x), _mm256_fmadd_ps(_mm256_mul_ps(cubic, x), x, one));
+    const __m256 denominator = _mm256_add_ps(one, exp8(exponent));
     const __m256 y = _mm256_mul_ps(_mm256_div_ps(x, denominator), _mm256_maskload_ps(up + i, mask));
     _mm256_maskstore_ps(gate + i, mask, y);
   }
@@ -41,28 +46,26 @@ Tensor view(std::vector<T>& values, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-void QuantizedFeedForward::add(float* y, const float* x, int64_t tokens, const LayerWeights& w,
+void QuantizedFeedForward::run(float* y, const float* x, int64_t tokens, const LayerWeights& w,
                                InstructionSet instructions) {
-  if (config_.num_experts > 0) return add_mixture(y, x, tokens, w, instructions);
-  const int64_t values = tokens * config_.hidden_size;
-  output_.resize(static_cast<size_t>(values));
-  run(output_.data(), x, tokens, w.feed_forwards.front(), instructions);
-  add_values(y, output_.data(), values);
+  if (config_.num_experts > 0) run_mixture(y, x, tokens, w, instructions);
+  else run_one(y, x, tokens, w.feed_forwards.front(), instructions);
 }
 
-void QuantizedFeedForward::run(float* out, const float* x, int64_t rows, const FeedForwardWeights& w,
-                               InstructionSet instructions) {
+void QuantizedFeedForward::run_one(float* y, const float* x, int64_t rows, const FeedForwardWeights& w,
+                                   InstructionSet instructions) {
   const int64_t values = rows * config_.intermediate_size;
   gate_.resize(static_cast<size_t>(values));
   up_.resize(gate_.size());
   const QuantizedProduct products[] = {{gate_.data(), &w.gate}, {up_.data(), &w.up}};
   quantized_products(products, x, rows, instructions);
+  const auto gate_values = config_.is_grok1() ? swiglu<Gate::gelu> : swiglu<Gate::silu>;
   parallel_for(values, 32768,
-               [&](int64_t begin, int64_t end) { swiglu(gate_.data() + begin, up_.data() + begin, end - begin); });
-  quantized_product(out, gate_.data(), rows, w.down, instructions);
+               [&](int64_t begin, int64_t end) { gate_values(gate_.data() + begin, up_.data() + begin, end - begin); });
+  quantized_product(y, gate_.data(), rows, w.down, instructions);
 }
 
-void QuantizedFeedForward::add_mixture(float* y, const float* x, int64_t tokens, const LayerWeights& w,
+void QuantizedFeedForward::run_mixture(float* y, const float* x, int64_t tokens, const LayerWeights& w,
                                        InstructionSet instructions) {
   const int64_t C = config_.hidden_size, E = config_.num_experts, K = config_.experts_per_token;
   // 1. the router chooses
@@ -72,7 +75,8 @@ void QuantizedFeedForward::add_mixture(float* y, const float* x, int64_t tokens,
     for (int64_t i = begin * E; i < end * E; ++i)
       logits_[static_cast<size_t>(i)] = dot(x + i / E * C, w.router.data() + i % E * C, C);
   });
-  router_forward(view(probabilities_, tokens, E), weights, chosen, logits);
+  router_forward(view(probabilities_, tokens, E), weights, chosen, logits,
+                 config_.is_grok1() ? ExpertWeights::probabilities : ExpertWeights::shares);
   // 2. each expert's feed-forward of its tokens
   const Tensor rows = view(rows_, tokens, K), input = view(input_, tokens * K, C),
                output = view(output_, tokens * K, C);
@@ -81,9 +85,10 @@ void QuantizedFeedForward::add_mixture(float* y, const float* x, int64_t tokens,
   gather_expert_rows(input, {x, DType::f32, {tokens, C}}, rows);
   for (int64_t e = 0, first = 0; e < E; first += load_[static_cast<size_t>(e++)])
     if (const int64_t count = load_[static_cast<size_t>(e)]; count > 0)
-      run(output_.data() + first * C, input_.data() + first * C, count, w.feed_forwards[static_cast<size_t>(e)],
-          instructions);
+      run_one(output_.data() + first * C, input_.data() + first * C, count, w.feed_forwards[static_cast<size_t>(e)],
+              instructions);
   // 3. their weighted sum
+  std::fill_n(y, tokens * C, 0.0f);
   combine_expert_rows({y, DType::f32, {tokens, C}}, output, rows, weights);
 }
 

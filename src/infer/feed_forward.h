@@ -16,13 +16,13 @@ class QuantizedFeedForward {
  public:
   explicit QuantizedFeedForward(const ModelConfig& config) : config_(config) {}
 
-  // y += F(x); x, y [tokens, C], contiguous, apart from each other.
-  void add(float* y, const float* x, int64_t tokens, const LayerWeights& w, InstructionSet instructions);
+  // y = F(x); x, y [tokens, C], contiguous, apart from each other.
+  void run(float* y, const float* x, int64_t tokens, const LayerWeights& w, InstructionSet instructions);
 
  private:
-  void add_mixture(float* y, const float* x, int64_t tokens, const LayerWeights& w, InstructionSet instructions);
-  // out [rows, C] = F(x) of one feed-forward; gate_ and up_ hold what is between.
-  void run(float* out, const float* x, int64_t rows, const FeedForwardWeights& w, InstructionSet instructions);
+  void run_mixture(float* y, const float* x, int64_t tokens, const LayerWeights& w, InstructionSet instructions);
+  // y [rows, C] of one feed-forward; gate_ and up_ hold what is between.
+  void run_one(float* y, const float* x, int64_t rows, const FeedForwardWeights& w, InstructionSet instructions);
 
   ModelConfig config_;
   std::vector<float> gate_, up_, output_;                // of rows

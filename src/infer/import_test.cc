@@ -279,6 +279,15 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
       fs::remove_all(to);
     }
   }
+  ModelConfig grok1 = mixtral_config();
+  grok1.type = ModelType::grok1, grok1.attention_cap = 30;
+  const TestModel capped(grok1);
+  const fs::path to = model.folder() / "exported";
+  export_model(capped.folder(), to, {.format = "safetensors", .type = "bf16"});
+  import_model(to, target, {.tokenizer_json = capped.folder() / "tokenizer.json"});
+  EXPECT_EQ(Engine::load(target)->complete("the", options).text,
+            Engine::load(capped.folder())->complete("the", options).text);
+  EXPECT_THROW(export_model(capped.folder(), source, {.format = "gguf", .type = "f32"}), ConfigError);
   EXPECT_THROW(export_model(model.folder(), source, {.format = "safetensors", .type = "q8_0"}), ConfigError);
   EXPECT_THROW(export_model("/nonexistent", source, {}), IoError);
 }

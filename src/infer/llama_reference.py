@@ -1,7 +1,8 @@
-"""An independent forward pass of a Llama, Mistral, Mixtral or Qwen2 model in PyTorch, f32, for parity tests.
+"""An independent forward pass of a Llama, Mistral, Mixtral, Qwen2 or Grok-1 model in PyTorch, f32, for parity tests.
 
 usage: llama_reference.py MODEL_FOLDER TOKEN...
-Prints one line a token: the logits. Source of the equations: Touvron et al. 2023, arXiv:2302.13971.
+Prints one line a token: the logits. Sources of the equations: Touvron et al. 2023, arXiv:2302.13971; Grok-1's model.py,
+github.com/xai-org/grok-1.
 """
 import json
 import struct
@@ -51,7 +52,44 @@ def mixture(n, w, config):  # token by token
     return torch.stack(rows)
 
 
+def grok1_mixture(n, w, config):
+    rows = []
+    for token in n:
+        probability, chosen = torch.softmax(w("moe_block.gate.weight") @ token, 0).topk(config["num_experts_per_tok"])
+        row = 0
+        for weight, e in zip(probability, chosen.tolist()):
+            gate, up, down = (w(f"moe_block.experts.{e}.{part}.weight") for part in ("linear", "linear_v", "linear_1"))
+            hidden = torch.nn.functional.gelu(gate @ token, approximate="tanh") * (up @ token)
+            row = row + weight * (down @ hidden)
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def grok1_forward(config, weights, tokens):
+    heads, kv_heads, eps = config["num_attention_heads"], config["num_key_value_heads"], config["rms_norm_eps"]
+    T, cap = len(tokens), config["max_attn_value"]
+    x = weights["model.embed_tokens.weight"][tokens] * config["embedding_multiplier_scale"]
+    hidden = torch.ones(T, T).triu(1).bool()
+    for layer in range(config["num_hidden_layers"]):
+        w = lambda name: weights[f"model.layers.{layer}.{name}"]
+        n = rmsnorm(x, w("pre_attn_norm.scale"), eps)
+        q, k, v = ((n @ w(f"attn.{name}_proj.weight").T).reshape(T, count, -1).transpose(0, 1)
+                   for name, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)))
+        q, k = (rotate(y, config["rope_theta"], 1.0) for y in (q, k))
+        k, v = (y.repeat_interleave(heads // kv_heads, dim=0) for y in (k, v))
+        scores = q @ k.transpose(1, 2) * config["attn_output_multiplier"]
+        scores = (cap * torch.tanh(scores / cap)).masked_fill(hidden, float("-inf"))
+        attention = (torch.softmax(scores, -1) @ v).transpose(0, 1).reshape(T, -1)
+        x = x + rmsnorm(attention @ w("attn.o_proj.weight").T, w("post_attn_norm.scale"), eps)
+        mixed = grok1_mixture(rmsnorm(x, w("pre_moe_norm.scale"), eps), w, config)
+        x = x + rmsnorm(mixed, w("post_moe_norm.scale"), eps)
+    head = "model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"
+    return rmsnorm(x, weights["model.norm.scale"], eps) @ weights[head].T * config["output_multiplier_scale"]
+
+
 def forward(config, weights, tokens):
+    if config["model_type"] == "grok-1":
+        return grok1_forward(config, weights, tokens)
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     d, eps = config["head_dim"], config["rms_norm_eps"]
     rope = config["rope_theta"], (config["rope_scaling"] or {"factor": 1.0})["factor"]

@@ -128,6 +128,17 @@ TEST(Parity, MixtralsExpertsMatchPyTorch) {
   }
 }
 
+TEST(Parity, Grok1MatchesPyTorch) {
+  ModelConfig config = small_config();
+  config.type = ModelType::grok1;
+  config.num_experts = 6;
+  config.attention_cap = 1.5f, config.embedding_scale = 3, config.logit_scale = 0.6f;
+  for (const int64_t chosen : {2, 6}) {
+    config.experts_per_token = chosen;
+    check_parity(config);
+  }
+}
+
 // -log p of every next token, from training's forward pass in f32 and from the engine's weights in bf16.
 TEST(Parity, AMixturesNatsAreThoseOfTraining) {
   ModelConfig config = small_config();

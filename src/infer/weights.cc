@@ -77,40 +77,30 @@ class Loader {
   uint64_t done_ = 0;
 };
 
-FeedForwardWeights load_feed_forward(Loader& loader, const ModelConfig& c, const std::string& gate,
-                                     const std::string& up, const std::string& down) {
-  return {loader.matrix(gate, c.intermediate_size, c.hidden_size),
-          loader.matrix(up, c.intermediate_size, c.hidden_size),
-          loader.matrix(down, c.hidden_size, c.intermediate_size)};
-}
-
 LayerWeights load_layer(Loader& loader, const ModelConfig& c, int64_t layer) {
-  const std::string prefix = fmt::format("model.layers.{}.", layer);
+  const ParameterNames names = parameter_names(c);
+  const std::string prefix = fmt::format("model.layers.{}.", layer), attention = prefix + names.attention;
   LayerWeights w;
-  w.attention_norm = loader.vector(prefix + "input_layernorm.weight", c.hidden_size);
-  w.q = loader.matrix(prefix + "self_attn.q_proj.weight", c.query_size(), c.hidden_size);
-  w.k = loader.matrix(prefix + "self_attn.k_proj.weight", c.kv_size(), c.hidden_size);
-  w.v = loader.matrix(prefix + "self_attn.v_proj.weight", c.kv_size(), c.hidden_size);
-  w.o = loader.matrix(prefix + "self_attn.o_proj.weight", c.hidden_size, c.query_size());
+  w.attention_norm = loader.vector(prefix + names.input_norm, c.hidden_size);
+  w.q = loader.matrix(attention + "q_proj.weight", c.query_size(), c.hidden_size);
+  w.k = loader.matrix(attention + "k_proj.weight", c.kv_size(), c.hidden_size);
+  w.v = loader.matrix(attention + "v_proj.weight", c.kv_size(), c.hidden_size);
+  w.o = loader.matrix(attention + "o_proj.weight", c.hidden_size, c.query_size());
   if (c.qkv_bias) {
-    w.q_bias = loader.vector(prefix + "self_attn.q_proj.bias", c.query_size());
-    w.k_bias = loader.vector(prefix + "self_attn.k_proj.bias", c.kv_size());
-    w.v_bias = loader.vector(prefix + "self_attn.v_proj.bias", c.kv_size());
+    w.q_bias = loader.vector(attention + "q_proj.bias", c.query_size());
+    w.k_bias = loader.vector(attention + "k_proj.bias", c.kv_size());
+    w.v_bias = loader.vector(attention + "v_proj.bias", c.kv_size());
   }
-  w.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight", c.hidden_size);
-  if (c.num_experts == 0) {
-    const std::string mlp = prefix + "mlp.";
-    w.feed_forwards.push_back(
-        load_feed_forward(loader, c, mlp + "gate_proj.weight", mlp + "up_proj.weight", mlp + "down_proj.weight"));
-    return w;
+  if (c.is_grok1()) w.attention_output_norm = loader.vector(prefix + names.attention_output_norm, c.hidden_size);
+  w.mlp_norm = loader.vector(prefix + names.post_norm, c.hidden_size);
+  if (c.num_experts > 0) w.router = loader.plain(prefix + names.router, {c.num_experts, c.hidden_size});
+  for (int64_t e = 0; e < c.feed_forwards(); ++e) {
+    const std::string start = prefix + names.feed_forward(e);
+    w.feed_forwards.push_back({loader.matrix(start + names.gate, c.intermediate_size, c.hidden_size),
+                               loader.matrix(start + names.up, c.intermediate_size, c.hidden_size),
+                               loader.matrix(start + names.down, c.hidden_size, c.intermediate_size)});
   }
-  const std::string moe = prefix + "block_sparse_moe.";
-  w.router = loader.plain(moe + "gate.weight", {c.num_experts, c.hidden_size});
-  for (int64_t e = 0; e < c.num_experts; ++e) {
-    const std::string expert = fmt::format("{}experts.{}.", moe, e);
-    w.feed_forwards.push_back(
-        load_feed_forward(loader, c, expert + "w1.weight", expert + "w3.weight", expert + "w2.weight"));
-  }
+  if (c.is_grok1()) w.mlp_output_norm = loader.vector(prefix + names.feed_forward_output_norm, c.hidden_size);
   return w;
 }
 
@@ -123,7 +113,8 @@ size_t LlamaWeights::bytes() const {
     for (const FeedForwardWeights& part : layer.feed_forwards)
       total += part.gate.bytes() + part.up.bytes() + part.down.bytes();
     for (const std::vector<float>* vector :
-         {&layer.attention_norm, &layer.mlp_norm, &layer.q_bias, &layer.k_bias, &layer.v_bias, &layer.router})
+         {&layer.attention_norm, &layer.mlp_norm, &layer.attention_output_norm, &layer.mlp_output_norm, &layer.q_bias,
+          &layer.k_bias, &layer.v_bias, &layer.router})
       total += vector->size() * sizeof(float);
   }
   return total;
@@ -144,7 +135,7 @@ LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config,
   weights.embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
   for (int64_t layer = 0; layer < config.num_layers; ++layer)
     weights.layers.push_back(load_layer(loader, config, layer));
-  weights.final_norm = loader.vector("model.norm.weight", config.hidden_size);
+  weights.final_norm = loader.vector(parameter_names(config).final_norm, config.hidden_size);
   if (!config.tied_head) weights.head = loader.matrix("lm_head.weight", config.vocab_size, config.hidden_size);
   return weights;
 }

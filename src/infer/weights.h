@@ -46,7 +46,8 @@ struct FeedForwardWeights {
 
 struct LayerWeights {
   std::vector<float> attention_norm, mlp_norm;
-  std::vector<float> q_bias, k_bias, v_bias;  // empty without config.qkv_bias
+  std::vector<float> attention_output_norm, mlp_output_norm;  // Grok-1's; else empty
+  std::vector<float> q_bias, k_bias, v_bias;                  // empty without config.qkv_bias
   QuantizedMatrix q, k, v, o;
   std::vector<float> router;                      // [E, C]; empty without experts
   std::vector<FeedForwardWeights> feed_forwards;  // one, or one an expert

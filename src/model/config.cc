@@ -14,9 +14,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kTypes[] = {"llama", "mistral", "qwen2", "mixtral"};
+constexpr const char* kTypes[] = {"llama", "mistral", "qwen2", "mixtral", "grok-1"};
 constexpr const char* kArchitectures[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM",
-                                          "MixtralForCausalLM"};
+                                          "MixtralForCausalLM", "Grok1ModelForCausalLM"};
+constexpr const char* kGelu = "gelu_pytorch_tanh";
 constexpr const char* kScalings[] = {"default", "linear", "llama3", "yarn"};
 
 template <class Enum, size_t N>
@@ -67,7 +68,7 @@ Json scaling_json(const RopeScaling& s) {
 // Mistral's and Mixtral's window is on when it is a number; Qwen2's only with use_sliding_window, which then leaves it
 // out of some layers: that is not supported.
 int64_t read_window(const Json& json, ModelType type) {
-  if (type == ModelType::llama) return 0;
+  if (type == ModelType::llama || type == ModelType::grok1) return 0;
   if (type == ModelType::qwen2) {
     if (value_or(json, "use_sliding_window", false)) throw ConfigError("use_sliding_window is not supported");
     return 0;
@@ -75,35 +76,58 @@ int64_t read_window(const Json& json, ModelType type) {
   return value_or(json, "sliding_window", int64_t{0});
 }
 
-void refuse_unknown(const Json& json) {
+void refuse_unknown(const Json& json, ModelType type) {
   for (const char* key : {"attention_bias", "mlp_bias", "quantization_config"})
     if (const auto found = json.find(key); found != json.end() && !found->is_null() && *found != false)
       throw ConfigError(fmt::format("{} is set, which is not supported", key));
-  if (value_or<std::string>(json, "hidden_act", "silu") != "silu") throw ConfigError("hidden_act is not silu");
+  const std::string gate = type == ModelType::grok1 ? kGelu : "silu";
+  if (value_or(json, "hidden_act", gate) != gate) throw ConfigError(fmt::format("hidden_act is not {}", gate));
   if (value_or(json, "router_jitter_noise", 0.0) != 0) throw ConfigError("router_jitter_noise is not supported");
 }
 
-// Hugging Face's names and, for keys that a Mixtral leaves out, its values.
+const char* experts_key(ModelType type) { return type == ModelType::grok1 ? "num_experts" : "num_local_experts"; }
+
+// Hugging Face's names and, for keys that a mixture leaves out, its values.
 void read_experts(const Json& json, ModelConfig& config) {
-  const bool mixtral = config.type == ModelType::mixtral;
-  config.num_experts = value_or(json, "num_local_experts", mixtral ? int64_t{8} : int64_t{0});
+  const bool mixture = config.type == ModelType::mixtral || config.is_grok1();
+  config.num_experts = value_or(json, experts_key(config.type), mixture ? int64_t{8} : int64_t{0});
   if (config.num_experts == 0) return;
   config.experts_per_token = value_or(json, "num_experts_per_tok", int64_t{2});
   config.router_loss = value_or(json, "router_aux_loss_coef", 0.001f);
 }
 
+void read_grok1(const Json& json, ModelConfig& config) {
+  if (!config.is_grok1()) return;
+  config.set_grok1();
+  config.attention_cap = value_or(json, "max_attn_value", config.attention_cap);
+  config.embedding_scale = value_or(json, "embedding_multiplier_scale", config.embedding_scale);
+  config.logit_scale = value_or(json, "output_multiplier_scale", config.logit_scale);
+  const double wanted = 1 / std::sqrt(static_cast<double>(config.head_size()));
+  if (const double scale = value_or(json, "attn_output_multiplier", wanted); std::abs(scale / wanted - 1) > 1e-6)
+    throw ConfigError(fmt::format("attn_output_multiplier {} is not supported, only 1 / sqrt(head size)", scale));
+}
+
+void check_grok1(const ModelConfig& c) {
+  const auto positive = [](float value) { return value > 0 && std::isfinite(value); };
+  if (!c.is_grok1() && (c.attention_cap != 0 || c.embedding_scale != 1 || c.logit_scale != 1))
+    throw ConfigError("model config: max_attn_value and the multiplier scales need model_type \"grok-1\"");
+  if (!(c.attention_cap == 0 || positive(c.attention_cap)) || !positive(c.embedding_scale) || !positive(c.logit_scale))
+    throw ConfigError(
+        "model config: max_attn_value, embedding_multiplier_scale and output_multiplier_scale must be positive");
+}
+
 void check_experts(const ModelConfig& c) {
   constexpr int64_t kMost = 256;
-  if ((c.num_experts > 0) != (c.type == ModelType::mixtral))
+  if ((c.num_experts > 0) != (c.type == ModelType::mixtral || c.is_grok1()))
     throw ConfigError(
-        fmt::format("model config: model_type \"{}\" does not go with num_local_experts {}; mixtral has experts, the "
+        fmt::format("model config: model_type \"{}\" does not go with {} {}; mixtral and grok-1 have experts, the "
                     "others have none",
-                    kTypes[static_cast<size_t>(c.type)], c.num_experts));
+                    kTypes[static_cast<size_t>(c.type)], experts_key(c.type), c.num_experts));
   if (c.num_experts == 0 && (c.experts_per_token != 0 || c.router_loss != 0))
     throw ConfigError("model config: num_experts_per_tok and router_aux_loss_coef need num_local_experts");
   if (c.num_experts == 0) return;
   if (c.num_experts < 1 || c.num_experts > kMost)
-    throw ConfigError(fmt::format("model config: num_local_experts {} is outside 1..{}", c.num_experts, kMost));
+    throw ConfigError(fmt::format("model config: {} {} is outside 1..{}", experts_key(c.type), c.num_experts, kMost));
   if (c.experts_per_token < 1 || c.experts_per_token > c.num_experts)
     throw ConfigError(fmt::format("model config: num_experts_per_tok {} must be between 1 and num_local_experts {}",
                                   c.experts_per_token, c.num_experts));
@@ -164,6 +188,13 @@ double ModelConfig::rope_magnitude() const {
   return rope_scaling.factor <= 1 ? 1.0 : 0.1 * std::log(rope_scaling.factor) + 1.0;
 }
 
+void ModelConfig::set_grok1() {
+  type = ModelType::grok1;
+  attention_cap = 30;
+  embedding_scale = std::sqrt(static_cast<float>(hidden_size));
+  logit_scale = 1 / std::sqrt(3.0f);
+}
+
 void ModelConfig::check() const {
   const auto positive = [](int64_t value, const char* field) {
     if (value <= 0) throw ConfigError(fmt::format("model config: {} must be positive, not {}", field, value));
@@ -186,6 +217,7 @@ void ModelConfig::check() const {
                                   num_heads, num_kv_heads));
   if (sliding_window < 0) throw ConfigError("model config: sliding_window must not be negative");
   check_experts(*this);
+  check_grok1(*this);
   if (!(rope_theta > 1)) throw ConfigError(fmt::format("model config: rope_theta {} must be above 1", rope_theta));
   const RopeScaling& s = rope_scaling;
   if (s.kind == RopeScaling::Kind::none) return;
@@ -202,9 +234,9 @@ void ModelConfig::check() const {
 ModelConfig ModelConfig::load(const std::filesystem::path& path) {
   try {
     const Json json = parse_ordered_json(read_file(path));
-    refuse_unknown(json);
     ModelConfig config;
     config.type = named<ModelType>(kTypes, value_or<std::string>(json, "model_type", "llama"), "model_type");
+    refuse_unknown(json, config.type);
     config.vocab_size = json.at("vocab_size");
     config.hidden_size = json.at("hidden_size");
     config.intermediate_size = json.at("intermediate_size");
@@ -218,8 +250,9 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     config.sliding_window = read_window(json, config.type);
     config.qkv_bias = config.type == ModelType::qwen2;
     read_experts(json, config);
-    config.rms_norm_eps = value_or(json, "rms_norm_eps", 1e-6f);
-    config.tied_head = value_or(json, "tie_word_embeddings", false);
+    read_grok1(json, config);
+    config.rms_norm_eps = value_or(json, "rms_norm_eps", config.is_grok1() ? 1e-5f : 1e-6f);
+    config.tied_head = value_or(json, "tie_word_embeddings", config.is_grok1());
     config.bos_token = value_or(json, "bos_token_id", int64_t{1});
     config.eos_token = value_or(json, "eos_token_id", int64_t{2});
     if (config.head_dim * config.num_heads == config.hidden_size) config.head_dim = 0;
@@ -237,7 +270,7 @@ void ModelConfig::save(const std::filesystem::path& path) const {
   Json json = {
       {"architectures", {kArchitectures[index]}},
       {"model_type", kTypes[index]},
-      {"hidden_act", "silu"},
+      {"hidden_act", is_grok1() ? kGelu : "silu"},
       {"vocab_size", vocab_size},
       {"hidden_size", hidden_size},
       {"intermediate_size", intermediate_size},
@@ -257,49 +290,79 @@ void ModelConfig::save(const std::filesystem::path& path) const {
   if (type == ModelType::mistral || type == ModelType::mixtral)
     json["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
   if (num_experts > 0)
-    json.update({{"num_local_experts", num_experts},
+    json.update({{experts_key(type), num_experts},
                  {"num_experts_per_tok", experts_per_token},
                  {"router_aux_loss_coef", router_loss}});
+  if (is_grok1())
+    json.update({{"max_attn_value", attention_cap},
+                 {"attn_output_multiplier", 1 / std::sqrt(static_cast<double>(head_size()))},
+                 {"embedding_multiplier_scale", embedding_scale},
+                 {"output_multiplier_scale", logit_scale}});
   write_file_atomic(path, dump_json(json, 2) + "\n");
 }
 
+ParameterNames parameter_names(const ModelConfig& c) {
+  if (c.is_grok1())
+    return {.input_norm = "pre_attn_norm.scale",
+            .attention = "attn.",
+            .attention_output_norm = "post_attn_norm.scale",
+            .post_norm = "pre_moe_norm.scale",
+            .router = "moe_block.gate.weight",
+            .feed_forward_output_norm = "post_moe_norm.scale",
+            .experts = "moe_block.experts.",
+            .gate = "linear.weight",
+            .up = "linear_v.weight",
+            .down = "linear_1.weight",
+            .final_norm = "model.norm.scale"};
+  const bool experts = c.num_experts > 0;
+  return {.input_norm = "input_layernorm.weight",
+          .attention = "self_attn.",
+          .post_norm = "post_attention_layernorm.weight",
+          .router = "block_sparse_moe.gate.weight",
+          .experts = experts ? "block_sparse_moe.experts." : "",
+          .gate = experts ? "w1.weight" : "gate_proj.weight",
+          .up = experts ? "w3.weight" : "up_proj.weight",
+          .down = experts ? "w2.weight" : "down_proj.weight",
+          .final_norm = "model.norm.weight"};
+}
+
+std::string ParameterNames::feed_forward(int64_t expert) const {
+  return experts.empty() ? "mlp." : fmt::format("{}{}.", experts, expert);
+}
+
 // Gate before up, as they are multiplied together.
-static void add_feed_forward_shapes(std::vector<ParameterShape>& shapes, const ModelConfig& c,
-                                    const std::string& block) {
-  const std::vector<int64_t> wide = {c.intermediate_size, c.hidden_size}, narrow = {c.hidden_size, c.intermediate_size};
-  if (c.num_experts == 0) {
-    shapes.push_back({block + "mlp.gate_proj.weight", wide});
-    shapes.push_back({block + "mlp.up_proj.weight", wide});
-    shapes.push_back({block + "mlp.down_proj.weight", narrow});
-    return;
+static void add_block_shapes(std::vector<ParameterShape>& shapes, const ModelConfig& c, const std::string& block) {
+  const ParameterNames names = parameter_names(c);
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
+    shapes.push_back({block + name, std::move(shape)});
+  };
+  add(names.input_norm, {c.hidden_size});
+  add(names.attention + "q_proj.weight", {c.query_size(), c.hidden_size});
+  add(names.attention + "k_proj.weight", {c.kv_size(), c.hidden_size});
+  add(names.attention + "v_proj.weight", {c.kv_size(), c.hidden_size});
+  if (c.qkv_bias) {
+    add(names.attention + "q_proj.bias", {c.query_size()});
+    add(names.attention + "k_proj.bias", {c.kv_size()});
+    add(names.attention + "v_proj.bias", {c.kv_size()});
   }
-  shapes.push_back({block + "block_sparse_moe.gate.weight", {c.num_experts, c.hidden_size}});
-  for (int64_t expert = 0; expert < c.num_experts; ++expert) {
-    const std::string prefix = fmt::format("{}block_sparse_moe.experts.{}.", block, expert);
-    shapes.push_back({prefix + "w1.weight", wide});
-    shapes.push_back({prefix + "w3.weight", wide});
-    shapes.push_back({prefix + "w2.weight", narrow});
+  add(names.attention + "o_proj.weight", {c.hidden_size, c.query_size()});
+  if (c.is_grok1()) add(names.attention_output_norm, {c.hidden_size});
+  add(names.post_norm, {c.hidden_size});
+  if (c.num_experts > 0) add(names.router, {c.num_experts, c.hidden_size});
+  for (int64_t e = 0; e < c.feed_forwards(); ++e) {
+    const std::string start = names.feed_forward(e);
+    add(start + names.gate, {c.intermediate_size, c.hidden_size});
+    add(start + names.up, {c.intermediate_size, c.hidden_size});
+    add(start + names.down, {c.hidden_size, c.intermediate_size});
   }
+  if (c.is_grok1()) add(names.feed_forward_output_norm, {c.hidden_size});
 }
 
 std::vector<ParameterShape> parameter_shapes(const ModelConfig& c) {
   std::vector<ParameterShape> shapes = {{"model.embed_tokens.weight", {c.vocab_size, c.hidden_size}}};
-  for (int64_t layer = 0; layer < c.num_layers; ++layer) {
-    const std::string prefix = fmt::format("model.layers.{}.", layer);
-    shapes.push_back({prefix + "input_layernorm.weight", {c.hidden_size}});
-    shapes.push_back({prefix + "self_attn.q_proj.weight", {c.query_size(), c.hidden_size}});
-    shapes.push_back({prefix + "self_attn.k_proj.weight", {c.kv_size(), c.hidden_size}});
-    shapes.push_back({prefix + "self_attn.v_proj.weight", {c.kv_size(), c.hidden_size}});
-    if (c.qkv_bias) {
-      shapes.push_back({prefix + "self_attn.q_proj.bias", {c.query_size()}});
-      shapes.push_back({prefix + "self_attn.k_proj.bias", {c.kv_size()}});
-      shapes.push_back({prefix + "self_attn.v_proj.bias", {c.kv_size()}});
-    }
-    shapes.push_back({prefix + "self_attn.o_proj.weight", {c.hidden_size, c.query_size()}});
-    shapes.push_back({prefix + "post_attention_layernorm.weight", {c.hidden_size}});
-    add_feed_forward_shapes(shapes, c, prefix);
-  }
-  shapes.push_back({"model.norm.weight", {c.hidden_size}});
+  for (int64_t layer = 0; layer < c.num_layers; ++layer)
+    add_block_shapes(shapes, c, fmt::format("model.layers.{}.", layer));
+  shapes.push_back({parameter_names(c).final_norm, {c.hidden_size}});
   if (!c.tied_head) shapes.push_back({"lm_head.weight", {c.vocab_size, c.hidden_size}});
   return shapes;
 }

@@ -1,12 +1,15 @@
 // The one description of a Llama-style decoder, stored as Hugging Face `config.json` (Llama 2 and 3, SmolLM, Mistral,
-// Mixtral, Qwen2 and 2.5). Training, inference and the planner take their shapes, parameter counts, FLOPs and bytes
-// from here.
+// Mixtral, Qwen2 and 2.5, Grok-1). Training, inference and the planner take their shapes, parameter counts, FLOPs and
+// bytes from here.
 //
 // Block l:  h = x + Wo attention(rope(Wq n1), rope(Wk n1), Wv n1),  n1 = rmsnorm(x)
 //           y = h + F(n2),  F(n) = Wdown (silu(Wgate n) * Wup n),   n2 = rmsnorm(h)
 // With E experts F(n) = sum over the K that the router Wr n chose of w_e F_e(n), see ops/router.h.
+// Grok-1 has a mixture whose gates are gelu and whose weights w_e are the router's probabilities; it normalizes what
+// attention and F return before it is added, caps attention's scores, and scales token rows and logits.
 // Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245;
-// experts: Jiang et al. 2024, arXiv:2401.04088.
+// experts: Jiang et al. 2024, arXiv:2401.04088; Grok-1: model.py of github.com/xai-org/grok-1, with the names of the
+// config.json and the weights that HPC-AI Tech published (hpcai-tech/grok-1).
 #pragma once
 
 #include <cstdint>
@@ -33,7 +36,7 @@ struct RopeScaling {
 };
 
 // The name under which Hugging Face knows the architecture; what differs is in the fields of ModelConfig.
-enum class ModelType { llama, mistral, qwen2, mixtral };
+enum class ModelType { llama, mistral, qwen2, mixtral, grok1 };
 
 struct ModelConfig {
   ModelType type = ModelType::llama;
@@ -49,10 +52,14 @@ struct ModelConfig {
   RopeScaling rope_scaling;
   int64_t sliding_window = 0;  // a place sees itself and this many - 1 before it; 0: all
   bool qkv_bias = false;       // Qwen2: queries, keys and values have a bias
-  // Mixtral alone: the feed-forward of each block is a mixture of experts.
+  // Mixtral and Grok-1 alone: the feed-forward of each block is a mixture of experts.
   int64_t num_experts = 0;        // E; 0: one feed-forward for all tokens
   int64_t experts_per_token = 0;  // K
   float router_loss = 0;          // weight of the routers' mean imbalance in nats a token; 0: none
+  // Grok-1 alone.
+  float attention_cap = 0;    // of attention's scores (ops/attention.h); 0: none
+  float embedding_scale = 1;  // of a token's row of the embedding
+  float logit_scale = 1;
   float rms_norm_eps = 1e-5f;
   bool tied_head = false;  // the output head is the embedding
   int64_t bos_token = 1;
@@ -64,6 +71,8 @@ struct ModelConfig {
   int64_t qkv_size() const { return query_size() + 2 * kv_size(); }
   int64_t feed_forwards() const { return num_experts > 0 ? num_experts : 1; }               // of a block
   int64_t active_feed_forwards() const { return num_experts > 0 ? experts_per_token : 1; }  // that a token passes
+  bool is_grok1() const { return type == ModelType::grok1; }
+  void set_grok1();  // the type, and what its release has: a cap of 30, the root of the width, 1 / sqrt(3)
   // Radians a position of each of the D/2 pairs, and the factor of cos and sin (1 but for yarn).
   std::vector<double> rope_frequencies() const;
   double rope_magnitude() const;
@@ -89,5 +98,15 @@ struct ParameterShape {
   std::vector<int64_t> shape;  // a linear layer is [out, in]
 };
 std::vector<ParameterShape> parameter_shapes(const ModelConfig& config);
+
+// The parts of those names that differ: of a block after "model.layers.N.", and the last norm's.
+struct ParameterNames {
+  std::string input_norm, attention, attention_output_norm;  // attention: the start, "self_attn."
+  std::string post_norm, router, feed_forward_output_norm;   // the output norms are Grok-1's
+  std::string experts, gate, up, down;                       // experts: the start, "block_sparse_moe.experts."
+  std::string final_norm;
+  std::string feed_forward(int64_t expert) const;  // the start of one feed-forward's
+};
+ParameterNames parameter_names(const ModelConfig& config);
 
 }  // namespace starling

@@ -62,6 +62,7 @@ class MixtureOfExperts : public FeedForward {
   MixtureOfExperts(const ModelConfig& config, DType compute, int64_t max_tokens, bool recompute, Arena& arena) {
     const int64_t N = max_tokens, C = config.hidden_size, E = config.num_experts, K = config.experts_per_token;
     const int64_t F = config.intermediate_size, rows = N * K;
+    if (config.is_grok1()) gate_ = Gate::gelu, weights_ = ExpertWeights::probabilities;
     const auto allocate = [&](DType type, int64_t count, int64_t columns) {
       return arena.allocate(type, {count, columns});
     };
@@ -86,7 +87,7 @@ class MixtureOfExperts : public FeedForward {
     // 1. the router chooses
     const Tensor logits = logits_.rows(0, n), load = loads_[layer];
     linear_forward(logits, x, b.w.router);
-    router_forward(a.p, a.w, a.chosen, logits);
+    router_forward(a.p, a.w, a.chosen, logits, weights_);
     sort_expert_rows(a.rows, load, a.chosen);
     imbalances_[layer] = router_imbalance(a.p, load);
     // 2. each expert's feed-forward of its tokens
@@ -94,7 +95,7 @@ class MixtureOfExperts : public FeedForward {
     gather_expert_rows(input, x, a.rows);
     for_each_expert(
         load, [&](size_t e, auto part) { linear_forward(part(a.gate_up), part(input), b.w.feed_forwards[e].gate_up); });
-    swiglu_forward(a.swiglu, a.gate_up);
+    swiglu_forward(a.swiglu, a.gate_up, gate_);
     for_each_expert(
         load, [&](size_t e, auto part) { linear_forward(part(a.output), part(a.swiglu), b.w.feed_forwards[e].down); });
     // 3. their weighted sum
@@ -115,7 +116,7 @@ class MixtureOfExperts : public FeedForward {
       linear_backward_input(part(dswiglu), part(drows), b.w.feed_forwards[e].down);
       linear_backward_weight(b.g.feed_forwards[e].down, part(drows), part(a.swiglu));
     });
-    swiglu_backward(dgate_up, dswiglu, a.gate_up);
+    swiglu_backward(dgate_up, dswiglu, a.gate_up, gate_);
     gather_expert_rows(input, x, a.rows);
     for_each_expert(load, [&](size_t e, auto part) {
       linear_backward_input(part(drows), part(dgate_up), b.w.feed_forwards[e].gate_up);
@@ -123,7 +124,7 @@ class MixtureOfExperts : public FeedForward {
     });
     // 1. the router
     const Tensor dlogits = logits_.rows(0, n), low = low_logits_.rows(0, n);
-    router_backward(dlogits, dw, a.p, a.w, a.chosen, load, b.imbalance_weight);
+    router_backward(dlogits, dw, a.p, a.w, a.chosen, load, weights_, b.imbalance_weight);
     convert(low, dlogits);
     linear_backward_weight(b.g.router, low, x);
     linear_backward_input(dsum, low, b.w.router);
@@ -161,6 +162,8 @@ class MixtureOfExperts : public FeedForward {
     }
   }
 
+  Gate gate_ = Gate::silu;
+  ExpertWeights weights_ = ExpertWeights::shares;
   std::vector<Activations> blocks_;
   std::vector<Tensor> loads_;
   std::vector<double> imbalances_;

@@ -21,13 +21,7 @@ namespace {
 
 constexpr const char* kPrefix = "base_model.model.";  // what PEFT puts before a module's name
 const std::vector<std::string> kSites[] = {
-    {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-    {"self_attn.o_proj"},
-    {"mlp.gate_proj", "mlp.up_proj"},
-    {"mlp.down_proj"},
-};
-
-std::string last_name(const std::string& module) { return module.substr(module.rfind('.') + 1); }
+    {"q_proj", "k_proj", "v_proj"}, {"o_proj"}, {"gate_proj", "up_proj"}, {"down_proj"}};
 
 std::vector<int64_t> shape_of(const ModelConfig& config, const std::string& weight) {
   for (const ParameterShape& parameter : parameter_shapes(config))
@@ -35,11 +29,11 @@ std::vector<int64_t> shape_of(const ModelConfig& config, const std::string& weig
   throw ConfigError(fmt::format("lora: the model has no matrix {}", weight));
 }
 
-bool is_target(const LoraOptions& options, const std::string& module) {
-  return std::find(options.targets.begin(), options.targets.end(), last_name(module)) != options.targets.end();
+bool is_target(const LoraOptions& options, const std::string& matrix) {
+  return std::find(options.targets.begin(), options.targets.end(), matrix) != options.targets.end();
 }
 
-bool is_feed_forward(const std::string& module) { return module.starts_with("mlp."); }
+bool is_feed_forward(LoraSite site) { return site == LoraSite::gate_up || site == LoraSite::down; }
 
 void check(const LoraOptions& options) {
   if (options.rank < 1 || options.rank > 4096)
@@ -52,12 +46,11 @@ void check(const LoraOptions& options) {
 }
 
 void refuse_experts(const LoraOptions& options) {
-  for (const std::vector<std::string>& site : kSites)
-    for (const std::string& module : site)
-      if (is_feed_forward(module) && is_target(options, module))
+  for (const LoraSite site : {LoraSite::gate_up, LoraSite::down})
+    for (const std::string& matrix : kSites[static_cast<size_t>(site)])
+      if (is_target(options, matrix))
         throw ConfigError(fmt::format(
-            "lora: experts take no adapters, so {} is no target; name only q_proj, k_proj, v_proj and o_proj",
-            last_name(module)));
+            "lora: experts take no adapters, so {} is no target; name only q_proj, k_proj, v_proj and o_proj", matrix));
 }
 
 // y[n, first + c] += x[n, c], y in bf16 or f32, x in f32.
@@ -103,11 +96,12 @@ Lora::Lora(const ModelConfig& config, const LoraOptions& options, DType compute,
 Lora::Site Lora::lay_out_site(const ModelConfig& config, int64_t layer, LoraSite which) {
   Site site;
   int64_t row = 0;
-  for (const std::string& module : kSites[static_cast<size_t>(which)]) {
-    if (config.num_experts > 0 && is_feed_forward(module)) continue;  // no such matrix
-    const std::string name = fmt::format("model.layers.{}.{}", layer, module);
+  if (config.num_experts > 0 && is_feed_forward(which)) return site;  // no such matrix
+  const std::string module = is_feed_forward(which) ? "mlp." : parameter_names(config).attention;
+  for (const std::string& matrix : kSites[static_cast<size_t>(which)]) {
+    const std::string name = fmt::format("model.layers.{}.{}{}", layer, module, matrix);
     const std::vector<int64_t> shape = shape_of(config, name + ".weight");
-    if (is_target(options_, module)) site.push_back({name, row, shape[1], shape[0], 0, 0});
+    if (is_target(options_, matrix)) site.push_back({name, row, shape[1], shape[0], 0, 0});
     row += shape[0];
     widest_ = std::max({widest_, shape[0], shape[1]});
   }

@@ -211,8 +211,10 @@ TEST_F(LoraTest, UnknownTargetsAndRanksAreRefused) {
   EXPECT_THROW(Lora(config_, {.targets = {}}, DType::f32, 8), ConfigError);
 }
 
-TEST_F(LoraTest, ExpertsTakeNoAdaptersButTheirAttentionDoes) {
-  config_.type = ModelType::mixtral, config_.num_experts = 4, config_.experts_per_token = 2;
+class LoraOfMixtures : public LoraTest, public testing::WithParamInterface<ModelType> {};
+
+TEST_P(LoraOfMixtures, ExpertsTakeNoAdaptersButTheirAttentionDoes) {
+  config_.type = GetParam(), config_.num_experts = 4, config_.experts_per_token = 2;
   try {
     make(DType::f32, all_);
     ADD_FAILURE() << "adapters beside experts";
@@ -233,6 +235,8 @@ TEST_F(LoraTest, ExpertsTakeNoAdaptersButTheirAttentionDoes) {
   }
   EXPECT_LT(total_nats(model, batch_), before);
 }
+
+INSTANTIATE_TEST_SUITE_P(Mixtures, LoraOfMixtures, testing::Values(ModelType::mixtral, ModelType::grok1));
 
 }  // namespace
 }  // namespace starling

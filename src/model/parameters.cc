@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -41,7 +42,7 @@ bool ends_with(const std::string& text, const char* ending) {
 
 float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
   // A router that begins near even lets every expert learn; Mixtral's has the same deviation.
-  for (const char* name : {"embed_tokens.weight", "lm_head.weight", "block_sparse_moe.gate.weight"})
+  for (const char* name : {"embed_tokens.weight", "lm_head.weight", "moe.gate.weight", "moe_block.gate.weight"})
     if (ends_with(parameter.name, name)) return 0.02f;
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(parameter.shape[1]));
   return parameter.writes_to_residual_stream() ? fan_in / std::sqrt(2.0f * static_cast<float>(config.num_layers))
@@ -51,7 +52,9 @@ float initial_deviation(const Parameter& parameter, const ModelConfig& config) {
 }  // namespace
 
 bool Parameter::writes_to_residual_stream() const {
-  return ends_with(name, "o_proj.weight") || ends_with(name, "down_proj.weight") || ends_with(name, ".w2.weight");
+  for (const char* matrix : {"o_proj.weight", "down_proj.weight", ".w2.weight", ".linear_1.weight"})
+    if (ends_with(name, matrix)) return true;
+  return false;
 }
 
 Parameters::Parameters(const ModelConfig& config, DType compute, Trained trained, Device device)
@@ -147,19 +150,26 @@ Tensor Parameters::embedding_gradient() const { return gradient(0); }
 Tensor Parameters::head_gradient() const { return gradient(head_index()); }
 Tensor Parameters::final_norm_gradient() const { return gradient(norm_index()); }
 
-// The order of parameter_shapes(): input norm, q, k, v, their biases, o, post norm, the router, and of every
-// feed-forward gate, up, down.
+// The order of parameter_shapes(): input norm, q, k, v, their biases, o, its output norm, post norm, the router, of
+// every feed-forward gate, up, down, and their output norm.
 template <class View, class Vectors, class Matrices>
 BlockViews<View> Parameters::block_views(int64_t layer, Vectors&& vectors, Matrices&& matrices) const {
-  const size_t i = block_first(layer), after = i + 4 + bias_count();
-  BlockViews<View> views{.input_norm = vectors(i, 1),
-                         .qkv = matrices(i + 1, 3),
-                         .attention_out = matrices(after, 1),
-                         .post_norm = vectors(after + 1, 1)};
-  if (config_.qkv_bias) views.qkv_bias = vectors(i + 4, 3);
-  if (router_count() > 0) views.router = matrices(after + 2, 1);
-  for (size_t first = after + 2 + router_count(); first < i + block_count(); first += 3)
-    views.feed_forwards.push_back({matrices(first, 2), matrices(first + 2, 1)});
+  size_t i = block_first(layer);
+  const auto vectors_next = [&](size_t count) { return vectors(std::exchange(i, i + count), count); };
+  const auto matrices_next = [&](size_t count) { return matrices(std::exchange(i, i + count), count); };
+  BlockViews<View> views;
+  views.input_norm = vectors_next(1);
+  views.qkv = matrices_next(3);
+  if (config_.qkv_bias) views.qkv_bias = vectors_next(3);
+  views.attention_out = matrices_next(1);
+  if (config_.is_grok1()) views.attention_output_norm = vectors_next(1);
+  views.post_norm = vectors_next(1);
+  if (config_.num_experts > 0) views.router = matrices_next(1);
+  for (int64_t e = 0; e < config_.feed_forwards(); ++e) {
+    const View gate_up = matrices_next(2);
+    views.feed_forwards.push_back({gate_up, matrices_next(1)});
+  }
+  if (config_.is_grok1()) views.feed_forward_output_norm = vectors_next(1);
   return views;
 }
 

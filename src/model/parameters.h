@@ -38,9 +38,11 @@ struct BlockViews {
   View qkv;                                           // [q + 2 kv, C]
   View qkv_bias;                                      // [q + 2 kv] f32; empty without qkv_bias
   View attention_out;                                 // [C, q]
+  View attention_output_norm;                         // [C] f32; of Grok-1, empty elsewhere
   View post_norm;                                     // [C] f32
   View router;                                        // [E, C]; empty without experts
   std::vector<FeedForwardViews<View>> feed_forwards;  // one, or one an expert
+  View feed_forward_output_norm;                      // [C] f32; of Grok-1, empty elsewhere
 };
 
 enum class Trained { all, none };
@@ -78,13 +80,11 @@ class Parameters {
 
  private:
   static Tensor part(Tensor flat, const Parameter& parameter);
-  size_t bias_count() const { return config_.qkv_bias ? 3 : 0; }
-  size_t router_count() const { return config_.num_experts > 0 ? 1 : 0; }
-  size_t block_count() const {
-    return 6 + bias_count() + router_count() + 3 * static_cast<size_t>(config_.feed_forwards());
+  size_t norm_index() const { return list_.size() - (config_.tied_head ? 1 : 2); }
+  size_t block_first(int64_t layer) const {
+    const size_t of_block = (norm_index() - 1) / static_cast<size_t>(config_.num_layers);
+    return 1 + static_cast<size_t>(layer) * of_block;
   }
-  size_t block_first(int64_t layer) const { return 1 + static_cast<size_t>(layer) * block_count(); }
-  size_t norm_index() const { return block_first(config_.num_layers); }
   size_t head_index() const { return config_.tied_head ? 0 : norm_index() + 1; }
   Tensor stacked(Tensor flat, size_t first, size_t count) const;  // matrices with the same columns, as one
   Tensor vectors(size_t first, size_t count) const;               // of values(), as one

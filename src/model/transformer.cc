@@ -18,7 +18,7 @@ namespace starling {
 namespace {
 
 AttentionShape attention_shape(const ModelConfig& c, const Batch& batch) {
-  return {batch.sequences, batch.length, c.num_heads, c.num_kv_heads, c.head_size()};
+  return {batch.sequences, batch.length, c.num_heads, c.num_kv_heads, c.head_size(), c.attention_cap};
 }
 
 }  // namespace
@@ -43,14 +43,21 @@ Transformer::Transformer(const ModelConfig& config, DType compute, int64_t max_t
   const auto column = [&] { return arena_.allocate(DType::f32, {N}); };
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     const bool shared = recompute_ == Recompute::blocks && layer > 0;
-    if (shared) blocks_.push_back(blocks_.front()), blocks_.back().x = full(C);
-    else
-      blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column()});
+    if (shared) {
+      blocks_.push_back(blocks_.front()), blocks_.back().x = full(C);
+      continue;
+    }
+    blocks_.push_back({full(C), low(C), column(), low(S), full(config.num_heads), low(Q), full(C), low(C), column()});
+    if (!config.is_grok1()) continue;
+    BlockActivations& b = blocks_.back();
+    b.attention_output = full(C), b.attention_output_rstd = column();
+    b.feed_forward_output = full(C), b.feed_forward_output_rstd = column();
   }
   feed_forward_ = make_feed_forward(config, compute, max_tokens, recompute_ == Recompute::blocks, arena_);
   for (Tensor* ids : {&tokens_, &targets_, &positions_, &document_starts_}) *ids = arena_.allocate(DType::i32, {N});
   last_x_ = full(C), last_rstd_ = column(), hidden_ = low(C), nats_ = column();
   dx_ = full(C), dbranch_ = low(C), dnorm_ = low(C), dqkv_ = low(S), dattention_ = low(Q), dhidden_ = low(C);
+  if (config.is_grok1()) doutput_ = full(C), scaled_norm_ = arena_.allocate(DType::f32, {C});
   unread_norm_ = arena_.allocate(DType::f32, {C});
   rope_table_ = arena_.allocate(DType::f32, {config.max_positions, config.head_size()});
   const HostDraft table(rope_table_);
@@ -79,27 +86,59 @@ void Transformer::load_batch(const Batch& batch) {
 
 Transformer::BlockActivations Transformer::block_activations(int64_t layer, const Batch& batch) const {
   const BlockActivations& b = blocks_[static_cast<size_t>(layer)];
-  const auto cut = [&](const Tensor& tensor) { return tensor.rows(0, batch.size()); };
+  const auto cut = [&](const Tensor& tensor) { return tensor.empty() ? tensor : tensor.rows(0, batch.size()); };
   const Tensor lse = b.lse.view({batch.sequences, config_.num_heads, batch.length});
-  return {cut(b.x),         cut(b.norm1), cut(b.rstd1), cut(b.qkv),  lse,
-          cut(b.attention), cut(b.h),     cut(b.norm2), cut(b.rstd2)};
+  return {cut(b.x),
+          cut(b.norm1),
+          cut(b.rstd1),
+          cut(b.qkv),
+          lse,
+          cut(b.attention),
+          cut(b.h),
+          cut(b.norm2),
+          cut(b.rstd2),
+          cut(b.attention_output),
+          cut(b.attention_output_rstd),
+          cut(b.feed_forward_output),
+          cut(b.feed_forward_output_rstd)};
+}
+
+ConstTensor Transformer::scaled_final_norm() {
+  if (config_.logit_scale == 1) return parameters_.final_norm();
+  copy(scaled_norm_, parameters_.final_norm());
+  scale(scaled_norm_, config_.logit_scale);
+  return scaled_norm_;
 }
 
 ConstTensor Transformer::forward(const Batch& batch) {
   load_batch(batch);
   const int64_t n = batch.size(), L = config_.num_layers;
-  embedding_forward(sized(blocks_[0].x, n), sized(tokens_, n), parameters_.embedding());
+  const Tensor x = sized(blocks_[0].x, n);
+  embedding_forward(x, sized(tokens_, n), parameters_.embedding());
+  if (config_.embedding_scale != 1) scale(x, config_.embedding_scale);
   for (int64_t layer = 0; layer < L; ++layer)
     forward_block(layer, batch, sized(layer + 1 < L ? blocks_[static_cast<size_t>(layer) + 1].x : last_x_, n));
-  rmsnorm_forward(sized(hidden_, n), sized(last_rstd_, n), sized(last_x_, n), parameters_.final_norm(),
+  rmsnorm_forward(sized(hidden_, n), sized(last_rstd_, n), sized(last_x_, n), scaled_final_norm(),
                   config_.rms_norm_eps);
   return sized(hidden_, n);
 }
 
-void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
+void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor out) {
   const BlockActivations a = block_activations(layer, batch);
   const BlockViews<ConstTensor> w = parameters_.block(layer);
   const int64_t rotated = config_.num_heads + config_.num_kv_heads;
+  // y = x + branch, or x + rmsnorm(branch) where the block keeps the branch's output; `accumulate` adds it to a sum.
+  const auto add_branch = [&](Tensor y, ConstTensor x, Tensor output, Tensor rstd, ConstTensor norm,
+                              const auto& accumulate) {
+    if (output.empty()) {
+      copy(y, x);
+      return accumulate(y);
+    }
+    set_zero(output);
+    accumulate(output);
+    rmsnorm_forward(y, rstd, output, norm, config_.rms_norm_eps);
+    add(y, x);
+  };
   // 1. attention's input
   rmsnorm_forward(a.norm1, a.rstd1, a.x, w.input_norm, config_.rms_norm_eps);
   // 2. queries, keys, values, and their positions
@@ -110,14 +149,15 @@ void Transformer::forward_block(int64_t layer, const Batch& batch, Tensor y) {
   // 3. attention
   attention_forward(a.attention, a.lse, a.qkv, sized(document_starts_, batch.size()), attention_shape(config_, batch));
   // 4. h = x + Wo attention
-  copy(a.h, a.x);
-  linear_forward(a.h, a.attention, w.attention_out, Accumulate::yes);
-  if (lora_) lora_->forward(layer, LoraSite::attention_out, a.h, a.attention);
+  add_branch(a.h, a.x, a.attention_output, a.attention_output_rstd, w.attention_output_norm, [&](Tensor sum) {
+    linear_forward(sum, a.attention, w.attention_out, Accumulate::yes);
+    if (lora_) lora_->forward(layer, LoraSite::attention_out, sum, a.attention);
+  });
   // 5. the feed-forward's input
   rmsnorm_forward(a.norm2, a.rstd2, a.h, w.post_norm, config_.rms_norm_eps);
   // 6. y = h + F(n2)
-  copy(y, a.h);
-  feed_forward_->forward({.layer = layer, .w = w, .lora = lora()}, y, a.norm2);
+  add_branch(out, a.h, a.feed_forward_output, a.feed_forward_output_rstd, w.feed_forward_output_norm,
+             [&](Tensor sum) { feed_forward_->forward({.layer = layer, .w = w, .lora = lora()}, sum, a.norm2); });
 }
 
 std::vector<float> Transformer::nats_of(int64_t tokens) const {
@@ -167,15 +207,27 @@ void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
   const int64_t n = batch.size();
   const Tensor dx = sized(dx_, n);
   set_zero(dx);
-  rmsnorm_backward(dx, norm_gradient(parameters_.final_norm_gradient()), dhidden, sized(last_x_, n),
-                   parameters_.final_norm(), sized(last_rstd_, n));
+  backward_final_norm(dx, dhidden);
   for (int64_t layer = config_.num_layers - 1; layer >= 0; --layer) {
     // The last block's activations are still there; its output is not needed again.
     const bool gone = recompute_ == Recompute::blocks && layer + 1 < config_.num_layers;
     if (gone) forward_block(layer, batch, sized(last_x_, n));
     backward_block(layer, batch, dx);
   }
+  if (config_.embedding_scale != 1) scale(dx, config_.embedding_scale);
   if (const Tensor g = parameters_.embedding_gradient(); !g.empty()) embedding_backward(g, sized(tokens_, n), dx);
+}
+
+void Transformer::backward_final_norm(Tensor dx, ConstTensor dhidden) {
+  const int64_t n = dx.extent(0);
+  const Tensor wanted = norm_gradient(parameters_.final_norm_gradient());
+  if (config_.logit_scale == 1)
+    return rmsnorm_backward(dx, wanted, dhidden, sized(last_x_, n), parameters_.final_norm(), sized(last_rstd_, n));
+  const Tensor dnorm = unread_norm_;
+  set_zero(dnorm);
+  rmsnorm_backward(dx, dnorm, dhidden, sized(last_x_, n), scaled_final_norm(), sized(last_rstd_, n));
+  scale(dnorm, config_.logit_scale);
+  if (wanted.data() != dnorm.data()) add(wanted, dnorm);
 }
 
 // dx holds the gradient of the block's output and becomes that of its input: the residual stream passes it on
@@ -187,13 +239,22 @@ void Transformer::backward_block(int64_t layer, const Batch& batch, Tensor dx) {
   const int64_t n = batch.size(), rotated = config_.num_heads + config_.num_kv_heads;
   const Tensor dbranch = sized(dbranch_, n), dnorm = sized(dnorm_, n), dqkv = sized(dqkv_, n),
                dattention = sized(dattention_, n);
+  // What reaches the output of attention or feed-forward, through its norm where there is one.
+  const auto convert_branch = [&](ConstTensor output, ConstTensor rstd, ConstTensor norm, Tensor dnorm) {
+    if (output.empty()) return convert(dbranch, dx);
+    const Tensor doutput = sized(doutput_, n);
+    set_zero(doutput);
+    rmsnorm_backward(doutput, norm_gradient(dnorm), dx, output, norm, rstd);
+    convert(dbranch, doutput);
+  };
   // 6. y = h + F(n2)
-  convert(dbranch, dx);
+  convert_branch(a.feed_forward_output, a.feed_forward_output_rstd, w.feed_forward_output_norm,
+                 g.feed_forward_output_norm);
   feed_forward_->backward({layer, w, g, lora(), imbalance_weight_}, dnorm, dbranch, a.norm2);
   // 5. the feed-forward's input
   rmsnorm_backward(dx, norm_gradient(g.post_norm), dnorm, a.h, w.post_norm, a.rstd2);
   // 4. h = x + Wo attention
-  convert(dbranch, dx);
+  convert_branch(a.attention_output, a.attention_output_rstd, w.attention_output_norm, g.attention_output_norm);
   linear_backward_input(dattention, dbranch, w.attention_out);
   linear_backward_weight(g.attention_out, dbranch, a.attention);
   if (lora_) lora_->backward(layer, LoraSite::attention_out, dattention, dbranch, a.attention);

@@ -41,7 +41,7 @@ class Transformer {
   const Parameters& parameters() const { return parameters_; }
   Lora* lora() { return lora_ ? &*lora_ : nullptr; }
 
-  // Hidden states after the final norm [B*T, C], in the compute type, valid until the next call.
+  // Hidden states after the final norm, times logit_scale [B*T, C], in the compute type, valid until the next call.
   // Throws ShapeError when the batch is too large, DataError for a token outside the vocabulary.
   ConstTensor forward(const Batch& batch);
   // forward, then -log p(target) of every place in nats (0 where the target is below 0).
@@ -64,10 +64,14 @@ class Transformer {
   struct BlockActivations {
     Tensor x, norm1, rstd1, qkv, lse, attention;  // x: the block's input
     Tensor h, norm2, rstd2;                       // h: between attention and feed-forward
+    // What attention and feed-forward return where it is normalized; else empty.
+    Tensor attention_output, attention_output_rstd, feed_forward_output, feed_forward_output_rstd;
   };
   Tensor sized(Tensor full, int64_t tokens) const { return full.rows(0, tokens); }
   BlockActivations block_activations(int64_t layer, const Batch& batch) const;
   Tensor norm_gradient(Tensor wanted) const { return wanted.empty() ? unread_norm_ : wanted; }
+  ConstTensor scaled_final_norm();
+  void backward_final_norm(Tensor dx, ConstTensor dhidden);
   std::vector<float> nats_of(int64_t tokens) const;
   void load_batch(const Batch& batch);
   void forward_block(int64_t layer, const Batch& batch, Tensor y);
@@ -85,6 +89,8 @@ class Transformer {
   Tensor tokens_, targets_, positions_, document_starts_, rope_table_;
   Tensor last_x_, last_rstd_, hidden_, nats_;
   Tensor dx_, dbranch_, dnorm_, dqkv_, dattention_, dhidden_;
+  Tensor doutput_;      // of an output that is normalized
+  Tensor scaled_norm_;  // [C] the final norm times logit_scale
   Tensor unread_norm_;  // [C] where the gradient of a norm goes that is not trained
   LogitChunk logits_;
 };

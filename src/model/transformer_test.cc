@@ -65,14 +65,17 @@ ModelConfig variant(const std::string& name) {
   if (name == "qwen2") c.type = ModelType::qwen2, c.qkv_bias = true;
   if (name == "mistral") c.type = ModelType::mistral, c.sliding_window = 5;
   if (name == "mixtral") c.type = ModelType::mixtral, c.num_experts = 5, c.experts_per_token = 2, c.router_loss = 0.3f;
+  if (name == "grok1")
+    c.type = ModelType::grok1, c.num_experts = 5, c.experts_per_token = 2, c.router_loss = 0.3f, c.attention_cap = 2,
+    c.embedding_scale = 1.5f, c.logit_scale = 0.7f;
   if (name == "wide_heads") c.head_dim = 6;  // 4 heads of 6 in a width of 16
   if (name == "llama3") c.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 16};
   if (name == "yarn") c.rope_scaling = {.kind = RopeScaling::Kind::yarn, .factor = 4, .original_max_positions = 20};
   if (name == "linear") c.rope_scaling = {.kind = RopeScaling::Kind::linear, .factor = 2};
   return c;
 }
-constexpr const char* kVariants[] = {"tied",       "untied", "qwen2", "mistral", "mixtral",
-                                     "wide_heads", "llama3", "yarn",  "linear"};
+constexpr const char* kVariants[] = {"tied",  "untied",     "qwen2",  "mistral", "mixtral",
+                                     "grok1", "wide_heads", "llama3", "yarn",    "linear"};
 
 class Gradients : public testing::TestWithParam<const char*> {};
 
@@ -86,7 +89,7 @@ TEST_P(Gradients, OfEveryParameterMatchFiniteDifferences) {
   const Batch batch = two_sequences(config, 20, 7);
   Transformer model(config, DType::f32, batch.size());
   Parameters& parameters = model.parameters();
-  randomize(parameters, experts ? 8 : 3);
+  randomize(parameters, experts ? 11 : 3);
   parameters.zero_gradients();
   const double nats = model.train(batch, {.scale = 1.0f}), loss = total_loss(model, batch);
   if (config.router_loss == 0) EXPECT_NEAR(nats, loss, 1e-4);
@@ -155,6 +158,9 @@ TEST(ModelConfig, EveryArchitectureSurvivesItsConfigJson) {
     EXPECT_EQ(read.num_experts, c.num_experts) << name;
     EXPECT_EQ(read.experts_per_token, c.experts_per_token) << name;
     EXPECT_EQ(read.router_loss, c.router_loss) << name;
+    EXPECT_EQ(read.attention_cap, c.attention_cap) << name;
+    EXPECT_EQ(read.embedding_scale, c.embedding_scale) << name;
+    EXPECT_EQ(read.logit_scale, c.logit_scale) << name;
   }
   std::filesystem::remove(path);
 }
@@ -206,13 +212,33 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   refuse(R"("rope_scaling":{"type":"dynamic","factor":2})", "dynamic");
   refuse(R"("rope_scaling":{"type":"linear"})", "factor");
   refuse(R"("model_type":"qwen2","use_sliding_window":true)", "use_sliding_window");
-  refuse(R"("model_type":"llama","num_local_experts":8)", "mixtral has experts");
+  refuse(R"("model_type":"llama","num_local_experts":8)", "mixtral and grok-1 have experts");
   refuse(R"("model_type":"mixtral","num_local_experts":0)", "num_local_experts 0");
   refuse(R"("model_type":"mixtral","num_local_experts":300)", "outside 1..256");
   refuse(R"("model_type":"mixtral","num_experts_per_tok":9)", "num_experts_per_tok 9");
   refuse(R"("model_type":"mixtral","router_aux_loss_coef":-1)", "router_aux_loss_coef");
   refuse(R"("model_type":"mixtral","router_jitter_noise":0.1)", "router_jitter_noise");
+  refuse(R"("model_type":"grok-1","num_experts":0)", "num_experts 0");
+  refuse(R"("model_type":"grok-1","hidden_act":"silu")", "hidden_act is not gelu_pytorch_tanh");
+  refuse(R"("model_type":"grok-1","attn_output_multiplier":0.1)", "attn_output_multiplier");
+  refuse(R"("model_type":"grok-1","max_attn_value":-1)", "max_attn_value");
   std::filesystem::remove(path);
+}
+
+// Grok-1's published config.json leaves out what is so in all its models; xAI says 314 billion parameters.
+TEST(ModelConfig, Grok1sConfigJsonHasItsValuesAndSize) {
+  const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
+  write_file_atomic(path, R"({"model_type":"grok-1","vocab_size":131072,"hidden_size":6144,"intermediate_size":32768,
+    "num_hidden_layers":64,"num_attention_heads":48,"num_key_value_heads":8,"attn_output_multiplier":0.08838834764831845,
+    "max_attn_value":30.0,"max_position_embeddings":8192,"embedding_multiplier_scale":78.38367176906169,
+    "output_multiplier_scale":0.5773502691896257,"rms_norm_eps":1e-05,"num_experts":8,"num_experts_per_tok":2})");
+  const ModelConfig c = ModelConfig::load(path);
+  std::filesystem::remove(path);
+  EXPECT_TRUE(c.tied_head);
+  EXPECT_EQ(c.attention_cap, 30);
+  EXPECT_FLOAT_EQ(c.embedding_scale, std::sqrt(6144.0f));
+  EXPECT_FLOAT_EQ(c.logit_scale, 1 / std::sqrt(3.0f));
+  EXPECT_NEAR(static_cast<double>(c.parameter_count()), 314e9, 2e9);
 }
 
 // Mixtral 8x7B as its config.json says it: 46.7 billion parameters, of which a token passes 12.9 (arXiv:2401.04088

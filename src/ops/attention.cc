@@ -10,6 +10,7 @@ namespace {
 
 void check(const ConstTensor& out, const ConstTensor& lse, const ConstTensor& qkv, const ConstTensor& starts,
            const AttentionShape& s) {
+  if (s.cap > 0 && out.device() != Device::cpu) throw ConfigError("capped attention is on the CPU alone");
   if (s.kv_heads < 1 || s.heads % s.kv_heads != 0) throw ShapeError("attention: kv_heads must divide heads");
   const int64_t N = s.sequences * s.length;
   require_shape(qkv, out.dtype(), {N, (s.heads + 2 * s.kv_heads) * s.head_size}, "attention qkv");

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "core/error.h"
@@ -19,6 +20,7 @@ struct Head {
   const int32_t* starts;  // [T]
   int64_t length, head_size;
   float scale;  // 1 / sqrt(D)
+  float cap;
 };
 
 struct Range {
@@ -42,7 +44,8 @@ Head head_of(ConstTensor qkv, ConstTensor starts, const AttentionShape& s, int64
           starts.as<int32_t>() + sequence * s.length,
           s.length,
           D,
-          1.0f / std::sqrt(static_cast<float>(D))};
+          1.0f / std::sqrt(static_cast<float>(D)),
+          s.cap};
 }
 
 Matrix scratch_matrix(std::vector<float>& storage, int64_t rows, int64_t columns) {
@@ -67,6 +70,12 @@ template <class T>
 Scratch<T>& scratch() {
   thread_local Scratch<T> scratch;
   return scratch;
+}
+
+// scores[j] = cap tanh(scores[j] * scale / cap),  tanh(x) = 1 - 2 / (e^2x + 1)
+STARLING_INLINE inline void cap_row(float* __restrict scores, int64_t begin, int64_t end, float scale, float cap) {
+  const float doubled = 2.0f * scale / cap;
+  for (int64_t j = begin; j < end; ++j) scores[j] = cap - 2.0f * cap / (fast_exp(scores[j] * doubled) + 1.0f);
 }
 
 // p[j] = softmax over the visible keys [begin, end) of one row, 0 elsewhere; returns the row's lse.
@@ -100,9 +109,11 @@ void forward_head(const Head& head, Matrix out, float* lse) {
                   transposed(block(head.k, r.first_key, r.keys, 0, head.head_size)));
     with_widest_vectors([&]() STARLING_INLINE {
       for (int64_t i = 0; i < r.rows; ++i) {
-        const int64_t row = r.first_row + i;
-        lse[row] = softmax_row(memory.p.data() + i * r.keys, memory.scores.data() + i * r.keys, r.keys,
-                               head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale);
+        const int64_t row = r.first_row + i, begin = head.starts[row] - r.first_key, end = row + 1 - r.first_key;
+        float* of_row = memory.scores.data() + i * r.keys;
+        if (head.cap > 0) cap_row(of_row, begin, end, head.scale, head.cap);
+        lse[row] =
+            softmax_row(memory.p.data() + i * r.keys, of_row, r.keys, begin, end, head.cap > 0 ? 1.0f : head.scale);
       }
     });
     matmul_serial(block(out, r.first_row, r.rows, 0, head.head_size), p,
@@ -110,17 +121,19 @@ void forward_head(const Head& head, Matrix out, float* lse) {
   }
 }
 
-// p from the scores and lse; ds = p (dp - sum_s p dp) * scale. Only the visible keys [begin, end) are not 0.
-template <class T>
+// p from the scores and lse; ds = p (dp - sum_s p dp) * scale, times 1 - (score / cap)^2 where scores are capped. Only
+// the visible keys [begin, end) are not 0.
+template <bool capped, class T>
 STARLING_INLINE inline void backward_row(T* __restrict p, T* __restrict ds, const float* __restrict scores,
                                          const float* __restrict dp, int64_t keys, int64_t begin, int64_t end,
-                                         float scale, float lse, float mean_dp) {
+                                         float scale, float cap, float lse, float mean_dp) {
   std::fill(p, p + begin, T{});
   std::fill(ds, ds + begin, T{});
   for (int64_t j = begin; j < end; ++j) {
-    const float probability = fast_exp(scores[j] * scale - lse);
+    const float probability = fast_exp(capped ? scores[j] - lse : scores[j] * scale - lse);
     p[j] = from_float<T>(probability);
-    ds[j] = from_float<T>(probability * (dp[j] - mean_dp) * scale);
+    const float slope = capped ? scale * (1.0f - scores[j] / cap * (scores[j] / cap)) : scale;
+    ds[j] = from_float<T>(probability * (dp[j] - mean_dp) * slope);
   }
   std::fill(p + end, p + keys, T{});
   std::fill(ds + end, ds + keys, T{});
@@ -155,9 +168,18 @@ void backward_head(const Head& head, Matrix dq, Matrix dk, Matrix dv, ConstMatri
     with_widest_vectors([&]() STARLING_INLINE {
       for (int64_t i = 0; i < r.rows; ++i) {
         const int64_t row = r.first_row + i, at = i * r.keys;
-        backward_row(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at, memory.dscores.data() + at,
-                     r.keys, head.starts[row] - r.first_key, row + 1 - r.first_key, head.scale, lse[row],
-                     row_dot<T>(out, dout, row));
+        const int64_t begin = head.starts[row] - r.first_key, end = row + 1 - r.first_key;
+        const auto backward = [&](auto capped) STARLING_INLINE {
+          backward_row<capped>(memory.p.data() + at, memory.ds.data() + at, memory.scores.data() + at,
+                               memory.dscores.data() + at, r.keys, begin, end, head.scale, head.cap, lse[row],
+                               row_dot<T>(out, dout, row));
+        };
+        if (head.cap > 0) {
+          cap_row(memory.scores.data() + at, begin, end, head.scale, head.cap);
+          backward(std::true_type());
+        } else {
+          backward(std::false_type());
+        }
       }
     });
     matmul_serial(block(dq, r.first_row, r.rows, 0, D), ds, k);

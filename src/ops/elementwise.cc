@@ -12,6 +12,14 @@ void convert(Tensor y, ConstTensor x) {
   with_kernels(common_device("convert", {y, x}), [&](auto kernels) { kernels.convert(y, x); });
 }
 
+void add(Tensor y, ConstTensor x) {
+  const ProfiledOperator timed("add", static_cast<double>(y.elements()),
+                               static_cast<double>(2 * y.bytes() + x.bytes()));
+  require_shape(y, DType::f32, x.shape(), "add y");
+  require_shape(x, DType::f32, x.shape(), "add x");
+  with_kernels(common_device("add", {y, x}), [&](auto kernels) { kernels.add(y, x); });
+}
+
 void scale(Tensor x, float factor) {
   require_shape(x, DType::f32, x.shape(), "scale");
   with_kernels(x.device(), [&](auto kernels) { kernels.scale(x, factor); });

@@ -29,6 +29,15 @@ void Kernels<Device::cpu>::convert(Tensor y, ConstTensor x) {
 }
 
 template <>
+void Kernels<Device::cpu>::add(Tensor y, ConstTensor x) {
+  float* sums = y.as<float>();
+  const float* values = x.as<float>();
+  parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) sums[i] += values[i];
+  });
+}
+
+template <>
 void Kernels<Device::cpu>::scale(Tensor x, float factor) {
   float* values = x.as<float>();
   parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end) {

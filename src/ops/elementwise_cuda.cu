@@ -14,6 +14,11 @@ __global__ void convert_kernel(To* __restrict__ y, const From* __restrict__ x, i
   if (i < count) y[i] = narrow<To>(wide(x[i]));
 }
 
+__global__ void add_kernel(float* __restrict__ y, const float* __restrict__ x, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count) y[i] += x[i];
+}
+
 __global__ void scale_kernel(float* x, float factor, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < count) x[i] *= factor;
@@ -76,6 +81,13 @@ void Kernels<Device::cuda>::convert(Tensor y, ConstTensor x) {
     });
   });
   launched("convert");
+}
+
+template <>
+void Kernels<Device::cuda>::add(Tensor y, ConstTensor x) {
+  if (x.elements() == 0) return;
+  add_kernel<<<blocks_for(x.elements(), kThreads), kThreads>>>(pointer<float>(y), pointer<float>(x), x.elements());
+  launched("add");
 }
 
 template <>

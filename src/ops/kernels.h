@@ -11,12 +11,14 @@
 #include "ops/linear_cross_entropy.h"
 #include "ops/matmul.h"
 #include "ops/muon.h"
+#include "ops/swiglu.h"
 #include "tensor/tensor.h"
 
 namespace starling {
 
 template <Device device>
 struct Kernels {
+  static void add(Tensor y, ConstTensor x);
   static void adamw_step(Tensor w, Tensor m, Tensor v, ConstTensor g, const AdamWOptions& options);
   static void attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor starts, const AttentionShape& s);
   static void attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out, ConstTensor lse,
@@ -39,8 +41,8 @@ struct Kernels {
   static void rope(Tensor x, ConstTensor table, ConstTensor positions, int64_t heads, float sign);
   static void scale(Tensor x, float factor);
   static double sum_of_squares(ConstTensor x);
-  static void swiglu_forward(Tensor y, ConstTensor gate_up);
-  static void swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up);
+  static void swiglu_forward(Tensor y, ConstTensor gate_up, Gate gate);
+  static void swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up, Gate gate);
 };
 
 // The device that all of an operator's tensors are on. Throws DeviceError when they are on different ones.

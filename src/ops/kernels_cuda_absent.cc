@@ -12,6 +12,7 @@ namespace {
 using Cuda = Kernels<Device::cuda>;
 
 // clang-format off
+template <> void Cuda::add(Tensor, ConstTensor) { absent(); }
 template <> void Cuda::adamw_step(Tensor, Tensor, Tensor, ConstTensor, const AdamWOptions&) { absent(); }
 template <> void Cuda::attention_forward(Tensor, Tensor, ConstTensor, ConstTensor, const AttentionShape&) { absent(); }
 template <> void Cuda::attention_backward(Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
@@ -31,8 +32,8 @@ template <> void Cuda::rmsnorm_backward(Tensor, Tensor, ConstTensor, ConstTensor
 template <> void Cuda::rope(Tensor, ConstTensor, ConstTensor, int64_t, float) { absent(); }
 template <> void Cuda::scale(Tensor, float) { absent(); }
 template <> double Cuda::sum_of_squares(ConstTensor) { absent(); }
-template <> void Cuda::swiglu_forward(Tensor, ConstTensor) { absent(); }
-template <> void Cuda::swiglu_backward(Tensor, ConstTensor, ConstTensor) { absent(); }
+template <> void Cuda::swiglu_forward(Tensor, ConstTensor, Gate) { absent(); }
+template <> void Cuda::swiglu_backward(Tensor, ConstTensor, ConstTensor, Gate) { absent(); }
 // clang-format on
 
 }  // namespace starling

@@ -36,8 +36,9 @@ struct Routing {
                        load = std::vector<int32_t>(static_cast<size_t>(E));
 
   explicit Routing(int64_t N = kTokens, int64_t E = kExperts, int64_t K = kChosen) : N(N), E(E), K(K) {}
+  ExpertWeights weights = ExpertWeights::shares;
   void run() {
-    router_forward(view(p, {N, E}), view(w, {N, K}), view(chosen, {N, K}), view(logits, {N, E}));
+    router_forward(view(p, {N, E}), view(w, {N, K}), view(chosen, {N, K}), view(logits, {N, E}), weights);
     sort_expert_rows(view(rows, {N, K}), view(load, {E}), view(chosen, {N, K}));
   }
   double imbalance() { return router_imbalance(view(p, {N, E}), view(load, {E})); }
@@ -69,6 +70,21 @@ TEST(Router, TakesTheLargestLogitsAndTheirOwnSoftmax) {
   }
 }
 
+TEST(Router, ProbabilitiesAreThoseAmongAllExperts) {
+  Routing shares, r;
+  r.weights = ExpertWeights::probabilities;
+  shares.run(), r.run();
+  EXPECT_EQ(r.chosen, shares.chosen);
+  for (size_t i = 0; i < r.w.size(); ++i) {
+    const size_t n = i / kChosen;
+    double sum = 0;
+    for (int64_t e = 0; e < kExperts; ++e)
+      sum += std::exp(static_cast<double>(r.logits[n * kExperts + static_cast<size_t>(e)]));
+    const float logit = r.logits[n * kExperts + static_cast<size_t>(r.chosen[i])];
+    EXPECT_NEAR(r.w[i], std::exp(static_cast<double>(logit)) / sum, 1e-6);
+  }
+}
+
 TEST(Router, OfEqualExpertsTheFirstAreTaken) {
   Routing r(1, 4, 2);
   r.logits = {1, 3, 3, 3};
@@ -94,8 +110,11 @@ TEST(Router, TheImbalanceIsKWhenEvenAndEWhenOneExpertTakesAll) {
   EXPECT_EQ(one.load, (std::vector<int32_t>{0, 0, 4, 0}));
 }
 
-TEST(Router, GradientsMatchFiniteDifferences) {
+class RouterGradients : public testing::TestWithParam<ExpertWeights> {};
+
+TEST_P(RouterGradients, MatchFiniteDifferences) {
   Routing r;
+  r.weights = GetParam();
   r.run();
   // What is chosen is raised, so that a step of 1e-2 turns no choice over: there it would have no slope.
   for (size_t i = 0; i < r.chosen.size(); ++i)
@@ -104,7 +123,7 @@ TEST(Router, GradientsMatchFiniteDifferences) {
   const std::vector<float> dw = normal(r.N * r.K, 2);
   std::vector<float> dlogits(r.logits.size());
   router_backward(view(dlogits, {r.N, r.E}), {dw.data(), DType::f32, {r.N, r.K}}, view(r.p, {r.N, r.E}),
-                  view(r.w, {r.N, r.K}), view(r.chosen, {r.N, r.K}), view(r.load, {r.E}), 3.0f);
+                  view(r.w, {r.N, r.K}), view(r.chosen, {r.N, r.K}), view(r.load, {r.E}), r.weights, 3.0f);
   const std::vector<int32_t> chosen = r.chosen;
   expect_slopes(r.logits, dlogits, [&] {
     r.run();
@@ -112,6 +131,9 @@ TEST(Router, GradientsMatchFiniteDifferences) {
     return dot(r.w, dw) + 3.0 * r.imbalance();
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(EitherKind, RouterGradients,
+                         testing::Values(ExpertWeights::shares, ExpertWeights::probabilities));
 
 TEST(ExpertRows, AreEveryTokensOnceAnExpertInOrder) {
   Routing r;
@@ -189,7 +211,7 @@ TEST(ExpertRows, InBf16AreThoseOfF32Rounded) {
 TEST(Router, RefusesShapesThatDoNotFit) {
   Routing r;
   EXPECT_THROW(router_forward(view(r.p, {r.N, r.E}), view(r.w, {r.N, r.K}), view(r.chosen, {r.N, 1}),
-                              view(r.logits, {r.N, r.E})),
+                              view(r.logits, {r.N, r.E}), r.weights),
                ShapeError);
   EXPECT_THROW(Routing(3, 2, 3).run(), ShapeError);
 }

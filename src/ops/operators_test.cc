@@ -203,6 +203,19 @@ TEST_P(OnEachDevice, SwiGluEqualsItsFormulaAndItsGradientsFiniteDifferences) {
   expect_gradient(x.values, dx.values, loss, "dgate_up");
 }
 
+TEST(OnTheCpu, GeluGatesEqualTheirFormulaAndTheirGradientsFiniteDifferences) {
+  Numbers x({3, 10}, 1), y({3, 5}, 0), dy({3, 5}, 2), dx({3, 10}, 0);
+  const auto loss = [&] {
+    swiglu_forward(y.host(), x.host(), Gate::gelu);
+    return dot(y.values, dy.values);
+  };
+  loss();
+  const double g = x(1, 2), u = std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g);
+  EXPECT_NEAR(y(1, 2), g / 2 * (1 + std::tanh(u)) * static_cast<double>(x(1, 7)), 1e-6);
+  swiglu_backward(dx.host(), dy.host(), x.host(), Gate::gelu);
+  expect_gradient(x.values, dx.values, loss, "dgate_up");
+}
+
 TEST_P(OnEachDevice, EmbeddingGathersRowsAndAddsTheirGradients) {
   const Device device = GetParam();
   Numbers table({4, 3}, 1), y({3, 3}, 0), dtable({4, 3}, 0), dy({3, 3}, 2);
@@ -241,7 +254,9 @@ std::vector<double> plain_attention(AttentionCase& c, int64_t row, int64_t head)
     double score = 0;
     for (int64_t d = 0; d < D; ++d)
       score += static_cast<double>(c.qkv(row, head * D + d)) * static_cast<double>(c.qkv(s, (4 + kv) * D + d));
-    sum += p.emplace_back(std::exp(score / std::sqrt(6.0)));
+    score /= std::sqrt(6.0);
+    if (const double cap = c.shape.cap; cap > 0) score = cap * std::tanh(score / cap);
+    sum += p.emplace_back(std::exp(score));
   }
   for (int64_t s = first; s <= row; ++s)
     for (int64_t d = 0; d < D; ++d)
@@ -250,9 +265,7 @@ std::vector<double> plain_attention(AttentionCase& c, int64_t row, int64_t head)
   return out;
 }
 
-TEST_P(OnEachDevice, AttentionEqualsThePlainFormulaInsideDocuments) {
-  const Device device = GetParam();
-  AttentionCase c(device);
+void expect_plain_attention(AttentionCase& c) {
   c.forward();
   for (int64_t row = 0; row < 300; ++row)
     for (int64_t head = 0; head < 4; ++head) {
@@ -262,9 +275,8 @@ TEST_P(OnEachDevice, AttentionEqualsThePlainFormulaInsideDocuments) {
     }
 }
 
-TEST_P(OnEachDevice, AttentionGradientsMatchFiniteDifferences) {
-  const Device device = GetParam();
-  AttentionCase c(device);
+void expect_attention_gradients(AttentionCase& c) {
+  const Device device = c.device;
   Numbers dout({300, 24}, 5), dqkv({300, 48}, 0);
   c.forward();
   attention_backward(dqkv.on(device), dout.on(device), c.qkv.on(device), c.out.on(device), c.lse.on(device),
@@ -278,6 +290,23 @@ TEST_P(OnEachDevice, AttentionGradientsMatchFiniteDifferences) {
     const auto wanted = static_cast<double>(dqkv.values[i]);
     EXPECT_NEAR(central_difference(c.qkv.values, i, loss), wanted, 0.01 * (1 + std::abs(wanted))) << i;
   }
+}
+
+TEST_P(OnEachDevice, AttentionEqualsThePlainFormulaInsideDocuments) {
+  AttentionCase c(GetParam());
+  expect_plain_attention(c);
+}
+
+TEST_P(OnEachDevice, AttentionGradientsMatchFiniteDifferences) {
+  AttentionCase c(GetParam());
+  expect_attention_gradients(c);
+}
+
+TEST(OnTheCpu, CappedAttentionEqualsThePlainFormulaAndItsGradientsFiniteDifferences) {
+  AttentionCase c(Device::cpu);
+  c.shape.cap = 0.8f;  // below many scores
+  expect_plain_attention(c);
+  expect_attention_gradients(c);
 }
 
 // bf16 with heads of 64 and 128 takes the tensor cores on a GPU. Each operand is rounded to 2^-9 of its value, p and ds

@@ -21,7 +21,7 @@ void softmax_row(float* p, const float* logits, int64_t E) {
 }
 
 // By repeated selection: K is 2 or so.
-void choose_row(float* w, int32_t* chosen, const float* p, int64_t E, int64_t K) {
+void choose_row(float* w, int32_t* chosen, const float* p, int64_t E, int64_t K, ExpertWeights weights) {
   std::array<bool, kMostExperts> taken{};
   float sum = 0;
   for (int64_t k = 0; k < K; ++k) {
@@ -32,18 +32,24 @@ void choose_row(float* w, int32_t* chosen, const float* p, int64_t E, int64_t K)
     chosen[k] = static_cast<int32_t>(best);
     sum += w[k] = p[best];
   }
+  if (weights == ExpertWeights::probabilities) return;
   for (int64_t k = 0; k < K; ++k) w[k] /= sum;
 }
 
 // slope[e] = E f[e], the imbalance's derivative by P[e].
 void backward_row(float* dlogits, const float* dw, const float* p, const float* w, const int32_t* chosen, int64_t K,
-                  const std::vector<float>& slope, float weight) {
+                  ExpertWeights weights, const std::vector<float>& slope, float weight) {
   const auto E = static_cast<int64_t>(slope.size());
   float mean = 0, chosen_mean = 0;
   for (int64_t e = 0; e < E; ++e) mean += p[e] * slope[static_cast<size_t>(e)];
   for (int64_t k = 0; k < K; ++k) chosen_mean += w[k] * dw[k];
   for (int64_t e = 0; e < E; ++e) dlogits[e] = weight * p[e] * (slope[static_cast<size_t>(e)] - mean);
-  for (int64_t k = 0; k < K; ++k) dlogits[chosen[k]] += w[k] * (dw[k] - chosen_mean);
+  if (weights == ExpertWeights::shares) {
+    for (int64_t k = 0; k < K; ++k) dlogits[chosen[k]] += w[k] * (dw[k] - chosen_mean);
+  } else {
+    for (int64_t e = 0; e < E; ++e) dlogits[e] -= p[e] * chosen_mean;
+    for (int64_t k = 0; k < K; ++k) dlogits[chosen[k]] += w[k] * dw[k];
+  }
 }
 
 void check(const ConstTensor& p, const ConstTensor& w, const ConstTensor& chosen) {
@@ -56,7 +62,7 @@ void check(const ConstTensor& p, const ConstTensor& w, const ConstTensor& chosen
 
 }  // namespace
 
-void router_forward(Tensor p, Tensor w, Tensor chosen, ConstTensor logits) {
+void router_forward(Tensor p, Tensor w, Tensor chosen, ConstTensor logits, ExpertWeights weights) {
   check(p, w, chosen);
   require_shape(logits, DType::f32, p.shape(), "router logits");
   const ProfiledOperator timed("router forward", 8.0 * static_cast<double>(p.elements()),
@@ -65,7 +71,7 @@ void router_forward(Tensor p, Tensor w, Tensor chosen, ConstTensor logits) {
   parallel_for(p.extent(0), kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       softmax_row(p.as<float>() + n * E, logits.as<float>() + n * E, E);
-      choose_row(w.as<float>() + n * K, chosen.as<int32_t>() + n * K, p.as<float>() + n * E, E, K);
+      choose_row(w.as<float>() + n * K, chosen.as<int32_t>() + n * K, p.as<float>() + n * E, E, K, weights);
     }
   });
 }
@@ -84,7 +90,7 @@ double router_imbalance(ConstTensor p, ConstTensor load) {
 }
 
 void router_backward(Tensor dlogits, ConstTensor dw, ConstTensor p, ConstTensor w, ConstTensor chosen, ConstTensor load,
-                     float imbalance_weight) {
+                     ExpertWeights weights, float imbalance_weight) {
   check(p, w, chosen);
   const int64_t N = p.extent(0), E = p.extent(1), K = w.extent(1);
   require_shape(dlogits, DType::f32, p.shape(), "router dlogits");
@@ -99,7 +105,7 @@ void router_backward(Tensor dlogits, ConstTensor dw, ConstTensor p, ConstTensor 
   parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
       backward_row(dlogits.as<float>() + n * E, dw.as<float>() + n * K, p.as<float>() + n * E, w.as<float>() + n * K,
-                   chosen.as<int32_t>() + n * K, K, slope, imbalance_weight / tokens);
+                   chosen.as<int32_t>() + n * K, K, weights, slope, imbalance_weight / tokens);
   });
 }
 

@@ -6,54 +6,78 @@ namespace starling {
 namespace {
 
 constexpr int64_t kRowGrain = 32;
+constexpr float kGeluScale = 1.59576912f, kGeluCubic = 0.044715f;  // 2 sqrt(2 / pi)
 
-template <class T>
+// z(g) and its derivative.
+template <Gate kind>
+STARLING_INLINE inline float exponent(float g) {
+  if constexpr (kind == Gate::silu) return g;
+  else return kGeluScale * (g + kGeluCubic * g * g * g);
+}
+template <Gate kind>
+STARLING_INLINE inline float exponent_slope(float g) {
+  if constexpr (kind == Gate::silu) return 1.0f;
+  else return kGeluScale * (1.0f + 3.0f * kGeluCubic * g * g);
+}
+
+template <Gate kind, class T>
 STARLING_INLINE inline void forward_row(T* __restrict y, const T* gate, const T* up, int64_t F) {
   for (int64_t f = 0; f < F; ++f) {
     const float g = to_float(gate[f]);
-    y[f] = from_float<T>(g / (1.0f + fast_exp(-g)) * to_float(up[f]));
+    y[f] = from_float<T>(g / (1.0f + fast_exp(-exponent<kind>(g))) * to_float(up[f]));
   }
 }
 
-template <class T>
+template <Gate kind, class T>
 STARLING_INLINE inline void backward_row(T* __restrict dgate, T* __restrict dup, const T* dy, const T* gate,
                                          const T* up, int64_t F) {
   for (int64_t f = 0; f < F; ++f) {
     const float g = to_float(gate[f]), d = to_float(dy[f]);
-    const float s = 1.0f / (1.0f + fast_exp(-g));
-    dgate[f] = from_float<T>(d * to_float(up[f]) * s * (1.0f + g * (1.0f - s)));
+    const float s = 1.0f / (1.0f + fast_exp(-exponent<kind>(g)));
+    dgate[f] = from_float<T>(d * to_float(up[f]) * s * (1.0f + g * exponent_slope<kind>(g) * (1.0f - s)));
     dup[f] = from_float<T>(d * g * s);
   }
+}
+
+template <class F>
+void with_gate(Gate gate, F&& f) {
+  if (gate == Gate::silu) f.template operator()<Gate::silu>();
+  else f.template operator()<Gate::gelu>();
 }
 
 }  // namespace
 
 template <>
-void Kernels<Device::cpu>::swiglu_forward(Tensor y, ConstTensor gate_up) {
+void Kernels<Device::cpu>::swiglu_forward(Tensor y, ConstTensor gate_up, Gate gate) {
   const int64_t N = y.extent(0), F = y.extent(1);
   dispatch_float(y.dtype(), "swiglu y", [&]<class T>(T) {
     T* to = y.as<T>();
     const T* from = gate_up.as<T>();
-    parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
-      with_widest_vectors([=]() STARLING_INLINE {
-        for (int64_t n = begin; n < end; ++n) forward_row(to + n * F, from + n * 2 * F, from + n * 2 * F + F, F);
+    with_gate(gate, [&]<Gate kind>() {
+      parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
+        with_widest_vectors([=]() STARLING_INLINE {
+          for (int64_t n = begin; n < end; ++n)
+            forward_row<kind>(to + n * F, from + n * 2 * F, from + n * 2 * F + F, F);
+        });
       });
     });
   });
 }
 
 template <>
-void Kernels<Device::cpu>::swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up) {
+void Kernels<Device::cpu>::swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up, Gate gate) {
   const int64_t N = dy.extent(0), F = dy.extent(1);
   dispatch_float(dy.dtype(), "swiglu dy", [&]<class T>(T) {
     T* to = dgate_up.as<T>();
     const T *from = dy.as<T>(), *x = gate_up.as<T>();
-    parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
-      with_widest_vectors([=]() STARLING_INLINE {
-        for (int64_t n = begin; n < end; ++n) {
-          const int64_t gate = n * 2 * F, up = gate + F;
-          backward_row(to + gate, to + up, from + n * F, x + gate, x + up, F);
-        }
+    with_gate(gate, [&]<Gate kind>() {
+      parallel_for(N, kRowGrain, [&](int64_t begin, int64_t end) {
+        with_widest_vectors([=]() STARLING_INLINE {
+          for (int64_t n = begin; n < end; ++n) {
+            const int64_t at = n * 2 * F, up = at + F;
+            backward_row<kind>(to + at, to + up, from + n * F, x + at, x + up, F);
+          }
+        });
       });
     });
   });

@@ -37,7 +37,7 @@ __global__ void backward_kernel(T* __restrict__ dgate_up, const T* __restrict__ 
 using namespace cuda;
 
 template <>
-void Kernels<Device::cuda>::swiglu_forward(Tensor y, ConstTensor gate_up) {
+void Kernels<Device::cuda>::swiglu_forward(Tensor y, ConstTensor gate_up, Gate) {
   if (y.elements() == 0) return;
   dispatch_float(y.dtype(), "swiglu y", [&]<class T>(T) {
     forward_kernel<<<grid_of(y.extent(0), y.extent(1)), kThreads>>>(pointer<T>(y), pointer<T>(gate_up), y.extent(1));
@@ -46,7 +46,7 @@ void Kernels<Device::cuda>::swiglu_forward(Tensor y, ConstTensor gate_up) {
 }
 
 template <>
-void Kernels<Device::cuda>::swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up) {
+void Kernels<Device::cuda>::swiglu_backward(Tensor dgate_up, ConstTensor dy, ConstTensor gate_up, Gate) {
   if (dy.elements() == 0) return;
   dispatch_float(dy.dtype(), "swiglu dy", [&]<class T>(T) {
     backward_kernel<<<grid_of(dy.extent(0), dy.extent(1)), kThreads>>>(pointer<T>(dgate_up), pointer<T>(dy),

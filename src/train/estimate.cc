@@ -37,12 +37,16 @@ PlaceBytes feed_forward_bytes(const ModelConfig& m, int64_t low) {
 int64_t activation_bytes(const ModelConfig& m, const TrainOptions& options, int64_t tokens) {
   const int64_t low = size_of(options.compute()), f32 = 4, C = m.hidden_size, Q = m.query_size(), S = m.qkv_size();
   const PlaceBytes feed_forward = feed_forward_bytes(m, low);
-  const int64_t x = f32 * C;                                                                      // a block's input
-  const int64_t rest = f32 * (C + m.num_heads + 2) + low * (2 * C + Q + S) + feed_forward.block;  // of a block
+  const int64_t x = f32 * C;                                     // a block's input
+  const int64_t outputs = m.is_grok1() ? f32 * 2 * (C + 1) : 0;  // before their norms
+  const int64_t rest =
+      f32 * (C + m.num_heads + 2) + low * (2 * C + Q + S) + outputs + feed_forward.block;  // of a block
   const int64_t kept = options.recompute ? m.num_layers * x + rest : m.num_layers * (x + rest);
-  const int64_t shared = f32 * (4 + 2 * C + 2) + low * (4 * C + Q + S) + feed_forward.shared;
+  const int64_t grok1_shared = m.is_grok1() ? f32 * C : 0;
+  const int64_t shared = f32 * (4 + 2 * C + 2) + low * (4 * C + Q + S) + grok1_shared + feed_forward.shared;
   const int64_t loads = m.num_layers * m.num_experts;
-  return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + C + loads);
+  const int64_t norms = m.is_grok1() ? 2 * C : C;
+  return tokens * (kept + shared) + f32 * (m.max_positions * m.head_size() + norms + loads);
 }
 
 Batch random_batch(const ModelConfig& model, const TrainOptions& options) {

@@ -13,15 +13,16 @@ namespace starling {
 namespace {
 
 // The count from shapes against what the model and the optimizer really take.
-class EstimateOf : public testing::TestWithParam<int64_t> {};  // experts
+class EstimateOf : public testing::TestWithParam<ModelType> {};
 
 TEST_P(EstimateOf, CountsTheMemoryThatModelAndOptimizerTake) {
   for (const bool recompute : {false, true}) {
     for (const char* precision : {"f32", "bf16"}) {
       ModelConfig config = model_of_depth(2, 300);
       config.max_positions = 96, config.num_kv_heads = 1, config.head_dim = 48;
-      if (GetParam() == 0) config.qkv_bias = true;
-      else config.type = ModelType::mixtral, config.num_experts = GetParam(), config.experts_per_token = 3;
+      config.type = GetParam();
+      if (config.type == ModelType::qwen2) config.qkv_bias = true;
+      else config.num_experts = 5, config.experts_per_token = 3;
       TrainOptions options;
       options.micro_batch_tokens = 128, options.precision = precision, options.recompute = recompute;
       const TrainMemory memory = train_memory(config, options);
@@ -34,7 +35,8 @@ TEST_P(EstimateOf, CountsTheMemoryThatModelAndOptimizerTake) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(DenseAndMixture, EstimateOf, testing::Values(0, 5));
+INSTANTIATE_TEST_SUITE_P(DenseAndMixtures, EstimateOf,
+                         testing::Values(ModelType::qwen2, ModelType::mixtral, ModelType::grok1));
 
 // The products of a step are six operations a parameter of a matrix and token: nearly all of what the model's own count
 // says, and no operator is counted twice.

@@ -27,6 +27,8 @@ std::vector<ConfigKey> train_config_keys() {
       {"model.tied_head", m.tied_head, "The output head is the embedding"},
       {"model.experts", m.num_experts, "Feed-forwards of a block, each of the width above; 0: one, for all tokens"},
       {"model.experts_per_token", int64_t{2}, "Experts that a token passes"},
+      {"model.mixture", "mixtral",
+       "What a model with experts is: mixtral, or grok-1, which is not started from bigrams"},
       {"model.router_loss", 0.02, "Weight of the experts' uneven use in nats a token; 0.02 is Mixtral's"},
       {"train.seed", static_cast<int64_t>(t.seed), "Seed of the weights and of the order of the samples"},
       {"train.start", t.start,
@@ -130,6 +132,12 @@ DType TrainOptions::compute() const {
   return precision == "bf16" ? DType::bf16 : DType::f32;
 }
 
+static void set_mixture(ModelConfig& model, const std::string& name) {
+  if (name == "mixtral") model.type = ModelType::mixtral;
+  else if (name == "grok-1") model.set_grok1();
+  else throw ConfigError(fmt::format("model.mixture must be mixtral or grok-1, not \"{}\"", name));
+}
+
 ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin_token, int64_t end_token) {
   ModelConfig model;
   model.vocab_size = vocab_size;
@@ -142,7 +150,7 @@ ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin
   model.tied_head = config.boolean("model.tied_head");
   model.num_experts = config.integer("model.experts");
   if (model.num_experts != 0) {
-    model.type = ModelType::mixtral;
+    set_mixture(model, config.text("model.mixture"));
     model.experts_per_token = config.integer("model.experts_per_token");
     model.router_loss = static_cast<float>(config.number("model.router_loss"));
   }

@@ -125,7 +125,9 @@ class Trainer {
 
   void begin() {
     model_.parameters().initialize(options_.seed);
-    if (options_.start == "bigrams" && !model_config_.tied_head && train_.count > 0)
+    const bool starts_from_bigrams =
+        options_.start == "bigrams" && !model_config_.tied_head && !model_config_.is_grok1();
+    if (starts_from_bigrams && train_.count > 0)
       state_.counted_samples = start_from_bigrams(model_.parameters(), model_config_, train_, options_.seed,
                                                   static_cast<TokenId>(model_config_.bos_token),
                                                   [this](const Sample& sample) { note(sample); });

@@ -266,6 +266,18 @@ TEST_F(TrainerTest, AMixtureLearnsAndItsRouterLossSpreadsTheTokens) {
   EXPECT_GT(free, spread + 0.05);
 }
 
+TEST_F(TrainerTest, AMixtureAsInGrok1Learns) {
+  const TrainResult result = train(
+      workspace_,
+      small_config({"train.checkpoint_interval=1000", "model.experts=8", "model.mixture=grok-1", "train.steps=120"}),
+      {});
+  EXPECT_LT(result.loss, 4.5);
+  const ModelConfig made = ModelConfig::load(workspace_.model("own") / "config.json");
+  EXPECT_TRUE(made.is_grok1());
+  EXPECT_EQ(made.attention_cap, 30);
+  EXPECT_THROW(train(workspace_, small_config({"model.experts=8", "model.mixture=grok"}), {}), ConfigError);
+}
+
 TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsOnceAndWritesThemDown) {
   const TrainResult result = train(workspace_, small_config({"train.steps=0", "train.minutes=0.01"}), {});
   EXPECT_GE(result.total_steps, 11);

@@ -83,39 +83,75 @@ def mixture(n, p, config):
     return (outputs * weight[..., None, :]).sum(-1), count * (share * probability.flatten(0, -2).mean(0)).sum()
 
 
+def grok1_mixture(n, w, config):
+    count = config["num_experts"]
+    probability = (n @ w("moe_block.gate.weight").T).softmax(-1)
+    largest, chosen = probability.topk(config["num_experts_per_tok"], -1)
+    y = 0
+    for e in range(count):
+        gate, up, down = (w(f"moe_block.experts.{e}.{part}.weight") for part in ("linear", "linear_v", "linear_1"))
+        of_expert = (torch.nn.functional.gelu(n @ gate.T, approximate="tanh") * (n @ up.T)) @ down.T
+        y = y + of_expert * (largest * (chosen == e)).sum(-1, keepdim=True)
+    share = torch.stack([(chosen == e).any(-1).float().mean() for e in range(count)])
+    return y, count * (share * probability.flatten(0, -2).mean(0)).sum()
+
+
+def attention(n, project, positions, visible, config):
+    """Before the output matrix; project(n, "q") and so on."""
+    B, T = positions.shape
+    heads, kv_heads, D = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
+    split = lambda y, count: y.reshape(B, T, count, D).transpose(1, 2)
+    q = rotate(split(project(n, "q"), heads), positions, config)
+    k = rotate(split(project(n, "k"), kv_heads), positions, config)
+    v = split(project(n, "v"), kv_heads)
+    k, v = (y.repeat_interleave(heads // kv_heads, 1) for y in (k, v))
+    scores = q @ k.transpose(-1, -2) / math.sqrt(D)
+    if cap := config.get("max_attn_value"):
+        scores = cap * torch.tanh(scores / cap)
+    scores = scores.masked_fill(~visible[:, None], float("-inf"))
+    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * D)
+
+
+def llama_block(x, w, positions, visible, config):
+    """The block's output and its routers' imbalance."""
+    p = lambda name: w(name + ".weight")
+    n = rmsnorm(x, p("input_layernorm"), config["rms_norm_eps"])
+    project = lambda n, name: n @ p(f"self_attn.{name}_proj").T + w(f"self_attn.{name}_proj.bias", 0)
+    x = x + attention(n, project, positions, visible, config) @ p("self_attn.o_proj").T
+    n = rmsnorm(x, p("post_attention_layernorm"), config["rms_norm_eps"])
+    if "num_local_experts" in config:
+        y, imbalance = mixture(n, p, config)
+        return x + y, imbalance
+    return x + feed_forward(n, p("mlp.gate_proj"), p("mlp.up_proj"), p("mlp.down_proj")), 0.0
+
+
+def grok1_block(x, w, positions, visible, config):
+    norm = lambda y, name: rmsnorm(y, w(name + ".scale"), config["rms_norm_eps"])
+    project = lambda n, name: n @ w(f"attn.{name}_proj.weight").T
+    mixed = attention(norm(x, "pre_attn_norm"), project, positions, visible, config)
+    x = x + norm(mixed @ w("attn.o_proj.weight").T, "post_attn_norm")
+    y, imbalance = grok1_mixture(norm(x, "pre_moe_norm"), w, config)
+    return x + norm(y, "post_moe_norm"), imbalance
+
+
 def loss_of(w, config, case, batch):
     """The mean of the nats, and what the routers add to it."""
     B, T = case["sequences"], case["length"]
-    heads, kv_heads, D = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
     shape = lambda values: torch.tensor(values).reshape(B, T)
     positions, starts = shape(case["positions"]), shape(case["document_starts"])
     place = torch.arange(T)
     visible = (place[None, None, :] <= place[None, :, None]) & (place[None, None, :] >= starts[:, :, None])
     if config.get("sliding_window"):
         visible &= place[None, :, None] - place[None, None, :] < config["sliding_window"]
-    x = w["model.embed_tokens.weight"][shape(batch["tokens"])]
+    grok1 = config["model_type"] == "grok-1"
+    x = w["model.embed_tokens.weight"][shape(batch["tokens"])] * config.get("embedding_multiplier_scale", 1)
     imbalance, layers = 0.0, config["num_hidden_layers"]
     for layer in range(layers):
-        p = lambda name: w[f"model.layers.{layer}.{name}.weight"]
-        n = rmsnorm(x, p("input_layernorm"), config["rms_norm_eps"])
-        project = lambda name: n @ p(name).T + w.get(f"model.layers.{layer}.{name}.bias", 0)
-        split = lambda y, count: y.reshape(B, T, count, D).transpose(1, 2)
-        q = rotate(split(project("self_attn.q_proj"), heads), positions, config)
-        k = rotate(split(project("self_attn.k_proj"), kv_heads), positions, config)
-        v = split(project("self_attn.v_proj"), kv_heads)
-        k, v = (y.repeat_interleave(heads // kv_heads, 1) for y in (k, v))
-        scores = (q @ k.transpose(-1, -2) / math.sqrt(D)).masked_fill(~visible[:, None], float("-inf"))
-        attention = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * D)
-        x = x + attention @ p("self_attn.o_proj").T
-        n = rmsnorm(x, p("post_attention_layernorm"), config["rms_norm_eps"])
-        if "num_local_experts" in config:
-            y, of_layer = mixture(n, p, config)
-            imbalance = imbalance + of_layer / layers
-        else:
-            y = feed_forward(n, p("mlp.gate_proj"), p("mlp.up_proj"), p("mlp.down_proj"))
-        x = x + y
-    x = rmsnorm(x, w["model.norm.weight"], config["rms_norm_eps"])
-    logits = x @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
+        of_block = lambda name, *otherwise: w.get(f"model.layers.{layer}.{name}", *otherwise)
+        x, of_layer = (grok1_block if grok1 else llama_block)(x, of_block, positions, visible, config)
+        imbalance = imbalance + of_layer / layers
+    x = rmsnorm(x, w["model.norm." + ("scale" if grok1 else "weight")], config["rms_norm_eps"])
+    logits = x @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T * config.get("output_multiplier_scale", 1)
     targets = shape(batch["targets"]).reshape(-1)
     nats = torch.nn.functional.cross_entropy(logits.reshape(B * T, -1), targets, ignore_index=-1, reduction="sum") / (B * T)
     return nats, config.get("router_aux_loss_coef", 0) * imbalance * (targets >= 0).sum() / (B * T)
@@ -153,10 +189,11 @@ def main(folder, save=None, path=None, architecture=None):
         save_losses(path, architecture, oracle)
     bf16 = [abs(a - b) / a for a, b in zip(oracle, case["bf16_losses"])]
     # bf16 keeps 8 bits, 0.4 % a rounding: single losses scatter about the f32 curve, their mean does not drift from it.
-    # With experts rounding also turns close choices over, which moves a single loss more.
-    assert max(bf16) < (0.04 if "num_local_experts" in config else 0.02), f"a bf16 loss is off by {max(bf16):.2%}"
+    # With experts rounding also turns close choices over, which moves a single loss more; Grok-1's norms of small outputs
+    # enlarge their rounding.
+    assert max(bf16) < (0.04 if "num_experts_per_tok" in config else 0.02), f"a bf16 loss is off by {max(bf16):.2%}"
     drift = abs(sum(case["bf16_losses"]) / sum(oracle) - 1)
-    assert drift < 0.002, f"the bf16 curve drifts by {drift:.3%}"
+    assert drift < (0.004 if config["model_type"] == "grok-1" else 0.002), f"the bf16 curve drifts by {drift:.3%}"
     print(f"{len(weights)} gradients agree; {len(losses)} losses from {oracle[0]:.4f} to {oracle[-1]:.4f} within {worst:.1e}; "
           f"bf16 within {max(bf16):.2%}, mean within {drift:.3%}")
 
