@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -27,11 +28,22 @@ Enum named(const char* const (&names)[N], const std::string& name, const char* f
   throw ConfigError(fmt::format("model config: {} \"{}\" is not supported", field, name));
 }
 
+// A count or a token. The library's own conversion of a real number is undefined when it does not fit.
+int64_t whole(const Json& json, const char* key) {
+  constexpr double kMost = int64_t{1} << 31;  // products of two still fit
+  const double value = json.at(key).get<double>();
+  if (!(std::abs(value) <= kMost) || value != std::floor(value))
+    throw ConfigError(fmt::format("model config: {} {} is not a whole number or too large", key, value));
+  return static_cast<int64_t>(value);
+}
+
 // A key that Hugging Face writes as null is as good as absent.
 template <class T>
 T value_or(const Json& json, const char* key, T otherwise) {
   const auto found = json.find(key);
-  return found == json.end() || found->is_null() ? otherwise : found->get<T>();
+  if (found == json.end() || found->is_null()) return otherwise;
+  if constexpr (std::is_same_v<T, int64_t>) return whole(json, key);
+  else return found->get<T>();
 }
 
 RopeScaling read_scaling(const Json& config, int64_t max_positions) {
@@ -102,8 +114,13 @@ void read_grok1(const Json& json, ModelConfig& config) {
   config.attention_cap = value_or(json, "max_attn_value", config.attention_cap);
   config.embedding_scale = value_or(json, "embedding_multiplier_scale", config.embedding_scale);
   config.logit_scale = value_or(json, "output_multiplier_scale", config.logit_scale);
+}
+
+// Of a config that was checked.
+void refuse_other_attention_scale(const Json& json, const ModelConfig& config) {
+  if (!config.is_grok1()) return;
   const double wanted = 1 / std::sqrt(static_cast<double>(config.head_size()));
-  if (const double scale = value_or(json, "attn_output_multiplier", wanted); std::abs(scale / wanted - 1) > 1e-6)
+  if (const double scale = value_or(json, "attn_output_multiplier", wanted); !(std::abs(scale / wanted - 1) <= 1e-6))
     throw ConfigError(fmt::format("attn_output_multiplier {} is not supported, only 1 / sqrt(head size)", scale));
 }
 
@@ -202,8 +219,9 @@ void ModelConfig::check() const {
   positive(vocab_size, "vocab_size");
   positive(hidden_size, "hidden_size");
   positive(intermediate_size, "intermediate_size");
-  if (num_layers < 0)  // none: an embedding alone (train/contrastive.h)
-    throw ConfigError(fmt::format("model config: num_hidden_layers must not be negative, but is {}", num_layers));
+  constexpr int64_t kMostLayers = 10'000;          // each becomes a dozen names before a file is opened
+  if (num_layers < 0 || num_layers > kMostLayers)  // none: an embedding alone (train/contrastive.h)
+    throw ConfigError(fmt::format("model config: num_hidden_layers {} is outside 0..{}", num_layers, kMostLayers));
   positive(num_heads, "num_attention_heads");
   positive(num_kv_heads, "num_key_value_heads");
   positive(max_positions, "max_position_embeddings");
@@ -237,11 +255,11 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     ModelConfig config;
     config.type = named<ModelType>(kTypes, value_or<std::string>(json, "model_type", "llama"), "model_type");
     refuse_unknown(json, config.type);
-    config.vocab_size = json.at("vocab_size");
-    config.hidden_size = json.at("hidden_size");
-    config.intermediate_size = json.at("intermediate_size");
-    config.num_layers = json.at("num_hidden_layers");
-    config.num_heads = json.at("num_attention_heads");
+    config.vocab_size = whole(json, "vocab_size");
+    config.hidden_size = whole(json, "hidden_size");
+    config.intermediate_size = whole(json, "intermediate_size");
+    config.num_layers = whole(json, "num_hidden_layers");
+    config.num_heads = whole(json, "num_attention_heads");
     config.num_kv_heads = value_or(json, "num_key_value_heads", config.num_heads);
     config.head_dim = value_or(json, "head_dim", int64_t{0});
     config.max_positions = value_or(json, "max_position_embeddings", int64_t{2048});
@@ -257,6 +275,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     config.eos_token = value_or(json, "eos_token_id", int64_t{2});
     if (config.head_dim * config.num_heads == config.hidden_size) config.head_dim = 0;
     config.check();
+    refuse_other_attention_scale(json, config);
     return config;
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: not a Llama config.json: {}", path.string(), error.what()));

@@ -207,6 +207,9 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
     }
   };
   refuse(R"("model_type":"gpt2")", "gpt2");
+  refuse(R"("vocab_size":3777777777777777777777777777777777)", "vocab_size 3.777");  // of equal keys the last counts
+  refuse(R"("num_key_value_heads":1.5)", "num_key_value_heads 1.5");
+  refuse(R"("num_hidden_layers":20000)", "num_hidden_layers 20000 is outside");
   refuse(R"("attention_bias":true)", "attention_bias");
   refuse(R"("hidden_act":"gelu")", "hidden_act");
   refuse(R"("rope_scaling":{"type":"dynamic","factor":2})", "dynamic");
