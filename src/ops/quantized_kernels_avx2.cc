@@ -64,23 +64,28 @@ void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, 
 __m256 upper(__m256i pairs) { return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xffff))); }
 __m256 lower(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
 
-// In the order of vdpbf16ps: the odd column of a pair first.
+// In the order of vdpbf16ps: the odd column of a pair first. The 16 rows make two chains of sums a token: with one, an
+// addition would wait for the last.
 template <int T>
 void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
-  const uint8_t* data = w.block_data(block);
-  for (int half = 0; half < 2; ++half) {
-    __m256 total[T];
-    for (int t = 0; t < T; ++t) total[t] = _mm256_setzero_ps();
-    for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair) {
-      const __m256i weights = load_bytes(data + pair * 64 + half * 32);
-      for (int t = 0; t < T; ++t) {
-        const __m256i values = _mm256_set1_epi32(static_cast<int>(x.pairs[pair * T + t]));
-        total[t] = _mm256_fmadd_ps(upper(weights), upper(values), total[t]);
-        total[t] = _mm256_fmadd_ps(lower(weights), lower(values), total[t]);
+  const uint8_t* line = w.block_data(block);
+  const uint32_t* pairs = x.pairs;
+  __m256 total[T][2];
+  for (auto& token : total) token[0] = token[1] = _mm256_setzero_ps();
+  for (const uint8_t* end = line + w.padded_cols() / 2 * 64; line < end; line += 64, pairs += T) {
+    if (T == 1) fetch(line + kLinesAhead * 64);
+    const __m256i stored[2] = {load_bytes(line), load_bytes(line + 32)};
+    const __m256 odd[2] = {upper(stored[0]), upper(stored[1])}, even[2] = {lower(stored[0]), lower(stored[1])};
+    for (int t = 0; t < T; ++t) {
+      const __m256i values = _mm256_set1_epi32(static_cast<int>(pairs[t]));
+      for (int half = 0; half < 2; ++half) {
+        total[t][half] = _mm256_fmadd_ps(odd[half], upper(values), total[t][half]);
+        total[t][half] = _mm256_fmadd_ps(even[half], lower(values), total[t][half]);
       }
     }
-    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + half * 8, total[t]);
   }
+  for (int t = 0; t < T; ++t)
+    for (int half = 0; half < 2; ++half) _mm256_storeu_ps(y + t * kRowBlock + half * 8, total[t][half]);
 }
 
 template <int T>
@@ -121,7 +126,7 @@ TileKernel kernel_of(WeightFormat format) {
 TileKernel avx2_kernel(WeightFormat format, int tokens) {
   switch (tokens) {
     case 6:
-      return kernel_of<6>(format);
+      return each_block<f32_block<6>>;
     case 4:
       return kernel_of<4>(format);
     case 2:

@@ -46,9 +46,9 @@ uint32_t bf16_pair(float low, float high) {
   return rounded(low) | rounded(high) << 16;
 }
 
-// The 16 registers of AVX2 hold the sums of four tokens with 16 rows.
+// The 16 registers of AVX2 hold the sums of four tokens with 16 rows, and of six where the factors need no others.
 int largest_tile(InstructionSet instructions, WeightFormat format) {
-  return instructions == InstructionSet::avx2 && has_scales(format) ? 4 : kTileTokens[0];
+  return instructions == InstructionSet::avx2 && format != WeightFormat::f32 ? 4 : kTileTokens[0];
 }
 
 // The tokens of one product, cut into tiles of the sizes that kernels exist for. The buffers only grow, so that a
