@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "ops/round_to_int8.h"
+#include "ops/weight_steps.h"
 
 namespace starling {
 namespace {
@@ -259,6 +260,23 @@ void QuantizedMatrix::set_row(int64_t row, std::span<const int8_t> values, std::
     }
   }
   interleave(row, stored);
+}
+
+void QuantizedMatrix::unpack(const QuantizedMatrix& code4, int64_t first_block, int64_t blocks) {
+  if (format_ != WeightFormat::int8 || cols_ != code4.cols_ || row_blocks() != blocks)
+    *this = QuantizedMatrix(WeightFormat::int8, blocks * kRowBlock, code4.cols_);
+  const Code4Steps steps(code4);
+  const uint8_t* from = code4.block_data(first_block);
+  auto* to = reinterpret_cast<__m256i*>(data_.get());
+  for (const uint8_t* end = from + static_cast<size_t>(blocks) * code4.block_bytes(); from < end; from += 64) {
+    const __m256i low = load_bytes(from), high = load_bytes(from + 32);
+    for (int step = 0; step < Code4Steps::kOfLine; ++step) {
+      _mm256_storeu_si256(to++, steps(low, step));
+      _mm256_storeu_si256(to++, steps(high, step));
+    }
+  }
+  std::copy_n(code4.block_scales(first_block), blocks * groups() * kRowBlock, scales_.get());
+  std::copy_n(code4.block_units(first_block), blocks * kRowBlock, units_.get());
 }
 
 void QuantizedMatrix::get_row(int64_t row, std::span<float> values) const {

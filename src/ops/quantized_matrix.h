@@ -45,6 +45,8 @@ class QuantizedMatrix {
   // the codebook.
   void set_row(int64_t row, std::span<const int8_t> values, std::span<const float> scales);
   void get_row(int64_t row, std::span<float> values) const;  // what the products see
+  // Becomes the same weights as `blocks` blocks of 16 rows of a code4 matrix, with 8 bits each.
+  void unpack(const QuantizedMatrix& code4, int64_t first_block, int64_t blocks);
 
   WeightFormat format() const { return format_; }
   int64_t rows() const { return rows_; }

@@ -181,13 +181,21 @@ std::string_view instruction_set_name(InstructionSet instructions) {
 
 namespace {
 
+// From so many tiles on, unpacking 4-bit weights once costs less than at every tile.
+constexpr int64_t kTilesToUnpackFor = 8;
+
 // The panel of `blocks` blocks stays in the cache while all tokens pass over it.
 void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int blocks, const Activations& activations,
                     InstructionSet instructions) {
   alignas(64) float tile_y[kPanelBlocks * kTileTokens[0] * kRowBlock];
+  thread_local QuantizedMatrix unpacked;
+  const bool unpack = w.format() == WeightFormat::code4 && activations.tile_count() >= kTilesToUnpackFor &&
+                      instructions != InstructionSet::reference;
+  if (unpack) unpacked.unpack(w, first_block, blocks);
+  const QuantizedMatrix& weights = unpack ? unpacked : w;
   for (int64_t index = 0; index < activations.tile_count(); ++index) {
     const ActivationTile& tile = activations.tile(index);
-    kernel_for(instructions, w.format(), tile.tokens)(tile_y, tile, w, first_block, blocks);
+    kernel_for(instructions, weights.format(), tile.tokens)(tile_y, tile, weights, unpack ? 0 : first_block, blocks);
     for (int b = 0; b < blocks; ++b) {
       const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
       for (int token = 0; token < tile.tokens; ++token) {
