@@ -15,7 +15,7 @@ namespace {
 // gate = a(gate) * up with a of ops/swiglu.h, x / (1 + exp(-z(x))).
 template <Gate kind>
 void swiglu(float* gate, const float* up, int64_t count) {
-  const __m256 one = _mm256_set1_ps(1.0f), scale = _mm256_set1_ps(-1.59576912f), cubic = _mm256_set1_ps(0.044715f);
+  const __m256 one = _mm256_set1_ps(1.0f), scale = _mm256_set1_ps(-kGeluScale), cubic = _mm256_set1_ps(kGeluCubic);
   for (int64_t i = 0; i < count; i += 8) {
     const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
     const __m256 x = _mm256_maskload_ps(gate + i, mask);

@@ -220,14 +220,15 @@ void Transformer::backward(const Batch& batch, ConstTensor dhidden) {
 
 void Transformer::backward_final_norm(Tensor dx, ConstTensor dhidden) {
   const int64_t n = dx.extent(0);
-  const Tensor wanted = norm_gradient(parameters_.final_norm_gradient());
+  const Tensor wanted = parameters_.final_norm_gradient();
   if (config_.logit_scale == 1)
-    return rmsnorm_backward(dx, wanted, dhidden, sized(last_x_, n), parameters_.final_norm(), sized(last_rstd_, n));
-  const Tensor dnorm = unread_norm_;
+    return rmsnorm_backward(dx, norm_gradient(wanted), dhidden, sized(last_x_, n), parameters_.final_norm(),
+                            sized(last_rstd_, n));
+  const Tensor dnorm = unread_norm_;  // of the scaled norm
   set_zero(dnorm);
   rmsnorm_backward(dx, dnorm, dhidden, sized(last_x_, n), scaled_final_norm(), sized(last_rstd_, n));
   scale(dnorm, config_.logit_scale);
-  if (wanted.data() != dnorm.data()) add(wanted, dnorm);
+  if (!wanted.empty()) add(wanted, dnorm);
 }
 
 // dx holds the gradient of the block's output and becomes that of its input: the residual stream passes it on

@@ -228,7 +228,7 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   std::filesystem::remove(path);
 }
 
-// Grok-1's published config.json leaves out what is so in all its models; xAI says 314 billion parameters.
+// The values that HPC-AI Tech's port has for Grok-1; xAI says 314 billion parameters.
 TEST(ModelConfig, Grok1sConfigJsonHasItsValuesAndSize) {
   const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
   write_file_atomic(path, R"({"model_type":"grok-1","vocab_size":131072,"hidden_size":6144,"intermediate_size":32768,

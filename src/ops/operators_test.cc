@@ -203,6 +203,13 @@ TEST_P(OnEachDevice, SwiGluEqualsItsFormulaAndItsGradientsFiniteDifferences) {
   expect_gradient(x.values, dx.values, loss, "dgate_up");
 }
 
+TEST_P(OnEachDevice, AddAddsInPlace) {
+  Numbers x({3, 10}, 1), y({3, 10}, 2);
+  const std::vector<float> before = y.values;
+  add(y.on(GetParam()), x.on(GetParam()));
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(y.values[i], before[i] + x.values[i]);
+}
+
 TEST(OnTheCpu, GeluGatesEqualTheirFormulaAndTheirGradientsFiniteDifferences) {
   Numbers x({3, 10}, 1), y({3, 5}, 0), dy({3, 5}, 2), dx({3, 10}, 0);
   const auto loss = [&] {

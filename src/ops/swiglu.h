@@ -10,6 +10,7 @@
 namespace starling {
 
 enum class Gate { silu, gelu };
+inline constexpr float kGeluScale = 1.59576912f, kGeluCubic = 0.044715f;  // 2 sqrt(2 / pi), and of g^3
 
 void swiglu_forward(Tensor y, ConstTensor gate_up, Gate gate = Gate::silu);
 // dgate = dy * up * s (1 + gate z'(gate) (1 - s)),  dup = dy * gate * s,  s = 1 / (1 + e^-z(gate))

@@ -6,7 +6,6 @@ namespace starling {
 namespace {
 
 constexpr int64_t kRowGrain = 32;
-constexpr float kGeluScale = 1.59576912f, kGeluCubic = 0.044715f;  // 2 sqrt(2 / pi)
 
 // z(g) and its derivative.
 template <Gate kind>
