@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 #include <vector>
 
+#include "infer/attention_kernels.h"
 #include "infer/vector_math.h"
 
 namespace starling {
@@ -29,84 +29,13 @@ void from_f16(const uint16_t* from, float* to, int64_t count) {
   for (; i < count; ++i) to[i] = _cvtsh_ss(from[i]);
 }
 
-// scores[h][p] = scale * q[h] . key p for `heads` queries one after another and the keys [d][16 positions] of a page.
-// The even and the odd columns are summed apart: the same order for every position and any number of heads.
-template <int heads>
-void dots(float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
-  __m256 sum[heads][2][2] = {};  // of even and odd columns, 8 positions each
-  for (int64_t i = 0; i < d; i += 2) {
-#pragma GCC unroll 2
-    for (int odd = 0; odd < 2; ++odd) {
-      const float* column = keys + (i + odd) * kPagePositions;
-      const __m256 low = _mm256_loadu_ps(column), high = _mm256_loadu_ps(column + 8);
-#pragma GCC unroll 8
-      for (int h = 0; h < heads; ++h) {
-        const __m256 query = _mm256_broadcast_ss(q + h * d + i + odd);
-        sum[h][odd][0] = _mm256_fmadd_ps(query, low, sum[h][odd][0]);
-        sum[h][odd][1] = _mm256_fmadd_ps(query, high, sum[h][odd][1]);
-      }
-    }
-  }
-  const __m256 factor = _mm256_set1_ps(scale);
-#pragma GCC unroll 8
-  for (int h = 0; h < heads; ++h) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const __m256 total = _mm256_add_ps(sum[h][0][half], sum[h][1][half]);
-      _mm256_storeu_ps(scores + h * stride + 8 * half, _mm256_mul_ps(total, factor));
-    }
-  }
-}
-
-// 8 * registers columns of `heads` sums one after another, kept in registers while the rows pass.
-template <int heads, int registers>
-void add_columns(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
-  __m256 columns[heads][registers];
-#pragma GCC unroll 8
-  for (int h = 0; h < heads; ++h)
-#pragma GCC unroll 8
-    for (int c = 0; c < registers; ++c) columns[h][c] = _mm256_loadu_ps(sums + h * d + 8 * c);
-  for (int64_t r = 0; r < count; ++r) {
-    __m256 weight[heads];
-#pragma GCC unroll 8
-    for (int h = 0; h < heads; ++h) weight[h] = _mm256_set1_ps(weights[h * stride + r]);
-#pragma GCC unroll 8
-    for (int c = 0; c < registers; ++c) {
-      const __m256 row = _mm256_loadu_ps(rows + r * d + 8 * c);
-#pragma GCC unroll 8
-      for (int h = 0; h < heads; ++h) columns[h][c] = _mm256_fmadd_ps(weight[h], row, columns[h][c]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int h = 0; h < heads; ++h)
-#pragma GCC unroll 8
-    for (int c = 0; c < registers; ++c) _mm256_storeu_ps(sums + h * d + 8 * c, columns[h][c]);
-}
-
-// sums[h] += sum_r weights[h][r] * rows[r], in the order of the rows.
-template <int heads>
-void add_rows(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
-  constexpr int kRegisters = 8 / heads;
-  int64_t i = 0;
-  for (; i + 8 * kRegisters <= d; i += 8 * kRegisters)
-    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, count, d);
-  for (; i + 8 <= d; i += 8) add_columns<heads, 1>(sums + i, weights, stride, rows + i, count, d);
-  for (; i < d; ++i)
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t r = 0; r < count; ++r)
-        sums[h * d + i] = std::fma(weights[h * stride + r], rows[r * d + i], sums[h * d + i]);
-}
-
-__m256i mask_from(int64_t i, int64_t count) { return tail_mask(static_cast<int>(std::min<int64_t>(8, count - i))); }
-
 // scores = cap tanh(scores / cap),  tanh(x) = 1 - 2 / (e^2x + 1)
 void cap_scores(float* scores, int64_t count, float cap) {
   const __m256 doubled = _mm256_set1_ps(2.0f / cap), twice = _mm256_set1_ps(2.0f * cap), one = _mm256_set1_ps(1.0f);
   for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = mask_from(i, count);
-    const __m256 power = exp8(_mm256_mul_ps(_mm256_maskload_ps(scores + i, mask), doubled));
+    const __m256 power = exp8(_mm256_mul_ps(load8(scores + i, count - i), doubled));
     const __m256 below = _mm256_div_ps(twice, _mm256_add_ps(power, one));
-    _mm256_maskstore_ps(scores + i, mask, _mm256_sub_ps(_mm256_set1_ps(cap), below));
+    store8(scores + i, count - i, _mm256_sub_ps(_mm256_set1_ps(cap), below));
   }
 }
 
@@ -114,15 +43,13 @@ void softmax(float* scores, int64_t count) {
   const __m256 offset = _mm256_set1_ps(max_of({scores, static_cast<size_t>(count)}));
   __m256 sums = _mm256_setzero_ps();
   for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = mask_from(i, count);
-    const __m256 exponential = exp8(_mm256_sub_ps(_mm256_maskload_ps(scores + i, mask), offset));
-    _mm256_maskstore_ps(scores + i, mask, exponential);
-    sums = _mm256_add_ps(sums, _mm256_and_ps(exponential, _mm256_castsi256_ps(mask)));
+    const __m256 exponential = exp8(_mm256_sub_ps(load8(scores + i, count - i), offset));
+    store8(scores + i, count - i, exponential);
+    sums = _mm256_add_ps(sums, first8(exponential, count - i));
   }
   const __m256 inverse = _mm256_set1_ps(1.0f / sum8(sums));
   for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = mask_from(i, count);
-    _mm256_maskstore_ps(scores + i, mask, _mm256_mul_ps(_mm256_maskload_ps(scores + i, mask), inverse));
+    store8(scores + i, count - i, _mm256_mul_ps(load8(scores + i, count - i), inverse));
   }
 }
 
@@ -145,7 +72,9 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
   }
 }
 
-void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config) {
+void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
+            InstructionSet instructions) {
+  const AttentionKernels& kernels = instructions >= InstructionSet::avx512_vnni ? avx512_attention() : avx2_attention();
   const int64_t d = config.head_size(), group = config.num_heads / config.num_kv_heads;
   const int64_t length = span.first_position + span.tokens;
   const auto first_visible = [&](int64_t position) {
@@ -159,17 +88,15 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   rows.resize(static_cast<size_t>(kPagePositions * d));
 
   // Calls visit(heads, query or output offset, scores from first_page on, first and end of the token's visible
-  // positions) for each token and two query heads at a time, which share what they load of a key; `heads` is 2 or 1.
-  const auto for_each_head = [&](const auto& visit) {
+  // positions) for each token and a few query heads at a time, which share what they load of a key.
+  const auto for_each_heads = [&](const auto& visit) {
     for (int64_t token = 0; token < span.tokens; ++token) {
       const int64_t position = span.first_position + token;
-      const auto visit_from = [&](auto heads, int64_t head) {
+      for (int64_t head = 0; head < group; head += kernels.most_heads) {
+        const int heads = static_cast<int>(std::min<int64_t>(kernels.most_heads, group - head));
         const int64_t offset = (token * config.num_heads + kv_head * group + head) * d;
         visit(heads, offset, scores.data() + (token * group + head) * stride, first_visible(position), position + 1);
-      };
-      int64_t head = 0;
-      for (; head + 2 <= group; head += 2) visit_from(std::integral_constant<int, 2>(), head);
-      if (head < group) visit_from(std::integral_constant<int, 1>(), head);
+      }
     }
   };
   // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
@@ -183,11 +110,11 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
     widen_page(keys(first), next < length ? keys(next) : values(first_page));
-    for_each_head([&](auto heads, int64_t offset, float* score, int64_t, int64_t end) {
-      if (first < end) dots<heads>(score + first - first_page, stride, span.q + offset, rows.data(), d, scale);
+    for_each_heads([&](int heads, int64_t offset, float* score, int64_t, int64_t end) {
+      if (first < end) kernels.dots(heads, score + first - first_page, stride, span.q + offset, rows.data(), d, scale);
     });
   }
-  for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
+  for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
     for (int64_t head = 0; head < heads; ++head) {
       float* visible = score + head * stride + begin - first_page;
       if (config.attention_cap > 0) cap_scores(visible, end - begin, config.attention_cap);
@@ -198,11 +125,11 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
     widen_page(values(first), next < length ? values(next) : nullptr);
-    for_each_head([&](auto heads, int64_t offset, float* score, int64_t begin, int64_t end) {
+    for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
       const int64_t visible = std::max(first, begin), count = std::min(first + kPagePositions, end) - visible;
       if (count > 0)
-        add_rows<heads>(span.out + offset, score + visible - first_page, stride, rows.data() + (visible - first) * d,
-                        count, d);
+        kernels.add_rows(heads, span.out + offset, score + visible - first_page, stride,
+                         rows.data() + (visible - first) * d, count, d);
     });
   }
 }

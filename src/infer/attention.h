@@ -9,6 +9,7 @@
 
 #include "infer/kv_cache.h"
 #include "model/config.h"
+#include "ops/quantized_product.h"
 
 namespace starling {
 
@@ -26,7 +27,8 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
                        const ModelConfig& config);
 
 // One key-value head and all the query heads that share it, for a few tokens (about kAttentionTokens).
-void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config);
+void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
+            InstructionSet instructions = best_instruction_set());
 
 inline constexpr int64_t kAttentionTokens = 4;  // tokens of one call that share the widening of keys to f32
 

@@ -172,7 +172,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   const auto piece_count = static_cast<int64_t>(pieces.size());
   parallel_for(piece_count * config_.num_kv_heads, 2, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item)
-      attend(pieces[item % piece_count], layer, item / piece_count, config_);
+      attend(pieces[item % piece_count], layer, item / piece_count, config_, instructions_);
   });
   branch_.resize(residual_.size());
   quantized_product(branch_.data(), mixed_.data(), tokens_, w.o, instructions_);

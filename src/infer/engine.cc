@@ -146,9 +146,9 @@ double log_sum_exp(std::span<const float> x) {
   const float largest = max_of(x);
   __m256 sums = _mm256_setzero_ps();
   for (size_t i = 0; i < x.size(); i += 8) {
-    const __m256i mask = tail_mask(static_cast<int>(std::min<size_t>(8, x.size() - i)));
-    const __m256 exponential = exp8(_mm256_sub_ps(_mm256_maskload_ps(x.data() + i, mask), _mm256_set1_ps(largest)));
-    sums = _mm256_add_ps(sums, _mm256_and_ps(exponential, _mm256_castsi256_ps(mask)));
+    const auto left = static_cast<int64_t>(x.size() - i);
+    const __m256 exponential = exp8(_mm256_sub_ps(load8(x.data() + i, left), _mm256_set1_ps(largest)));
+    sums = _mm256_add_ps(sums, first8(exponential, left));
   }
   return static_cast<double>(largest) + std::log(static_cast<double>(sum8(sums)));
 }

@@ -17,14 +17,12 @@ template <Gate kind>
 void swiglu(float* gate, const float* up, int64_t count) {
   const __m256 one = _mm256_set1_ps(1.0f), scale = _mm256_set1_ps(-kGeluScale), cubic = _mm256_set1_ps(kGeluCubic);
   for (int64_t i = 0; i < count; i += 8) {
-    const __m256i mask = tail_mask(static_cast<int>(std::min<int64_t>(8, count - i)));
-    const __m256 x = _mm256_maskload_ps(gate + i, mask);
+    const __m256 x = load8(gate + i, count - i);
     __m256 exponent = _mm256_sub_ps(_mm256_setzero_ps(), x);
     if constexpr (kind == Gate::gelu)
       exponent = _mm256_mul_ps(_mm256_mul_ps(scale, x), _mm256_fmadd_ps(_mm256_mul_ps(cubic, x), x, one));
     const __m256 denominator = _mm256_add_ps(one, exp8(exponent));
-    const __m256 y = _mm256_mul_ps(_mm256_div_ps(x, denominator), _mm256_maskload_ps(up + i, mask));
-    _mm256_maskstore_ps(gate + i, mask, y);
+    store8(gate + i, count - i, _mm256_mul_ps(_mm256_div_ps(x, denominator), load8(up + i, count - i)));
   }
 }
 

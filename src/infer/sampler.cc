@@ -58,10 +58,10 @@ std::vector<float> weights_of(std::span<const float> logits, float largest, floa
   std::vector<float> weights(logits.size());
   const __m256 offset = _mm256_set1_ps(largest), scale = _mm256_set1_ps(1.0f / temperature);
   for (size_t i = 0; i < logits.size(); i += 8) {
-    const __m256i mask = tail_mask(static_cast<int>(std::min<size_t>(8, logits.size() - i)));
-    const __m256 x = _mm256_mul_ps(_mm256_sub_ps(_mm256_maskload_ps(&logits[i], mask), offset), scale);
+    const auto left = static_cast<int64_t>(logits.size() - i);
+    const __m256 x = _mm256_mul_ps(_mm256_sub_ps(load8(&logits[i], left), offset), scale);
     const __m256 is_more = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0f), _CMP_GE_OQ);
-    _mm256_maskstore_ps(&weights[i], mask, _mm256_and_ps(exp8(x), is_more));
+    store8(&weights[i], left, _mm256_and_ps(exp8(x), is_more));
   }
   return weights;
 }

@@ -26,9 +26,19 @@ inline __m256 exp8(__m256 x) {
   return _mm256_mul_ps(sum, _mm256_castsi256_ps(exponent));
 }
 
-// The first `count` (1 to 8) lanes are set: the mask of a vector's tail.
-inline __m256i tail_mask(int count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+// Eight values, or the `count` that are left where an array ends; the other lanes are 0 and not stored. Whole vectors
+// go without a mask: with one AMD's Zen takes many times as long to store.
+inline __m256i tail_mask(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline __m256 load8(const float* from, int64_t count) {
+  return count >= 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, tail_mask(count));
+}
+inline void store8(float* to, int64_t count, __m256 x) {
+  count >= 8 ? _mm256_storeu_ps(to, x) : _mm256_maskstore_ps(to, tail_mask(count), x);
+}
+inline __m256 first8(__m256 x, int64_t count) {
+  return count >= 8 ? x : _mm256_and_ps(x, _mm256_castsi256_ps(tail_mask(count)));
 }
 
 inline float sum8(__m256 x) {

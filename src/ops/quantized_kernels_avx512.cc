@@ -19,7 +19,9 @@ namespace starling {
 namespace {
 
 constexpr int64_t kGroupSteps = kScaleGroup / 4;  // vpdpbusd steps in a group
-constexpr int64_t kAhead = 2048;                  // bytes that a stream of weights is fetched ahead of its use
+// With so few tokens the weights come from memory: one stream of them, without fetching ahead, is read at the memory's
+// pace, two side by side are a sixth slower.
+constexpr int kTokensOfOneStream = 2;
 
 template <int B>
 struct Panel {  // the blocks of weights that are read side by side
@@ -29,12 +31,6 @@ struct Panel {  // the blocks of weights that are read side by side
   }
   const uint8_t* data[B];
 };
-
-// With few tokens the weights come from memory, faster when asked for early; with many they lie in the cache.
-template <int T>
-STARLING_INLINE void fetch_ahead(const uint8_t* data) {
-  if constexpr (T <= 2) _mm_prefetch(reinterpret_cast<const char*>(data + kAhead), _MM_HINT_T0);
-}
 
 template <int T, int B>
 struct Dots {
@@ -109,10 +105,7 @@ STARLING_AVX512 void int8_panel(float* y, const ActivationTile& x, const Quantiz
     for (int64_t step = 0; step < kGroupSteps; ++step, quads += T) {
       __m512i weights[B];
       STARLING_UNROLL
-      for (int b = 0; b < B; ++b) {
-        weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
-        fetch_ahead<T>(panel.data[b] + step * 64);
-      }
+      for (int b = 0; b < B; ++b) weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
       dots.add(weights, quads);
     }
     STARLING_UNROLL
@@ -140,7 +133,6 @@ STARLING_AVX512 void code4_panel(float* y, const ActivationTile& x, const Quanti
       STARLING_UNROLL
       for (int b = 0; b < B; ++b) {
         const __m512i packed = _mm512_loadu_si512(panel.data[b] + pair * 64);
-        fetch_ahead<T>(panel.data[b] + pair * 64);
         even[b] = _mm512_shuffle_epi8(codebook, _mm512_and_si512(packed, low_nibble));
         odd[b] = _mm512_shuffle_epi8(codebook, _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_nibble));
       }
@@ -164,7 +156,6 @@ STARLING_AVX512_BF16 void bf16_panel(float* y, const ActivationTile& x, const Qu
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) {
       weights[b] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel.data[b]));
-      fetch_ahead<T>(panel.data[b]);
       panel.data[b] += 64;
     }
     STARLING_UNROLL
@@ -179,11 +170,13 @@ STARLING_AVX512_BF16 void bf16_panel(float* y, const ActivationTile& x, const Qu
 
 template <int T>
 void int8_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-  blocks == 2 ? int8_panel<T, 2>(y, x, w, first_block) : int8_panel<T, 1>(y, x, w, first_block);
+  if constexpr (T <= kTokensOfOneStream) each_block<int8_panel<T, 1>>(y, x, w, first_block, blocks);
+  else blocks == 2 ? int8_panel<T, 2>(y, x, w, first_block) : int8_panel<T, 1>(y, x, w, first_block);
 }
 template <int T>
 void code4_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-  blocks == 2 ? code4_panel<T, 2>(y, x, w, first_block) : code4_panel<T, 1>(y, x, w, first_block);
+  if constexpr (T <= kTokensOfOneStream) each_block<code4_panel<T, 1>>(y, x, w, first_block, blocks);
+  else blocks == 2 ? code4_panel<T, 2>(y, x, w, first_block) : code4_panel<T, 1>(y, x, w, first_block);
 }
 template <int T>
 void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
