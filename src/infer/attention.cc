@@ -99,19 +99,23 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
       }
     }
   };
+  // Calls use(kernels, page) with the page as it is, or widened to f32 where more than one call of a kernel reads it.
   // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
-  const auto widen_page = [&](const uint16_t* page, const uint16_t* next) {
-    from_f16(page, rows.data(), kPagePositions * d);
+  const auto with_page = [&](const uint16_t* page, const uint16_t* next, const auto& use) {
     for (int64_t i = 0; next && i < kPagePositions * d; i += 32) _mm_prefetch(next + i, _MM_HINT_T0);
+    if (span.tokens * group <= kernels.most_heads) return use(kernels.f16, page);
+    from_f16(page, rows.data(), kPagePositions * d);
+    use(kernels.f32, static_cast<const float*>(rows.data()));
   };
   const auto keys = [&](int64_t first) { return span.cache->keys(layer, kv_head, first / kPagePositions); };
   const auto values = [&](int64_t first) { return span.cache->values(layer, kv_head, first / kPagePositions); };
 
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
-    widen_page(keys(first), next < length ? keys(next) : values(first_page));
-    for_each_heads([&](int heads, int64_t offset, float* score, int64_t, int64_t end) {
-      if (first < end) kernels.dots(heads, score + first - first_page, stride, span.q + offset, rows.data(), d, scale);
+    with_page(keys(first), next < length ? keys(next) : values(first_page), [&](const auto& kernel, const auto* page) {
+      for_each_heads([&](int heads, int64_t offset, float* score, int64_t, int64_t end) {
+        if (first < end) kernel.dots(heads, score + first - first_page, stride, span.q + offset, page, d, scale);
+      });
     });
   }
   for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
@@ -124,12 +128,13 @@ void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const Mod
   });
   for (int64_t first = first_page; first < length; first += kPagePositions) {
     const int64_t next = first + kPagePositions;
-    widen_page(values(first), next < length ? values(next) : nullptr);
-    for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
-      const int64_t visible = std::max(first, begin), count = std::min(first + kPagePositions, end) - visible;
-      if (count > 0)
-        kernels.add_rows(heads, span.out + offset, score + visible - first_page, stride,
-                         rows.data() + (visible - first) * d, count, d);
+    with_page(values(first), next < length ? values(next) : nullptr, [&](const auto& kernel, const auto* page) {
+      for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
+        const int64_t visible = std::max(first, begin), count = std::min(next, end) - visible;
+        if (count > 0)
+          kernel.add_rows(heads, span.out + offset, score + visible - first_page, stride, page + (visible - first) * d,
+                          count, d);
+      });
     });
   }
 }

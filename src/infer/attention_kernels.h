@@ -5,15 +5,22 @@
 
 namespace starling {
 
-// For H = `heads` queries [H][d], one after another. Every kernel sums in the same order, so their bits are the same.
+// For H = `heads` queries [H][d], one after another, and a page's keys [d][16 positions] or values [16 positions][d],
+// which are f16 or have been widened to f32. Every kernel sums in the same order, so their bits are the same.
+template <class Element>
+struct PageKernels {
+  // scores[h][p] = scale * q[h] . key p: the sum of the even columns, then that of the odd ones. A head's scores begin
+  // `stride` values after those of the head before it.
+  void (*dots)(int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale);
+  // sums[h] += sum_r weights[h][r] * values[r] for `count` positions r, in their order.
+  void (*add_rows)(int heads, float* sums, const float* weights, int64_t stride, const Element* values, int64_t count,
+                   int64_t d);
+};
+
 struct AttentionKernels {
   int most_heads;
-  // scores[h][p] = scale * q[h] . key p for the keys [d][16 positions]: the sum of the even columns, then that of the
-  // odd ones. A head's scores begin `stride` values after those of the head before it.
-  void (*dots)(int heads, float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale);
-  // sums[h] += sum_r weights[h][r] * values[r] for `count` rows [d], in their order.
-  void (*add_rows)(int heads, float* sums, const float* weights, int64_t stride, const float* values, int64_t count,
-                   int64_t d);
+  PageKernels<uint16_t> f16;
+  PageKernels<float> f32;
 };
 
 const AttentionKernels& avx2_attention();

@@ -8,14 +8,21 @@
 namespace starling {
 namespace {
 
-template <int heads>
-void dots(float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
+__m256 load8(const float* values) { return _mm256_loadu_ps(values); }
+__m256 load8(const uint16_t* values) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+}
+float load(float value) { return value; }
+float load(uint16_t value) { return _cvtsh_ss(value); }
+
+template <int heads, class Element>
+void dots(float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
   __m256 sum[heads][2][2] = {};  // of even and odd columns, 8 positions each
   for (int64_t i = 0; i < d; i += 2) {
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
-      const float* column = keys + (i + odd) * kPagePositions;
-      const __m256 low = _mm256_loadu_ps(column), high = _mm256_loadu_ps(column + 8);
+      const Element* column = keys + (i + odd) * kPagePositions;
+      const __m256 low = load8(column), high = load8(column + 8);
 #pragma GCC unroll 8
       for (int h = 0; h < heads; ++h) {
         const __m256 query = _mm256_broadcast_ss(q + h * d + i + odd);
@@ -36,8 +43,8 @@ void dots(float* scores, int64_t stride, const float* q, const float* keys, int6
 }
 
 // 8 * registers columns of `heads` sums one after another, kept in registers while the rows pass.
-template <int heads, int registers>
-void add_columns(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
+template <int heads, int registers, class Element>
+void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
   __m256 columns[heads][registers];
 #pragma GCC unroll 8
   for (int h = 0; h < heads; ++h)
@@ -49,7 +56,7 @@ void add_columns(float* sums, const float* weights, int64_t stride, const float*
     for (int h = 0; h < heads; ++h) weight[h] = _mm256_set1_ps(weights[h * stride + r]);
 #pragma GCC unroll 8
     for (int c = 0; c < registers; ++c) {
-      const __m256 row = _mm256_loadu_ps(rows + r * d + 8 * c);
+      const __m256 row = load8(rows + r * d + 8 * c);
 #pragma GCC unroll 8
       for (int h = 0; h < heads; ++h) columns[h][c] = _mm256_fmadd_ps(weight[h], row, columns[h][c]);
     }
@@ -60,8 +67,8 @@ void add_columns(float* sums, const float* weights, int64_t stride, const float*
     for (int c = 0; c < registers; ++c) _mm256_storeu_ps(sums + h * d + 8 * c, columns[h][c]);
 }
 
-template <int heads>
-void add_rows(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
+template <int heads, class Element>
+void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
   constexpr int kRegisters = 8 / heads;
   int64_t i = 0;
   for (; i + 8 * kRegisters <= d; i += 8 * kRegisters)
@@ -70,22 +77,24 @@ void add_rows(float* sums, const float* weights, int64_t stride, const float* ro
   for (; i < d; ++i)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t r = 0; r < count; ++r)
-        sums[h * d + i] = std::fma(weights[h * stride + r], rows[r * d + i], sums[h * d + i]);
+        sums[h * d + i] = std::fma(weights[h * stride + r], load(rows[r * d + i]), sums[h * d + i]);
 }
 
-void dots_of(int heads, float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
-  (heads == 2 ? dots<2> : dots<1>)(scores, stride, q, keys, d, scale);
-}
-
-void add_rows_of(int heads, float* sums, const float* weights, int64_t stride, const float* rows, int64_t count,
-                 int64_t d) {
-  (heads == 2 ? add_rows<2> : add_rows<1>)(sums, weights, stride, rows, count, d);
+template <class Element>
+constexpr PageKernels<Element> kernels_for() {
+  return {
+      [](int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
+        (heads == 2 ? dots<2, Element> : dots<1, Element>)(scores, stride, q, keys, d, scale);
+      },
+      [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
+        (heads == 2 ? add_rows<2, Element> : add_rows<1, Element>)(sums, weights, stride, rows, count, d);
+      }};
 }
 
 }  // namespace
 
 const AttentionKernels& avx2_attention() {
-  static constexpr AttentionKernels kKernels{2, dots_of, add_rows_of};
+  static constexpr AttentionKernels kKernels{2, kernels_for<uint16_t>(), kernels_for<float>()};
   return kKernels;
 }
 

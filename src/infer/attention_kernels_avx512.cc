@@ -6,26 +6,33 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "infer/attention_kernels.h"
 
 // The attribute, not a compiler flag for the file: see quantized_kernels_avx512.cc.
 #define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define STARLING_INLINE inline __attribute__((always_inline))
 
 namespace starling {
 namespace {
 
 constexpr int kMostHeads = 8;
 
-template <int heads>
-STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
+STARLING_AVX512 STARLING_INLINE __m512 load16(const float* values, __mmask16 mask = 0xffff) {
+  return _mm512_maskz_loadu_ps(mask, values);
+}
+STARLING_AVX512 STARLING_INLINE __m512 load16(const uint16_t* values, __mmask16 mask = 0xffff) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, values));
+}
+
+template <int heads, class Element>
+STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
   __m512 sum[heads][2] = {};  // of even and odd columns
   for (int64_t i = 0; i < d; i += 2) {
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
-      const __m512 column = _mm512_loadu_ps(keys + (i + odd) * 16);
+      const __m512 column = load16(keys + (i + odd) * 16);
 #pragma GCC unroll 8
       for (int h = 0; h < heads; ++h)
         sum[h][odd] = _mm512_fmadd_ps(_mm512_set1_ps(q[h * d + i + odd]), column, sum[h][odd]);
@@ -39,8 +46,8 @@ STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const f
 }
 
 // 16 * registers columns of the sums, of which the last register may hold fewer, kept in registers while the rows pass.
-template <int heads, int registers>
-STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count,
+template <int heads, int registers, class Element>
+STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count,
                                  int64_t d, int64_t columns) {
   __m512 sum[heads][registers];
   __mmask16 mask[registers];
@@ -53,7 +60,7 @@ STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stri
   for (int64_t r = 0; r < count; ++r) {
     __m512 row[registers];
 #pragma GCC unroll 4
-    for (int c = 0; c < registers; ++c) row[c] = _mm512_maskz_loadu_ps(mask[c], rows + r * d + 16 * c);
+    for (int c = 0; c < registers; ++c) row[c] = load16(rows + r * d + 16 * c, mask[c]);
 #pragma GCC unroll 8
     for (int h = 0; h < heads; ++h) {
       const __m512 weight = _mm512_set1_ps(weights[h * stride + r]);
@@ -67,8 +74,8 @@ STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stri
     for (int c = 0; c < registers; ++c) _mm512_mask_storeu_ps(sums + h * d + 16 * c, mask[c], sum[h][c]);
 }
 
-template <int heads>
-void add_rows(float* sums, const float* weights, int64_t stride, const float* rows, int64_t count, int64_t d) {
+template <int heads, class Element>
+void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
   constexpr int kRegisters = heads > 4 ? 2 : 4;  // no more than 16 sums
   int64_t i = 0;
   for (; i + 16 * (kRegisters - 1) < d; i += 16 * kRegisters)
@@ -76,33 +83,25 @@ void add_rows(float* sums, const float* weights, int64_t stride, const float* ro
   for (; i < d; i += 16) add_columns<heads, 1>(sums + i, weights, stride, rows + i, count, d, d - i);
 }
 
-using Dots = void (*)(float*, int64_t, const float*, const float*, int64_t, float);
-using AddRows = void (*)(float*, const float*, int64_t, const float*, int64_t, int64_t);
-
-template <int... less_one>
-constexpr auto dots_for(std::integer_sequence<int, less_one...>) {
-  return std::array<Dots, kMostHeads>{dots<less_one + 1>...};
-}
-template <int... less_one>
-constexpr auto add_rows_for(std::integer_sequence<int, less_one...>) {
-  return std::array<AddRows, kMostHeads>{add_rows<less_one + 1>...};
-}
-constexpr auto kDots = dots_for(std::make_integer_sequence<int, kMostHeads>());
-constexpr auto kAddRows = add_rows_for(std::make_integer_sequence<int, kMostHeads>());
-
-void dots_of(int heads, float* scores, int64_t stride, const float* q, const float* keys, int64_t d, float scale) {
-  kDots[heads - 1](scores, stride, q, keys, d, scale);
-}
-
-void add_rows_of(int heads, float* sums, const float* weights, int64_t stride, const float* rows, int64_t count,
-                 int64_t d) {
-  kAddRows[heads - 1](sums, weights, stride, rows, count, d);
+// Both functions for each number of heads.
+template <class Element, int... less_one>
+constexpr PageKernels<Element> kernels_for(std::integer_sequence<int, less_one...>) {
+  return {
+      [](int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
+        static constexpr decltype(&dots<1, Element>) kDots[] = {dots<less_one + 1, Element>...};
+        kDots[heads - 1](scores, stride, q, keys, d, scale);
+      },
+      [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
+        static constexpr decltype(&add_rows<1, Element>) kAddRows[] = {add_rows<less_one + 1, Element>...};
+        kAddRows[heads - 1](sums, weights, stride, rows, count, d);
+      }};
 }
 
 }  // namespace
 
 const AttentionKernels& avx512_attention() {
-  static constexpr AttentionKernels kKernels{kMostHeads, dots_of, add_rows_of};
+  constexpr auto kEach = std::make_integer_sequence<int, kMostHeads>();
+  static constexpr AttentionKernels kKernels{kMostHeads, kernels_for<uint16_t>(kEach), kernels_for<float>(kEach)};
   return kKernels;
 }
 

@@ -200,7 +200,9 @@ void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int
       const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
       for (int token = 0; token < tile.tokens; ++token) {
         float* row = y + (activations.first_token(index) + token) * w.rows() + first_row;
-        std::memcpy(row, tile_y + (b * tile.tokens + token) * kRowBlock, static_cast<size_t>(rows) * sizeof(float));
+        const float* from = tile_y + (b * tile.tokens + token) * kRowBlock;
+        if (rows == kRowBlock) std::memcpy(row, from, kRowBlock * sizeof(float));  // without a call
+        else std::memcpy(row, from, static_cast<size_t>(rows) * sizeof(float));
       }
     }
   }
