@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "infer/prompt_shares.h"
 
 namespace starling {
 namespace {
 
 constexpr int64_t kBatchTokens = 512;           // of one step
 constexpr int64_t kPromptBesideDecoding = 128;  // of them for prompts while others wait for their next token
-constexpr int64_t kFairPart = 16;               // of a prompt in one step, at least
 // Guesses cost little only while a step is bound by reading the weights.
 constexpr size_t kMostGuessing = 4;
 
@@ -116,39 +116,39 @@ std::vector<Scheduler::Job*> Scheduler::ranked_jobs() const {
   return ranked;
 }
 
-// Every decoding sequence gets its next token, then the prompts share what is left.
+// Every decoding sequence gets its next token, and the prompts share what is left.
 std::vector<Scheduler::Turn> Scheduler::next_batch() {
   const std::vector<Job*> ranked = ranked_jobs();
-  size_t decoding = 0, reading = 0;
+  size_t decoding = 0;
+  std::vector<WaitingPrompt> prompts;
   for (Job* job : ranked) {
     job->running = true;
-    bool reads = false;
+    prompts.push_back({&job->service, 0});
     for (Sequence* sequence : job->sequences) {
       sequence->finished = sequence->ended();
-      if (!sequence->finished) sequence->decodes() ? ++decoding, false : reads = true;
+      if (sequence->finished) continue;
+      if (sequence->decodes()) ++decoding;
+      else prompts.back().tokens += sequence->left();
     }
-    reading += reads;
   }
   int64_t prompt_tokens = kBatchTokens - std::min<int64_t>(kBatchTokens - 1, static_cast<int64_t>(decoding));
   if (decoding > 0) prompt_tokens = std::min(prompt_tokens, kPromptBesideDecoding);
+  const std::vector<int64_t> shares = prompt_shares(prompts, prompt_tokens);
 
   std::vector<Turn> batch;
-  for (Job* job : ranked) {
-    // What a job leaves goes to the next; a part is worth its step only with a few tokens.
-    int64_t part = std::max(kFairPart, prompt_tokens / static_cast<int64_t>(std::max<size_t>(reading, 1)));
-    bool reads = false;
-    for (Sequence* sequence : job->sequences) {
+  for (size_t i = 0; i < ranked.size(); ++i) {
+    Job& job = *ranked[i];
+    int64_t share = shares[i];
+    for (Sequence* sequence : job.sequences) {
       if (sequence->finished) continue;
       const bool decodes = sequence->decodes();
-      reads |= !decodes;
-      const int64_t most = decodes ? 1 : std::min({part, prompt_tokens, sequence->left()});
-      if (most <= 0 || !prepare(*sequence, *job, most, ranked)) continue;
-      const bool guesses = decodes && decoding <= kMostGuessing && job->service.speculate && sequence->speculates();
-      batch.push_back(make_turn(*job, *sequence, most, guesses ? sequence->draft_length.next() : 0));
+      const int64_t most = decodes ? 1 : std::min(share, sequence->left());
+      if (most <= 0 || !prepare(*sequence, job, most, ranked)) continue;
+      const bool guesses = decodes && decoding <= kMostGuessing && job.service.speculate && sequence->speculates();
+      batch.push_back(make_turn(job, *sequence, most, guesses ? sequence->draft_length.next() : 0));
       (decodes ? stats_.decoded_tokens : stats_.prompt_tokens) += static_cast<uint64_t>(batch.back().known);
-      if (!decodes) part -= batch.back().known, prompt_tokens -= batch.back().known;
+      if (!decodes) share -= batch.back().known;
     }
-    reading -= reads;
   }
   return batch;
 }
