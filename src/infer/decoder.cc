@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -13,7 +14,8 @@
 namespace starling {
 namespace {
 
-constexpr int64_t kRowGrain = 16;  // tokens that are worth waking a second thread for
+// Rows of so many values that are worth waking a second thread for.
+int64_t row_grain(int64_t values) { return std::max<int64_t>(1, 8192 / values); }
 
 // y[c] = x[c] / sqrt(mean_c x[c]^2 + eps) * w[c]
 void rmsnorm_row(float* y, const float* x, const std::vector<float>& w, float eps) {
@@ -30,7 +32,7 @@ void rmsnorm_row(float* y, const float* x, const std::vector<float>& w, float ep
 void rmsnorm(std::vector<float>& y, const std::vector<float>& x, const std::vector<float>& w, float eps) {
   const auto size = static_cast<int64_t>(w.size());
   y.resize(x.size());
-  parallel_for(static_cast<int64_t>(x.size()) / size, kRowGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(static_cast<int64_t>(x.size()) / size, row_grain(size), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) rmsnorm_row(y.data() + row * size, x.data() + row * size, w, eps);
   });
 }
@@ -128,7 +130,7 @@ void Decoder::rotate(std::span<const BatchSpan> batch) {
   int64_t row = 0;
   for (const BatchSpan& span : batch) {
     const auto tokens = static_cast<int64_t>(span.tokens.size());
-    parallel_for(tokens, kRowGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(tokens, row_grain(config_.query_size()), [&](int64_t begin, int64_t end) {
       for (int64_t token = begin; token < end; ++token) {
         const int64_t angles = (span.cache->length + token) * d / 2;
         rotate_heads(q_.data() + (row + token) * config_.query_size(), config_.num_heads, d, cosine_.data() + angles,

@@ -58,7 +58,7 @@ void QuantizedFeedForward::run_one(float* y, const float* x, int64_t rows, const
   const QuantizedProduct products[] = {{gate_.data(), &w.gate}, {up_.data(), &w.up}};
   quantized_products(products, x, rows, instructions);
   const auto gate_values = config_.is_grok1() ? swiglu<Gate::gelu> : swiglu<Gate::silu>;
-  parallel_for(values, 32768,
+  parallel_for(values, 4096,
                [&](int64_t begin, int64_t end) { gate_values(gate_.data() + begin, up_.data() + begin, end - begin); });
   quantized_product(y, gate_.data(), rows, w.down, instructions);
 }

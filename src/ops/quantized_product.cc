@@ -20,6 +20,7 @@ namespace {
 
 // Below this a second thread costs more to wake than it saves (about 10 us).
 constexpr int64_t kMultiplyAddsPerThread = int64_t{1} << 20;
+constexpr int64_t kRoundedPerThread = 4096;  // values, right before a product: the other threads still look for work
 
 // A group of rounded values as AVX2's kernels want them.
 struct SignsApart {
@@ -78,7 +79,8 @@ class Activations {
       first_token_.push_back(first);
       first += size;
     }
-    parallel_for(static_cast<int64_t>(tiles_.size()), 4, [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::max<int64_t>(1, kRoundedPerThread / (kTileTokens[0] * padded_));
+    parallel_for(static_cast<int64_t>(tiles_.size()), grain, [&](int64_t begin, int64_t end) {
       for (int64_t tile = begin; tile < end; ++tile)
         rounded ? fill_rounded(x, tile) : pairs ? fill_pairs(x, tile) : fill_values(x, tile);
     });
