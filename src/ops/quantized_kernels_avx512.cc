@@ -25,11 +25,20 @@ constexpr int kTokensOfOneStream = 2;
 
 template <int B>
 struct Panel {  // the blocks of weights that are read side by side
-  STARLING_INLINE Panel(const QuantizedMatrix& w, int64_t first_block) {
+  STARLING_INLINE Panel(const QuantizedMatrix& w, int64_t first_block)
+      : to_next(w.block_data(kPanelBlocks) - w.block_data(0)) {
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) data[b] = w.block_data(first_block + b);
   }
+  // Asks for a part of the same group of the panel after this one, of which the two blocks have `lines` lines each.
+  STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t lines) const {
+    for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line)
+      STARLING_UNROLL
+      for (int b = 0; b < B; ++b)
+        _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + line * 64), _MM_HINT_T1);
+  }
   const uint8_t* data[B];
+  int64_t to_next;  // bytes to the panel after this one
 };
 
 template <int T, int B>
@@ -99,6 +108,7 @@ STARLING_AVX512 void int8_panel(float* y, const ActivationTile& x, const Quantiz
   const int32_t* quads = x.quads;
   Totals<T, B> totals;
   for (int64_t group = 0; group < w.groups(); ++group) {
+    panel.fetch_next(x, kGroupSteps);
     Dots<T, B> dots;
     dots.start(x, group);
     STARLING_UNROLL
@@ -125,6 +135,7 @@ STARLING_AVX512 void code4_panel(float* y, const ActivationTile& x, const Quanti
   const __m512i codebook = _mm512_xor_si512(_mm512_broadcast_i32x4(codes), _mm512_set1_epi8(static_cast<char>(0x80)));
   Totals<T, B> totals;
   for (int64_t group = 0; group < w.groups(); ++group) {
+    panel.fetch_next(x, kGroupSteps / 2);
     Dots<T, B> dots;
     dots.start(x, group);
     STARLING_UNROLL

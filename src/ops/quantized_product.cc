@@ -79,6 +79,7 @@ class Activations {
       first_token_.push_back(first);
       first += size;
     }
+    share_fetching();
     const int64_t grain = std::max<int64_t>(1, kRoundedPerThread / (kTileTokens[0] * padded_));
     parallel_for(static_cast<int64_t>(tiles_.size()), grain, [&](int64_t begin, int64_t end) {
       for (int64_t tile = begin; tile < end; ++tile)
@@ -91,6 +92,15 @@ class Activations {
   int64_t first_token(int64_t index) const { return first_token_[index]; }
 
  private:
+  // Among the last tiles, of which the first one reads the panel from memory itself.
+  void share_fetching() {
+    const int64_t tiles = tile_count() - 1, fetching = tiles >= 4 ? 4 : std::min<int64_t>(tiles, 2);
+    for (int64_t i = 0; i < fetching; ++i) {
+      tiles_[tiles - i].fetch_begin = static_cast<int>(8 * i / fetching);
+      tiles_[tiles - i].fetch_end = static_cast<int>(8 * (i + 1) / fetching);
+    }
+  }
+
   template <class T>
   static void grow(std::vector<T>& buffer, int64_t size) {
     if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
