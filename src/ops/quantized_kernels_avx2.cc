@@ -21,14 +21,16 @@ void add_products(__m256i (&sums)[2], const __m256i (&weights)[2], int32_t magni
   }
 }
 
-// With one token the weights come from memory, faster when asked for early.
+// With one token the weights come from memory; those of 4 bits faster when asked for early, others not.
 constexpr int64_t kLinesAhead = 24, kScaleGroupsAhead = 4;
 void fetch(const void* data) { _mm_prefetch(static_cast<const char*>(data), _MM_HINT_T0); }
 
 template <class Steps, int T>
 void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+  constexpr bool kAsksEarly = T == 1 && Steps::kOfLine == 2;
+  constexpr int64_t kLines = kGroupSteps / Steps::kOfLine;
   const Steps steps(w);
-  const uint8_t* line = w.block_data(block);
+  const uint8_t *line = w.block_data(block), *next = w.block_data(block + kPanelBlocks);
   const uint16_t* scales = w.block_scales(block);
   const int32_t *quads = x.quads, *signs = x.signs;
   __m256 total[T][2];
@@ -36,9 +38,11 @@ void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, 
   for (int64_t group = 0; group < w.groups(); ++group) {
     __m256i sums[T][2];
     for (int t = 0; t < T; ++t) sums[t][0] = sums[t][1] = _mm256_set1_epi32(x.corrections[group * T + t]);
-    if (T == 1) fetch(scales + (group + kScaleGroupsAhead) * kRowBlock);
-    for (const uint8_t* end = line + kGroupSteps / Steps::kOfLine * 64; line < end; line += 64) {
-      if (T == 1) fetch(line + kLinesAhead * 64);
+    if (kAsksEarly) fetch(scales + (group + kScaleGroupsAhead) * kRowBlock);
+    for (int64_t i = x.fetch_begin * kLines / 8; i < x.fetch_end * kLines / 8; ++i)
+      _mm_prefetch(reinterpret_cast<const char*>(next + (group * kLines + i) * 64), _MM_HINT_T1);
+    for (const uint8_t* end = line + kLines * 64; line < end; line += 64) {
+      if (kAsksEarly) fetch(line + kLinesAhead * 64);
       const __m256i stored[2] = {load_bytes(line), load_bytes(line + 32)};
 #pragma GCC unroll 2
       for (int step = 0; step < Steps::kOfLine; ++step, quads += T, signs += T) {
@@ -73,7 +77,6 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
   __m256 total[T][2];
   for (auto& token : total) token[0] = token[1] = _mm256_setzero_ps();
   for (const uint8_t* end = line + w.padded_cols() / 2 * 64; line < end; line += 64, pairs += T) {
-    if (T == 1) fetch(line + kLinesAhead * 64);
     const __m256i stored[2] = {load_bytes(line), load_bytes(line + 32)};
     const __m256 odd[2] = {upper(stored[0]), upper(stored[1])}, even[2] = {lower(stored[0]), lower(stored[1])};
     for (int t = 0; t < T; ++t) {
