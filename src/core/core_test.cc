@@ -136,6 +136,24 @@ TEST(ParallelFor, LosesNoCallWhetherItsWorkersLookOrSleep) {
   EXPECT_EQ(sum, wanted);
 }
 
+TEST(SharedItems, AreTakenOnceEachAndOthersTakeOverWhatASlowThreadLeaves) {
+  for (const int64_t count : {1, 7, 1000}) {
+    std::vector<std::atomic<int>> taken(static_cast<size_t>(count));
+    std::atomic<int64_t> all = 0;
+    SharedItems items(count, 1);
+    parallel_for(items.ranges(), 1, [&](int64_t range, int64_t) {
+      for (int64_t item; (item = items.take(range)) >= 0;) {
+        ++taken[static_cast<size_t>(item)];
+        // The slow one: done with its first item when the others have done all the rest.
+        while (range == 0 && items.ranges() > 1 && all < count - 1) std::this_thread::yield();
+        ++all;
+      }
+    });
+    for (const auto& times : taken) EXPECT_EQ(times, 1);
+    EXPECT_EQ(items.take(0), -1);
+  }
+}
+
 TEST(ParallelFor, RethrowsTheExceptionOfABody) {
   EXPECT_THROW(parallel_for(100, 1,
                             [](int64_t, int64_t end) {

@@ -51,10 +51,11 @@ void await_change(const std::atomic<T>& value, T old) {
   }
 }
 
-// The calling thread does the first range; workers the others.
+// The calling thread does the first range, workers the others; but a range that its worker has not begun by the time
+// the caller is done is the caller's too, so that a worker without a processor, or asleep, holds nobody up.
 class Pool {
  public:
-  explicit Pool(int threads) {
+  explicit Pool(int threads) : claims_(static_cast<size_t>(threads)) {
     const std::vector<int> processors = allowed_processors();
     for (int worker = 1; worker < threads; ++worker)
       threads_.emplace_back([this, worker, cpu = processors[worker % processors.size()]] { run(worker, cpu); });
@@ -74,11 +75,11 @@ class Pool {
     body_ = &body;
     count_ = count;
     failure_ = nullptr;
-    pending_ = static_cast<int>(ranges) - 1;
+    pending_ = static_cast<int>(ranges);
     const uint64_t number = (call_.load(std::memory_order_relaxed) >> kRangeBits) + 1;
     call_.store(number << kRangeBits | static_cast<uint64_t>(ranges));
     call_.notify_all();
-    run_range(0, ranges);
+    for (int64_t range = 0; range < ranges; ++range) run_unless_claimed(number, range, ranges);
     while (const int pending = pending_.load(std::memory_order_acquire)) await_change(pending_, pending);
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -87,6 +88,18 @@ class Pool {
 
  private:
   static constexpr int kRangeBits = 16;
+
+  // Each range of a call is claimed once. After a call the caller has claimed what was left, so a worker that comes too
+  // late finds its range taken and does not look at the call, which has ended.
+  void run_unless_claimed(uint64_t number, int64_t range, int64_t ranges) {
+    std::atomic<uint64_t>& latest = claims_[static_cast<size_t>(range)].call;
+    uint64_t claimed = latest.load(std::memory_order_relaxed);
+    do {
+      if (claimed >= number) return;
+    } while (!latest.compare_exchange_weak(claimed, number, std::memory_order_acq_rel));
+    run_range(range, ranges);
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+  }
 
   void run_range(int64_t range, int64_t ranges) {
     try {
@@ -109,17 +122,20 @@ class Pool {
       seen = call;
       if (stop_) return;
       const auto ranges = static_cast<int64_t>(call & ((1 << kRangeBits) - 1));
-      if (worker >= ranges) continue;  // and must not look at the call, which does not wait for this thread
-      run_range(worker, ranges);
-      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+      if (worker < ranges) run_unless_claimed(call >> kRangeBits, worker, ranges);
     }
   }
 
+  struct alignas(64) Claim {
+    std::atomic<uint64_t> call = 0;  // the latest whose range of this number was claimed
+  };
+
+  std::vector<Claim> claims_;
   std::vector<std::thread> threads_;
   std::mutex turn_, failing_;
   // The number of the call and, in one word with it, how many ranges it has.
   std::atomic<uint64_t> call_{0};
-  std::atomic<int> pending_{0};  // ranges of workers that are not done
+  std::atomic<int> pending_{0};  // ranges that are not done
   const std::function<void(int64_t, int64_t)>* body_ = nullptr;
   int64_t count_ = 0;
   std::exception_ptr failure_;
@@ -141,6 +157,24 @@ int compute_threads() {
 void set_compute_threads(int count) {
   if (count < 1) throw ConfigError("threads must be at least 1");
   requested_threads = count;
+}
+
+SharedItems::SharedItems(int64_t count, int64_t grain)
+    : ranges_(static_cast<size_t>(std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, compute_threads()))) {
+  for (int64_t range = 0; range < ranges(); ++range) {
+    ranges_[static_cast<size_t>(range)].next = count * range / ranges();
+    ranges_[static_cast<size_t>(range)].end = count * (range + 1) / ranges();
+  }
+}
+
+int64_t SharedItems::take(int64_t range) {
+  for (int64_t i = 0; i < ranges(); ++i) {
+    Range& from = ranges_[static_cast<size_t>((range + i) % ranges())];
+    if (from.next.load(std::memory_order_relaxed) >= from.end) continue;
+    const int64_t item = from.next.fetch_add(1, std::memory_order_relaxed);
+    if (item < from.end) return item;
+  }
+  return -1;
 }
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {

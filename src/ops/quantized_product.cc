@@ -249,10 +249,11 @@ void quantized_products(std::span<const QuantizedProduct> products, const float*
   rest.fill(x + on_amx * first.cols(), tokens - on_amx, first, instructions);
   const int64_t panel_work = kPanelBlocks * kRowBlock * first.padded_cols() * tokens;
   const int64_t grain = std::max<int64_t>(1, kMultiplyAddsPerThread / panel_work);
-  parallel_for(end_panel.back(), grain, [&](int64_t begin, int64_t end) {
+  SharedItems panels(end_panel.back(), grain);
+  parallel_for(panels.ranges(), 1, [&](int64_t range, int64_t) {
     std::optional<AmxTiles> amx;
     if (on_amx > 0) amx.emplace(amx_shapes(first.format()));
-    for (int64_t panel = begin; panel < end; ++panel) {
+    for (int64_t panel; (panel = panels.take(range)) >= 0;) {
       const size_t product = std::upper_bound(end_panel.begin(), end_panel.end(), panel) - end_panel.begin();
       const int64_t first_block = (panel - (product == 0 ? 0 : end_panel[product - 1])) * kPanelBlocks;
       const auto& [y, w] = products[product];
