@@ -206,7 +206,8 @@ void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int
   if (unpack) unpacked.unpack(w, first_block, blocks);
   const QuantizedMatrix& weights = unpack ? unpacked : w;
   for (int64_t index = 0; index < activations.tile_count(); ++index) {
-    const ActivationTile& tile = activations.tile(index);
+    ActivationTile tile = activations.tile(index);
+    if (unpack) tile.fetch_end = tile.fetch_begin;  // nothing lies behind an unpacked panel
     kernel_for(instructions, weights.format(), tile.tokens)(tile_y, tile, weights, unpack ? 0 : first_block, blocks);
     for (int b = 0; b < blocks; ++b) {
       const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
