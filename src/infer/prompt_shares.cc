@@ -17,12 +17,11 @@ struct Tenant {
 std::vector<Tenant> tenants_of(std::span<const WaitingPrompt> prompts, Priority priority) {
   std::vector<Tenant> tenants;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto& [service, tokens] = prompts[i];
-    if (service->priority != priority || tokens == 0) continue;
-    auto tenant =
-        std::find_if(tenants.begin(), tenants.end(), [&](const Tenant& t) { return t.name == service->tenant; });
-    if (tenant == tenants.end()) tenant = tenants.insert(tenant, {service->tenant, 0, {}});
-    tenant->tokens += tokens;
+    const Service& service = *prompts[i].service;
+    if (service.priority != priority || prompts[i].tokens == 0) continue;
+    auto tenant = std::ranges::find(tenants, service.tenant, &Tenant::name);
+    if (tenant == tenants.end()) tenant = tenants.insert(tenant, {service.tenant, 0, {}});
+    tenant->tokens += prompts[i].tokens;
     tenant->prompts.push_back(i);
   }
   return tenants;

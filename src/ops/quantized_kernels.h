@@ -16,8 +16,8 @@ struct ActivationTile {
   const int32_t* corrections = nullptr;  // [K/32][T]: what the integer sum of a group starts from
   const uint32_t* pairs = nullptr;       // [K/2][T]: two values rounded to bf16, for bf16 weights
   const float* values = nullptr;         // [K][T]: as they are, for f32 weights
-  // The part of the next panel's weights that a kernel asks memory for meanwhile, in eighths of each group's columns: the
-  // last tiles that pass over a panel find it in the cache and leave the memory idle.
+  // The part of the next panel's weights that a kernel asks memory for meanwhile, in eighths of each group's columns:
+  // the last tiles that pass over a panel find it in the cache and leave the memory idle.
   int fetch_begin = 0, fetch_end = 0;
 };
 

@@ -32,10 +32,11 @@ struct Panel {  // the blocks of weights that are read side by side
   }
   // Asks for a part of the same group of the panel after this one, of which the two blocks have `lines` lines each.
   STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t lines) const {
-    for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line)
+    for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line) {
       STARLING_UNROLL
       for (int b = 0; b < B; ++b)
         _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + line * 64), _MM_HINT_T1);
+    }
   }
   const uint8_t* data[B];
   int64_t to_next;  // bytes to the panel after this one
