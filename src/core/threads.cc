@@ -51,6 +51,10 @@ void await_change(const std::atomic<T>& value, T old) {
   }
 }
 
+int64_t ranges_of(int64_t count, int64_t grain, int64_t threads) {
+  return std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads);
+}
+
 // The calling thread does the first range, workers the others; but a range that its worker has not begun by the time
 // the caller is done is the caller's too, so that a worker without a processor, or asleep, holds nobody up.
 class Pool {
@@ -69,7 +73,7 @@ class Pool {
   }
 
   void execute(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-    const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads());
+    const int64_t ranges = ranges_of(count, grain, threads());
     if (ranges == 1) return body(0, count);
     std::lock_guard turn(turn_);
     body_ = &body;
@@ -160,7 +164,7 @@ void set_compute_threads(int count) {
 }
 
 SharedItems::SharedItems(int64_t count, int64_t grain)
-    : ranges_(static_cast<size_t>(std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, compute_threads()))) {
+    : ranges_(static_cast<size_t>(ranges_of(count, grain, compute_threads()))) {
   for (int64_t range = 0; range < ranges(); ++range) {
     ranges_[static_cast<size_t>(range)].next = count * range / ranges();
     ranges_[static_cast<size_t>(range)].end = count * (range + 1) / ranges();

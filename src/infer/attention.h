@@ -28,7 +28,7 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
 
 // One key-value head and all the query heads that share it, for a few tokens (about kAttentionTokens).
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
-            InstructionSet instructions = best_instruction_set());
+            InstructionSet instructions);
 
 inline constexpr int64_t kAttentionTokens = 4;  // tokens of one call that share the widening of keys to f32
 

@@ -18,8 +18,7 @@ struct WaitingPrompt {
 //   - Batch work takes what interactive work leaves.
 //   - Tenants of one priority share evenly; what one does not need goes to the others. Below kLeastShare tokens a share
 //     is not worth its turn: then some tenants wait.
-//   - Of a tenant's prompts the shortest come first, as the mean time to the first token is the least then; but a
-//   quarter
+//   - Of a tenant's prompts the shortest come first: the mean time to the first token is the least then. But a quarter
 //     is for the one that has waited longest, so that none waits for ever.
 std::vector<int64_t> prompt_shares(std::span<const WaitingPrompt> prompts, int64_t tokens);
 

@@ -92,7 +92,7 @@ class Activations {
   int64_t first_token(int64_t index) const { return first_token_[index]; }
 
  private:
-  // Among the last tiles, of which the first one reads the panel from memory itself.
+  // Among the last tiles. The first takes no part: it waits for memory itself, for the panel it is the first to read.
   void share_fetching() {
     const int64_t tiles = tile_count() - 1, fetching = tiles >= 4 ? 4 : std::min<int64_t>(tiles, 2);
     for (int64_t i = 0; i < fetching; ++i) {
