@@ -5,7 +5,7 @@
 #include <deque>
 
 #include "app/bench.h"
-#include "app/weights_flag.h"
+#include "app/memory_flags.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/random.h"
@@ -30,7 +30,8 @@ std::vector<std::string> names_of_this_processors() {
 }
 
 struct BenchInferArguments {
-  std::string model, random = "30m", weights = "auto", instructions{instruction_set_name(best_instruction_set())};
+  std::string model, random = "30m", instructions{instruction_set_name(best_instruction_set())};
+  MemoryFlags memory;
   int64_t prompt = 512, generate = 64, batch = 1;
 };
 
@@ -96,8 +97,9 @@ std::vector<TokenId> random_tokens(int64_t count, int64_t vocabulary, uint64_t s
 
 WeightFormat format_of(const Decoder& decoder) { return decoder.weights().layers.front().q.format(); }
 
-std::vector<float> logits_of(Decoder& decoder, std::span<const TokenId> tokens, InstructionSet instructions) {
-  KvPagePool pages(decoder.config());
+std::vector<float> logits_of(Decoder& decoder, CacheForm form, std::span<const TokenId> tokens,
+                             InstructionSet instructions) {
+  KvPagePool pages(decoder.config(), form);
   KvCache cache(pages);
   decoder.use(instructions);
   const BatchSpan span{&cache, tokens};
@@ -108,10 +110,10 @@ std::vector<float> logits_of(Decoder& decoder, std::span<const TokenId> tokens, 
 
 // The result first: the kernels that are timed against the plain loops they stand for. They give the same bits, but for
 // bf16 on AMX: there rounding, which another order of sums changes, may move a logit by a few percent of their size.
-void check_against_reference(Decoder& decoder, InstructionSet instructions) {
+void check_against_reference(Decoder& decoder, CacheForm form, InstructionSet instructions) {
   const std::vector<TokenId> tokens = random_tokens(kCheckedTokens, decoder.config().vocab_size, 1);
-  const std::vector<float> wanted = logits_of(decoder, tokens, InstructionSet::reference),
-                           got = logits_of(decoder, tokens, instructions);
+  const std::vector<float> wanted = logits_of(decoder, form, tokens, InstructionSet::reference),
+                           got = logits_of(decoder, form, tokens, instructions);
   float allowed = 0;
   if (instructions == InstructionSet::amx && format_of(decoder) == WeightFormat::bf16) {
     for (float logit : wanted) allowed += logit * logit;
@@ -130,7 +132,7 @@ struct Timing {
 };
 
 Timing time_decoder(Decoder& decoder, const BenchInferArguments& arguments) {
-  KvPagePool pages(decoder.config());
+  KvPagePool pages(decoder.config(), cache_form(arguments.memory.cache));
   std::deque<KvCache> caches;
   std::vector<double> prefill_s, step_s;
   std::vector<float> logits(static_cast<size_t>(arguments.batch * decoder.config().vocab_size));
@@ -168,8 +170,8 @@ double bytes_a_step(const Decoder& decoder, const BenchInferArguments& arguments
   const double looked_up = decoder.config().tied_head ? 0 : static_cast<double>(weights.embedding.bytes());
   const double context = static_cast<double>(arguments.prompt) + static_cast<double>(arguments.generate) / 2;
   return static_cast<double>(weights.bytes()) - looked_up +
-         static_cast<double>(arguments.batch) * context *
-             static_cast<double>(decoder.config().kv_cache_bytes_per_token(sizeof(uint16_t)));
+         static_cast<double>(arguments.batch) * context / kPagePositions *
+             static_cast<double>(KvPagePool(decoder.config(), cache_form(arguments.memory.cache)).page_bytes());
 }
 
 Arithmetic arithmetic_of(WeightFormat format) {
@@ -180,7 +182,7 @@ Arithmetic arithmetic_of(WeightFormat format) {
 nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& arguments) {
   const InstructionSet instructions =
       *std::ranges::find(kInstructionSets, arguments.instructions, instruction_set_name);
-  check_against_reference(decoder, instructions);
+  check_against_reference(decoder, cache_form(arguments.memory.cache), instructions);
   decoder.use(instructions);
   const Timing timing = time_decoder(decoder, arguments);
   const double peak = measure_register_flops(arithmetic_of(format_of(decoder)));
@@ -188,7 +190,8 @@ nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& argu
   const double flops = timing.prefill_tokens_per_s * decoder.config().forward_flops_per_token(arguments.prompt);
   const double read = timing.decode_steps_per_s * bytes_a_step(decoder, arguments);
   return {{"parameters", decoder.config().parameter_count()},
-          {"weights", arguments.weights},
+          {"weights", arguments.memory.weights},
+          {"cache", arguments.memory.cache},
           {"weight_bytes", decoder.weights().bytes()},
           {"instructions", arguments.instructions},
           {"threads", compute_threads()},
@@ -206,7 +209,7 @@ nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& argu
 }
 
 Decoder make_decoder(const BenchInferArguments& arguments, const GlobalOptions& options) {
-  const WeightForm form = weight_form(arguments.weights);
+  const WeightForm form = weight_form(arguments.memory.weights);
   if (arguments.model.empty()) {
     const ModelConfig config = random_shape(arguments.random);
     return {config, load_weights(RandomWeights(config), config, form)};
@@ -224,14 +227,14 @@ void bench_infer(const BenchInferArguments& arguments, const GlobalOptions& opti
   const nlohmann::ordered_json result = measure(decoder, arguments);
   if (options.json) return fmt::print("{}\n", dump_json(result, 2));
   fmt::print(
-      "{:.1f} M parameters, weights {} ({:.0f} MB), {} on {} threads; checked against the reference\n"
+      "{:.1f} M parameters, weights {} ({:.0f} MB), cache {}, {} on {} threads; checked against the reference\n"
       "prefill of {}: {:.1f} tokens/s (median of {}), {:.0f} % of the {:.2f} TOP/s measured\n"
       "decode of {}: {:.1f} tokens/s (median of {} steps), {:.0f} % of the {:.1f} GB/s measured\n",
-      result["parameters"].get<double>() / 1e6, arguments.weights, result["weight_bytes"].get<double>() / 1e6,
-      arguments.instructions, compute_threads(), arguments.prompt, result["prefill_tokens_per_s"].get<double>(),
-      arguments.batch, result["fraction_of_peak"].get<double>() * 100, result["peak_tops"].get<double>(),
-      arguments.batch, result["decode_tokens_per_s"].get<double>(), arguments.generate,
-      result["fraction_of_bandwidth"].get<double>() * 100, result["read_gb_per_s"].get<double>());
+      result["parameters"].get<double>() / 1e6, arguments.memory.weights, result["weight_bytes"].get<double>() / 1e6,
+      arguments.memory.cache, arguments.instructions, compute_threads(), arguments.prompt,
+      result["prefill_tokens_per_s"].get<double>(), arguments.batch, result["fraction_of_peak"].get<double>() * 100,
+      result["peak_tops"].get<double>(), arguments.batch, result["decode_tokens_per_s"].get<double>(),
+      arguments.generate, result["fraction_of_bandwidth"].get<double>() * 100, result["read_gb_per_s"].get<double>());
 }
 
 }  // namespace
@@ -241,7 +244,7 @@ void add_bench_infer(Command bench, const GlobalOptions& options) {
   auto arguments = std::make_shared<BenchInferArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace; without it random weights");
   command.add_option("--random", arguments->random, "Shape of the random model").one_of({"30m", "1.1b"}).show_default();
-  add_weights_flag(command, arguments->weights);
+  add_memory_flags(command, arguments->memory);
   command.add_option("--instructions", arguments->instructions, "Kernels of this instruction set")
       .one_of(names_of_this_processors())
       .show_default();

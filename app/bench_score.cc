@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "app/bench.h"
-#include "app/weights_flag.h"
+#include "app/memory_flags.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -19,7 +19,8 @@ constexpr int64_t kPrefillTokens = 512;
 
 struct BenchScoreArguments {
   std::filesystem::path text_file;
-  std::string model, weights = "auto";
+  std::string model;
+  MemoryFlags memory;
   int64_t candidates = 1000, tokens = 64, query_tokens = 64;
 };
 
@@ -87,7 +88,8 @@ nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& argume
   const double after = prefill_tokens_per_s(engine, pieces, 3), prefill = std::max(before, after);
   const Spread spread = spread_of(std::move(seconds_per_token));
   return {{"model", engine.name()},
-          {"weights", arguments.weights},
+          {"weights", arguments.memory.weights},
+          {"cache", arguments.memory.cache},
           {"threads", compute_threads()},
           {"candidates", arguments.candidates},
           {"candidate_tokens", all_tokens},
@@ -101,8 +103,7 @@ nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& argume
 }
 
 void bench_score(const BenchScoreArguments& arguments, const GlobalOptions& options) {
-  const auto engine =
-      Engine::load(options.open_workspace().model(arguments.model), {.weights = weight_form(arguments.weights)});
+  const auto engine = Engine::load(options.open_workspace().model(arguments.model), arguments.memory.engine_options());
   const nlohmann::ordered_json result = measure(*engine, arguments);
   if (options.json) return fmt::print("{}\n", dump_json(result, 2));
   fmt::print(
@@ -122,7 +123,7 @@ void add_bench_score(Command bench, const GlobalOptions& options) {
       .required()
       .existing_file();
   command.add_option("-m,--model", arguments->model, "Model in this workspace").required();
-  add_weights_flag(command, arguments->weights);
+  add_memory_flags(command, arguments->memory);
   const auto size = [&](const char* name, int64_t& value, const char* help) {
     command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
   };

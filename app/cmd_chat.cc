@@ -7,8 +7,8 @@
 #include <iostream>
 
 #include "app/command.h"
+#include "app/memory_flags.h"
 #include "app/sampling_flags.h"
-#include "app/weights_flag.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/stop.h"
@@ -17,7 +17,8 @@ namespace starling {
 namespace {
 
 struct ChatArguments {
-  std::string model, system, weights = "auto";
+  std::string model, system;
+  MemoryFlags memory;
   SamplingOptions sampling{.max_tokens = 512};
 };
 
@@ -111,7 +112,7 @@ void answer_line(Conversation& conversation, const std::string& line, const Glob
 
 void chat(const ChatArguments& arguments, const GlobalOptions& options) {
   const std::unique_ptr<Engine> engine =
-      Engine::load(options.open_workspace().model(arguments.model), {.weights = weight_form(arguments.weights)});
+      Engine::load(options.open_workspace().model(arguments.model), arguments.memory.engine_options());
   Conversation conversation(*engine, arguments);
   const bool interactive = isatty(STDIN_FILENO) && !options.json;
   if (interactive && !options.quiet)
@@ -130,7 +131,7 @@ void add_chat(Command root, const GlobalOptions& options) {
   auto arguments = std::make_shared<ChatArguments>();
   command.add_option("-m,--model", arguments->model, "Name of a model in this workspace (default: server.model)");
   command.add_option("--system", arguments->system, "System message");
-  add_weights_flag(command, arguments->weights);
+  add_memory_flags(command, arguments->memory);
   add_sampling_flags(command, arguments->sampling);
   command.footer(
       "Examples:\n  starling chat --model tinyllama --system \"Be short.\"\n"

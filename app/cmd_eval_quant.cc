@@ -16,7 +16,7 @@ namespace {
 
 struct EvalQuantArguments {
   std::string model = "own", text;
-  std::vector<std::string> forms{"int8", "int4"};
+  std::vector<std::string> weights{"int8", "int4"}, caches{"f16"};
   int64_t tokens = 4096;
 };
 
@@ -61,40 +61,49 @@ void eval_quant(const EvalQuantArguments& arguments, const GlobalOptions& option
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   Decoder reference(config, load_weights(*source, config, WeightForm::bf16));
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const std::string& form : arguments.forms) {
+  for (const std::string& form : arguments.weights) {
     Decoder other(config, load_weights(*source, config, weight_form(form)));
-    const Divergence d = measure_divergence(reference, other, samples);
-    rows.push_back({{"weights", form},
-                    {"bytes", other.weights().bytes()},
-                    {"positions", d.positions},
-                    {"mean_kl_nats", d.mean_kl},
-                    {"largest_kl_nats", d.largest_kl},
-                    {"same_first_token", d.same_first},
-                    {"nats_per_token", d.other_nats},
-                    {"bf16_nats_per_token", d.reference_nats}});
+    for (const std::string& cache : arguments.caches) {
+      const Divergence d = measure_divergence(reference, other, samples, cache_form(cache));
+      rows.push_back({{"weights", form},
+                      {"bytes", other.weights().bytes()},
+                      {"cache", cache},
+                      {"positions", d.positions},
+                      {"mean_kl_nats", d.mean_kl},
+                      {"largest_kl_nats", d.largest_kl},
+                      {"same_first_token", d.same_first},
+                      {"nats_per_token", d.other_nats},
+                      {"bf16_nats_per_token", d.reference_nats}});
+    }
   }
   if (options.json) return fmt::print("{}\n", dump_json(rows, 2));
-  fmt::print("{} against bf16 ({:.1f} MB), on {} positions\n\n{:<8} {:>9} {:>12} {:>12} {:>12} {:>14}\n",
-             arguments.model, static_cast<double>(reference.weights().bytes()) / 1e6,
-             rows[0]["positions"].get<int64_t>(), "weights", "MB", "mean KL", "largest KL", "same first",
-             "nats (bf16)");
+  fmt::print(
+      "{} against bf16 ({:.1f} MB) and a cache in f16, on {} positions\n\n"
+      "{:<8} {:>9} {:<6} {:>12} {:>12} {:>12} {:>14}\n",
+      arguments.model, static_cast<double>(reference.weights().bytes()) / 1e6, rows[0]["positions"].get<int64_t>(),
+      "weights", "MB", "cache", "mean KL", "largest KL", "same first", "nats (bf16)");
   for (const auto& row : rows)
-    fmt::print("{:<8} {:>9.1f} {:>12.6f} {:>12.4f} {:>11.2f}% {:>6.4f} ({:.4f})\n", row["weights"].get<std::string>(),
-               row["bytes"].get<double>() / 1e6, row["mean_kl_nats"].get<double>(),
-               row["largest_kl_nats"].get<double>(), 100 * row["same_first_token"].get<double>(),
-               row["nats_per_token"].get<double>(), row["bf16_nats_per_token"].get<double>());
+    fmt::print("{:<8} {:>9.1f} {:<6} {:>12.6f} {:>12.4f} {:>11.2f}% {:>6.4f} ({:.4f})\n",
+               row["weights"].get<std::string>(), row["bytes"].get<double>() / 1e6, row["cache"].get<std::string>(),
+               row["mean_kl_nats"].get<double>(), row["largest_kl_nats"].get<double>(),
+               100 * row["same_first_token"].get<double>(), row["nats_per_token"].get<double>(),
+               row["bf16_nats_per_token"].get<double>());
 }
 
 }  // namespace
 
 void add_eval_quant(Command eval, const GlobalOptions& options) {
-  Command command =
-      eval.add_subcommand("quant", "KL divergence of a model's 8-bit and 4-bit weights against bf16, on text");
+  Command command = eval.add_subcommand(
+      "quant", "KL divergence of a model's 8-bit and 4-bit weights, and cache, against bf16, on text");
   auto arguments = std::make_shared<EvalQuantArguments>();
   command.add_option("-m,--model", arguments->model, "Model in this workspace").show_default();
-  command.add_option("--weights", arguments->forms, "Forms to compare with bf16")
+  command.add_option("--weights", arguments->weights, "Forms of weights to compare with bf16")
       .comma_separated()
-      .one_of({"auto", "int8", "int4"})
+      .one_of({"auto", "bf16", "int8", "int4"})
+      .show_default();
+  command.add_option("--cache", arguments->caches, "Forms of keys and values to compare with f16")
+      .comma_separated()
+      .one_of({"f16", "int8"})
       .show_default();
   command.add_option("--text", arguments->text, "A text file, a sample a line; without it the validation posts");
   command.add_option("--tokens", arguments->tokens, "About so many tokens")
@@ -102,7 +111,7 @@ void add_eval_quant(Command eval, const GlobalOptions& options) {
       .show_default();
   command.footer(
       "Examples:\n  starling eval quant --model own\n"
-      "  starling eval quant --model tinyllama --weights auto,int8,int4 --text posts.txt --json");
+      "  starling eval quant --model tinyllama --weights bf16,int8,int4 --cache f16,int8 --text posts.txt --json");
   command.callback([arguments, &options] { eval_quant(*arguments, options); });
 }
 

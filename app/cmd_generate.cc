@@ -6,8 +6,8 @@
 #include <iterator>
 
 #include "app/command.h"
+#include "app/memory_flags.h"
 #include "app/sampling_flags.h"
-#include "app/weights_flag.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/stop.h"
@@ -17,7 +17,8 @@ namespace starling {
 namespace {
 
 struct GenerateArguments {
-  std::string model, prompt, system, weights = "auto";
+  std::string model, prompt, system;
+  MemoryFlags memory;
   bool chat = false;
   SamplingOptions sampling;
 };
@@ -37,7 +38,7 @@ void print_statistics(const Generation& g) {
 
 void run_generate(const GenerateArguments& arguments, const std::string& prompt, const GlobalOptions& options) {
   const std::unique_ptr<Engine> engine =
-      Engine::load(options.open_workspace().model(arguments.model), {.weights = weight_form(arguments.weights)});
+      Engine::load(options.open_workspace().model(arguments.model), arguments.memory.engine_options());
   const Engine::OnText show = [&](std::string_view piece) {
     if (!options.json) {
       fmt::print("{}", piece);
@@ -68,7 +69,7 @@ void add_generate(Command root, const GlobalOptions& options) {
   Option prompt = command.add_option("-p,--prompt", arguments->prompt, "The text; standard input when absent");
   command.add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");
   command.add_option("--system", arguments->system, "System message, with --chat");
-  add_weights_flag(command, arguments->weights);
+  add_memory_flags(command, arguments->memory);
   add_sampling_flags(command, arguments->sampling);
   command.footer(
       "Examples:\n"

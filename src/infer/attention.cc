@@ -4,30 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "infer/attention_kernels.h"
+#include "infer/cache_elements.h"
 #include "infer/vector_math.h"
 
 namespace starling {
 namespace {
-
-void to_f16(const float* from, uint16_t* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
-                     _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
-  }
-  for (; i < count; ++i) to[i] = static_cast<uint16_t>(_cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT));
-}
-
-void from_f16(const uint16_t* from, float* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
-  }
-  for (; i < count; ++i) to[i] = _cvtsh_ss(from[i]);
-}
 
 // scores = cap tanh(scores / cap),  tanh(x) = 1 - 2 / (e^2x + 1)
 void cap_scores(float* scores, int64_t count, float cap) {
@@ -53,21 +38,170 @@ void softmax(float* scores, int64_t count) {
   }
 }
 
+// x *= scales
+void multiply(float* x, const float* scales, int64_t count) {
+  for (int64_t i = 0; i < count; i += 8)
+    store8(x + i, count - i, _mm256_mul_ps(load8(x + i, count - i), load8(scales + i, count - i)));
+}
+
+// One position of a page: its key is a column, its value a row.
+template <class Element>
+void store_position(const HeadPage& keys, const HeadPage& values, int64_t slot, const float* k, const float* v,
+                    int64_t d) {
+  thread_local std::vector<Element> key;
+  key.resize(static_cast<size_t>(d));
+  Element* row = reinterpret_cast<Element*>(values.elements) + slot * d;
+  if constexpr (std::is_same_v<Element, int8_t>) {
+    keys.scales[slot] = round_elements(k, key.data(), d);
+    values.scales[slot] = round_elements(v, row, d);
+  } else {
+    round_elements(k, key.data(), d);
+    round_elements(v, row, d);
+  }
+  Element* column = reinterpret_cast<Element*>(keys.elements) + slot;
+  for (int64_t i = 0; i < d; ++i) column[i * kPagePositions] = key[static_cast<size_t>(i)];
+}
+
+// A span's tokens with one key-value head, whose elements are f16 or int8, and the query heads that share it.
+template <class Element>
+class HeadAttention {
+ public:
+  HeadAttention(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
+                const AttentionKernels& kernels)
+      : span_(span),
+        layer_(layer),
+        kv_head_(kv_head),
+        config_(config),
+        kernels_(kernels),
+        first_page_(first_visible(span.first_position) / kPagePositions),
+        end_page_(pages_for(span.first_position + span.tokens)),
+        scores_(buffer(0, span.tokens * group_ * stride_)) {}
+
+  void run() {
+    find_scores();
+    make_weights();
+    add_values();
+  }
+
+ private:
+  // A token and a few heads, which share what is loaded of a page.
+  struct Queries {
+    int heads;
+    int64_t offset;      // of the first head in q and out
+    float* scores;       // the first head's, from first_page_ on; the next head's begin stride_ later
+    int64_t begin, end;  // positions that the token sees
+  };
+
+  int64_t first_visible(int64_t position) const {
+    return config_.sliding_window > 0 ? std::max<int64_t>(0, position - config_.sliding_window + 1) : 0;
+  }
+  // Of the calling thread; kept, so that memory is not asked for in each call.
+  static float* buffer(size_t which, int64_t values) {
+    thread_local std::vector<float> buffers[2];
+    if (buffers[which].size() < static_cast<size_t>(values)) buffers[which].resize(static_cast<size_t>(values));
+    return buffers[which].data();
+  }
+
+  template <class Visit>
+  void for_each_queries(const Visit& visit) const {
+    for (int64_t token = 0; token < span_.tokens; ++token) {
+      const int64_t position = span_.first_position + token;
+      for (int64_t head = 0; head < group_; head += kernels_.most_heads) {
+        const int heads = static_cast<int>(std::min<int64_t>(kernels_.most_heads, group_ - head));
+        visit(Queries{heads, (token * config_.num_heads + kv_head_ * group_ + head) * d_,
+                      scores_ + (token * group_ + head) * stride_, first_visible(position), position + 1});
+      }
+    }
+  }
+
+  HeadPage page(bool values, int64_t index) const {
+    return values ? span_.cache->values(layer_, kv_head_, index) : span_.cache->keys(layer_, kv_head_, index);
+  }
+  // Many sequences' pages are in no cache: the next page comes from memory while one is used.
+  void fetch(const HeadPage& page) const {
+    if (page.scales) _mm_prefetch(page.scales, _MM_HINT_T0);
+    for (int64_t i = 0; i < kPagePositions * d_ * static_cast<int64_t>(sizeof(Element)); i += sizeof(CacheLine))
+      _mm_prefetch(page.elements + i, _MM_HINT_T0);
+  }
+  // Calls use(kernels, elements, scales, first position) for each page of keys or values, as they are or, where more
+  // than one call of a kernel reads them, widened to f32.
+  template <class Use>
+  void for_each_page(bool values, const Use& use) const {
+    for (int64_t index = first_page_; index < end_page_; ++index) {
+      if (index + 1 < end_page_) fetch(page(values, index + 1));
+      else if (!values) fetch(page(true, first_page_));
+      const HeadPage head = page(values, index);
+      const auto* elements = reinterpret_cast<const Element*>(head.elements);
+      if (span_.tokens * group_ <= kernels_.most_heads) {
+        use(kernels_.template of<Element>(), elements, head.scales, index * kPagePositions);
+      } else {
+        float* rows = buffer(1, kPagePositions * d_);
+        widen_elements(elements, rows, kPagePositions * d_);
+        use(kernels_.f32, static_cast<const float*>(rows), head.scales, index * kPagePositions);
+      }
+    }
+  }
+
+  void find_scores() const {
+    const float scale = 1.0f / std::sqrt(static_cast<float>(d_));
+    for_each_page(false, [&](const auto& kernel, const auto* keys, const float* scales, int64_t first) {
+      for_each_queries([&](const Queries& queries) {
+        if (first >= queries.end) return;
+        float* scores = queries.scores + first - first_page_ * kPagePositions;
+        kernel.dots(queries.heads, scores, stride_, span_.q + queries.offset, keys, d_, scale);
+        for (int64_t head = 0; scales && head < queries.heads; ++head)
+          multiply(scores + head * stride_, scales, kPagePositions);
+      });
+    });
+  }
+  void make_weights() const {
+    for_each_queries([&](const Queries& queries) {
+      for (int64_t head = 0; head < queries.heads; ++head) {
+        float* visible = queries.scores + head * stride_ + queries.begin - first_page_ * kPagePositions;
+        const int64_t count = queries.end - queries.begin;
+        if (config_.attention_cap > 0) cap_scores(visible, count, config_.attention_cap);
+        softmax(visible, count);
+      }
+      std::fill_n(span_.out + queries.offset, queries.heads * d_, 0.0f);
+    });
+  }
+  void add_values() const {
+    for_each_page(true, [&](const auto& kernel, const auto* values, const float* scales, int64_t first) {
+      for_each_queries([&](const Queries& queries) {
+        const int64_t begin = std::max(first, queries.begin), end = std::min(first + kPagePositions, queries.end);
+        if (begin >= end) return;
+        float* weights = queries.scores + begin - first_page_ * kPagePositions;
+        for (int64_t head = 0; scales && head < queries.heads; ++head)
+          multiply(weights + head * stride_, scales + begin - first, end - begin);
+        kernel.add_rows(queries.heads, span_.out + queries.offset, weights, stride_, values + (begin - first) * d_,
+                        end - begin, d_);
+      });
+    });
+  }
+
+  const AttentionSpan& span_;
+  const int64_t layer_, kv_head_;
+  const ModelConfig& config_;
+  const AttentionKernels& kernels_;
+  const int64_t d_ = config_.head_size(), group_ = config_.num_heads / config_.num_kv_heads;
+  const int64_t first_page_, end_page_;
+  const int64_t stride_ = (end_page_ - first_page_) * kPagePositions;  // scores of a head
+  float* const scores_;                                                // [tokens][group_][stride_]
+};
+
 }  // namespace
 
 void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
                        const ModelConfig& config) {
   const int64_t d = config.head_size();
-  std::vector<uint16_t> key(static_cast<size_t>(d));
+  const auto store = span.cache->form() == CacheForm::f16 ? store_position<uint16_t> : store_position<int8_t>;
   for (int64_t token = 0; token < span.tokens; ++token) {
     const int64_t position = span.first_position + token;
     const int64_t page = position / kPagePositions;
     for (int64_t head = 0; head < config.num_kv_heads; ++head) {
       const int64_t from = token * config.kv_size() + head * d;
-      to_f16(k + from, key.data(), d);
-      uint16_t* column = span.cache->keys(layer, head, page) + position % kPagePositions;
-      for (int64_t i = 0; i < d; ++i) column[i * kPagePositions] = key[static_cast<size_t>(i)];
-      to_f16(v + from, span.cache->values(layer, head, page) + position % kPagePositions * d, d);
+      store(span.cache->keys(layer, head, page), span.cache->values(layer, head, page), position % kPagePositions,
+            k + from, v + from, d);
     }
   }
 }
@@ -75,68 +209,8 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
             InstructionSet instructions) {
   const AttentionKernels& kernels = instructions >= InstructionSet::avx512_vnni ? avx512_attention() : avx2_attention();
-  const int64_t d = config.head_size(), group = config.num_heads / config.num_kv_heads;
-  const int64_t length = span.first_position + span.tokens;
-  const auto first_visible = [&](int64_t position) {
-    return config.sliding_window > 0 ? std::max<int64_t>(0, position - config.sliding_window + 1) : 0;
-  };
-  const int64_t first_page = first_visible(span.first_position) / kPagePositions * kPagePositions;
-  const int64_t stride = pages_for(length - first_page) * kPagePositions;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  thread_local std::vector<float> scores, rows;
-  scores.resize(static_cast<size_t>(span.tokens * group * stride));
-  rows.resize(static_cast<size_t>(kPagePositions * d));
-
-  // Calls visit(heads, query or output offset, scores from first_page on, first and end of the token's visible
-  // positions) for each token and a few query heads at a time, which share what they load of a key.
-  const auto for_each_heads = [&](const auto& visit) {
-    for (int64_t token = 0; token < span.tokens; ++token) {
-      const int64_t position = span.first_position + token;
-      for (int64_t head = 0; head < group; head += kernels.most_heads) {
-        const int heads = static_cast<int>(std::min<int64_t>(kernels.most_heads, group - head));
-        const int64_t offset = (token * config.num_heads + kv_head * group + head) * d;
-        visit(heads, offset, scores.data() + (token * group + head) * stride, first_visible(position), position + 1);
-      }
-    }
-  };
-  // Calls use(kernels, page) with the page as it is, or widened to f32 where more than one call of a kernel reads it.
-  // The page after it is on its way from memory meanwhile: many sequences' pages are in no cache.
-  const auto with_page = [&](const uint16_t* page, const uint16_t* next, const auto& use) {
-    for (int64_t i = 0; next && i < kPagePositions * d; i += 32) _mm_prefetch(next + i, _MM_HINT_T0);
-    if (span.tokens * group <= kernels.most_heads) return use(kernels.f16, page);
-    from_f16(page, rows.data(), kPagePositions * d);
-    use(kernels.f32, static_cast<const float*>(rows.data()));
-  };
-  const auto keys = [&](int64_t first) { return span.cache->keys(layer, kv_head, first / kPagePositions); };
-  const auto values = [&](int64_t first) { return span.cache->values(layer, kv_head, first / kPagePositions); };
-
-  for (int64_t first = first_page; first < length; first += kPagePositions) {
-    const int64_t next = first + kPagePositions;
-    with_page(keys(first), next < length ? keys(next) : values(first_page), [&](const auto& kernel, const auto* page) {
-      for_each_heads([&](int heads, int64_t offset, float* score, int64_t, int64_t end) {
-        if (first < end) kernel.dots(heads, score + first - first_page, stride, span.q + offset, page, d, scale);
-      });
-    });
-  }
-  for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
-    for (int64_t head = 0; head < heads; ++head) {
-      float* visible = score + head * stride + begin - first_page;
-      if (config.attention_cap > 0) cap_scores(visible, end - begin, config.attention_cap);
-      softmax(visible, end - begin);
-    }
-    std::fill_n(span.out + offset, heads * d, 0.0f);
-  });
-  for (int64_t first = first_page; first < length; first += kPagePositions) {
-    const int64_t next = first + kPagePositions;
-    with_page(values(first), next < length ? values(next) : nullptr, [&](const auto& kernel, const auto* page) {
-      for_each_heads([&](int heads, int64_t offset, float* score, int64_t begin, int64_t end) {
-        const int64_t visible = std::max(first, begin), count = std::min(next, end) - visible;
-        if (count > 0)
-          kernel.add_rows(heads, span.out + offset, score + visible - first_page, stride, page + (visible - first) * d,
-                          count, d);
-      });
-    });
-  }
+  if (span.cache->form() == CacheForm::f16) HeadAttention<uint16_t>(span, layer, kv_head, config, kernels).run();
+  else HeadAttention<int8_t>(span, layer, kv_head, config, kernels).run();
 }
 
 }  // namespace starling

@@ -1,7 +1,8 @@
 // Causal grouped-query attention of new tokens over a sequence's cache:
 //   out[t,h] = sum_s softmax_s(c(q[t,h] . k[s,g] / sqrt(d))) v[s,g],   g = h / (H / Hkv)
 // c(x) = x, or cap tanh(x / cap) where the model caps its scores,
-// over s <= t, and s > t - sliding_window where the model has one.
+// over s <= t, and s > t - sliding_window where the model has one. Keys and values are those of the cache: in 8 bits a
+// key's scale multiplies its score, a value's scale the weight that softmax gave it.
 // Sums run in a fixed order over s, so a token's result does not depend on what else is in the batch.
 #pragma once
 
@@ -22,7 +23,7 @@ struct AttentionSpan {
   float* out = nullptr;      // [tokens, H * d]
 };
 
-// Rounds keys and values [tokens, kv_size] to f16 and stores them; the cache has room.
+// Rounds keys and values [tokens, kv_size] to the cache's form and stores them; the cache has room.
 void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
                        const ModelConfig& config);
 

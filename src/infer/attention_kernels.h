@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace starling {
 
 // For H = `heads` queries [H][d], one after another, and a page's keys [d][16 positions] or values [16 positions][d],
-// which are f16 or have been widened to f32. Every kernel sums in the same order, so their bits are the same.
+// which are f16, 8-bit integers without their scales, or have been widened to f32. Every kernel sums in the same order,
+// so their bits are the same.
 template <class Element>
 struct PageKernels {
   // scores[h][p] = scale * q[h] . key p: the sum of the even columns, then that of the odd ones. A head's scores begin
@@ -20,7 +22,15 @@ struct PageKernels {
 struct AttentionKernels {
   int most_heads;
   PageKernels<uint16_t> f16;
+  PageKernels<int8_t> int8;
   PageKernels<float> f32;
+
+  template <class Element>
+  const PageKernels<Element>& of() const {
+    if constexpr (std::is_same_v<Element, float>) return f32;
+    else if constexpr (std::is_same_v<Element, int8_t>) return int8;
+    else return f16;
+  }
 };
 
 const AttentionKernels& avx2_attention();

@@ -12,7 +12,11 @@ __m256 load8(const float* values) { return _mm256_loadu_ps(values); }
 __m256 load8(const uint16_t* values) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
 }
+__m256 load8(const int8_t* values) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(values))));
+}
 float load(float value) { return value; }
+float load(int8_t value) { return value; }
 float load(uint16_t value) { return _cvtsh_ss(value); }
 
 template <int heads, class Element>
@@ -94,7 +98,7 @@ constexpr PageKernels<Element> kernels_for() {
 }  // namespace
 
 const AttentionKernels& avx2_attention() {
-  static constexpr AttentionKernels kKernels{2, kernels_for<uint16_t>(), kernels_for<float>()};
+  static constexpr AttentionKernels kKernels{2, kernels_for<uint16_t>(), kernels_for<int8_t>(), kernels_for<float>()};
   return kKernels;
 }
 

@@ -26,6 +26,10 @@ STARLING_AVX512 STARLING_INLINE __m512 load16(const uint16_t* values, __mmask16 
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, values));
 }
 
+STARLING_AVX512 STARLING_INLINE __m512 load16(const int8_t* values, __mmask16 mask = 0xffff) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, values)));
+}
+
 template <int heads, class Element>
 STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
   __m512 sum[heads][2] = {};  // of even and odd columns
@@ -101,7 +105,8 @@ constexpr PageKernels<Element> kernels_for(std::integer_sequence<int, less_one..
 
 const AttentionKernels& avx512_attention() {
   constexpr auto kEach = std::make_integer_sequence<int, kMostHeads>();
-  static constexpr AttentionKernels kKernels{kMostHeads, kernels_for<uint16_t>(kEach), kernels_for<float>(kEach)};
+  static constexpr AttentionKernels kKernels{kMostHeads, kernels_for<uint16_t>(kEach), kernels_for<int8_t>(kEach),
+                                             kernels_for<float>(kEach)};
   return kKernels;
 }
 

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <cmath>
+#include <functional>
 #include <random>
 #include <type_traits>
 #include <vector>
@@ -26,30 +27,32 @@ struct KeysValues {
   std::vector<Element> keys, values;
 };
 
+// The same keys and values in two forms.
 template <class Element>
-const PageKernels<Element>& kernels_for(const AttentionKernels& kernels) {
-  if constexpr (std::is_same_v<Element, float>) return kernels.f32;
-  else return kernels.f16;
+struct Twins {
+  KeysValues<Element> narrow;
+  KeysValues<float> f32;
+};
+
+template <class Element>
+Element narrowed(float value) {
+  if constexpr (std::is_same_v<Element, int8_t>) return static_cast<int8_t>(value);
+  else return static_cast<uint16_t>(_cvtss_sh(value, 0));
 }
 
 struct Page {
   Page(int most_heads, int64_t columns) : d(columns) {
-    std::mt19937 random(7);
-    std::normal_distribution<float> normal;
-    const auto fill = [&](std::vector<float>& values, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) values.push_back(_cvtsh_ss(_cvtss_sh(normal(random), 0)));  // exact in f16
-    };
-    for (auto* values : {&q, &start}) fill(*values, most_heads * d);
-    fill(weights, most_heads * kPagePositions);
-    for (auto* values : {&f32.keys, &f32.values}) fill(*values, kPagePositions * d);
-    for (const float value : f32.keys) f16.keys.push_back(static_cast<uint16_t>(_cvtss_sh(value, 0)));
-    for (const float value : f32.values) f16.values.push_back(static_cast<uint16_t>(_cvtss_sh(value, 0)));
+    for (auto* values : {&q, &start}) fill(*values, most_heads * d, normal_f16());
+    fill(weights, most_heads * kPagePositions, normal_f16());
+    fill_twins(f16, normal_f16());
+    std::uniform_int_distribution<int> bytes(-127, 127);
+    fill_twins(int8, [&, bytes]() mutable { return static_cast<float>(bytes(random)); });
   }
 
   // Of as many heads a call as the kernels take.
   template <class Element>
   Results run(const AttentionKernels& kernels, const KeysValues<Element>& page, int heads, int64_t count) const {
-    const PageKernels<Element>& page_kernels = kernels_for<Element>(kernels);
+    const PageKernels<Element>& page_kernels = kernels.of<Element>();
     Results results{std::vector<float>(static_cast<size_t>(heads * kPagePositions)), start};
     results.sums.resize(static_cast<size_t>(heads * d));
     for (int head = 0; head < heads; head += kernels.most_heads) {
@@ -61,10 +64,27 @@ struct Page {
     }
     return results;
   }
+
   int64_t d;
+  std::mt19937 random{7};
   std::vector<float> q, weights, start;
-  KeysValues<float> f32;
-  KeysValues<uint16_t> f16;  // the same
+  Twins<uint16_t> f16;
+  Twins<int8_t> int8;
+
+ private:
+  std::function<float()> normal_f16() {  // values that f16 holds exactly
+    return [this] { return _cvtsh_ss(_cvtss_sh(std::normal_distribution<float>()(random), 0)); };
+  }
+  static void fill(std::vector<float>& values, int64_t count, const std::function<float()>& next) {
+    for (int64_t i = 0; i < count; ++i) values.push_back(next());
+  }
+  template <class Element>
+  void fill_twins(Twins<Element>& twins, const std::function<float()>& next) const {
+    fill(twins.f32.keys, kPagePositions * d, next);
+    fill(twins.f32.values, kPagePositions * d, next);
+    for (const float value : twins.f32.keys) twins.narrow.keys.push_back(narrowed<Element>(value));
+    for (const float value : twins.f32.values) twins.narrow.values.push_back(narrowed<Element>(value));
+  }
 };
 
 constexpr int kHeads = 9;  // one more than the most of any kernel
@@ -72,34 +92,39 @@ constexpr int kHeads = 9;  // one more than the most of any kernel
 TEST(AttentionKernels, AgreeWithSumsInDoublePrecision) {
   const int64_t d = 24, count = 11;
   const Page page(kHeads, d);
-  const Results results = page.run(avx2_attention(), page.f32, kHeads, count);
+  const Results results = page.run(avx2_attention(), page.f16.f32, kHeads, count);
   for (int64_t h = 0; h < kHeads; ++h) {
     for (int64_t p = 0; p < kPagePositions; ++p) {
       double dot = 0;
-      for (int64_t i = 0; i < d; ++i) dot += double{page.q[h * d + i]} * page.f32.keys[i * kPagePositions + p];
+      for (int64_t i = 0; i < d; ++i) dot += double{page.q[h * d + i]} * page.f16.f32.keys[i * kPagePositions + p];
       EXPECT_NEAR(results.scores[h * kPagePositions + p], 0.125 * dot, 1e-5);
     }
     for (int64_t i = 0; i < d; ++i) {
       double sum = page.start[h * d + i];
       for (int64_t r = 0; r < count; ++r)
-        sum += double{page.weights[h * kPagePositions + r]} * page.f32.values[r * d + i];
+        sum += double{page.weights[h * kPagePositions + r]} * page.f16.f32.values[r * d + i];
       EXPECT_NEAR(results.sums[h * d + i], sum, 1e-5);
     }
   }
 }
 
-TEST(AttentionKernels, GiveTheSameBitsForF16AndEveryInstructionSet) {
-  const bool avx512 = best_instruction_set() >= InstructionSet::avx512_vnni;
+template <class Element>
+void expect_the_same_bits(const Page& page, const Twins<Element>& twins, int heads, int64_t count) {
+  const Results expected = page.run(avx2_attention(), twins.f32, heads, count);
+  EXPECT_EQ(page.run(avx2_attention(), twins.narrow, heads, count), expected);
+  if (best_instruction_set() < InstructionSet::avx512_vnni) return;
+  EXPECT_EQ(page.run(avx512_attention(), twins.f32, heads, count), expected);
+  EXPECT_EQ(page.run(avx512_attention(), twins.narrow, heads, count), expected);
+}
+
+TEST(AttentionKernels, GiveTheSameBitsForNarrowElementsAndEveryInstructionSet) {
   for (const int64_t d : {2, 6, 16, 24, 48, 64, 80, 128}) {
     const Page page(kHeads, d);
     for (int heads = 1; heads <= kHeads; ++heads) {
       for (const int64_t count : {1, 5, 16}) {
         SCOPED_TRACE(fmt::format("{} heads of {}, {} positions", heads, d, count));
-        const Results expected = page.run(avx2_attention(), page.f32, heads, count);
-        EXPECT_EQ(page.run(avx2_attention(), page.f16, heads, count), expected);
-        if (!avx512) continue;
-        EXPECT_EQ(page.run(avx512_attention(), page.f32, heads, count), expected);
-        EXPECT_EQ(page.run(avx512_attention(), page.f16, heads, count), expected);
+        expect_the_same_bits(page, page.f16, heads, count);
+        expect_the_same_bits(page, page.int8, heads, count);
       }
     }
   }

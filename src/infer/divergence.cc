@@ -35,9 +35,10 @@ void add_position(Divergence& d, const std::vector<double>& p, const std::vector
   d.other_nats -= q[static_cast<size_t>(next)];
 }
 
-void add_sample(Divergence& d, Decoder& reference, Decoder& other, std::span<const TokenId> tokens) {
+void add_sample(Divergence& d, Decoder& reference, Decoder& other, CacheForm other_cache_form,
+                std::span<const TokenId> tokens) {
   const auto vocab = static_cast<size_t>(reference.config().vocab_size);
-  KvPagePool pages(reference.config()), other_pages(other.config());
+  KvPagePool pages(reference.config()), other_pages(other.config(), other_cache_form);
   KvCache cache(pages), other_cache(other_pages);
   std::vector<float> logits, other_logits;
   std::vector<double> p, q;
@@ -60,11 +61,12 @@ void add_sample(Divergence& d, Decoder& reference, Decoder& other, std::span<con
 
 }  // namespace
 
-Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples) {
+Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples,
+                              CacheForm other_cache) {
   Divergence d;
   for (const std::vector<TokenId>& sample : samples) {
     const auto size = std::min<size_t>(sample.size(), static_cast<size_t>(reference.config().max_positions));
-    add_sample(d, reference, other, std::span(sample).first(size));
+    add_sample(d, reference, other, other_cache, std::span(sample).first(size));
   }
   if (d.positions == 0) throw DataError("no sample has two tokens: there is nothing to compare on");
   for (double* sum : {&d.mean_kl, &d.same_first, &d.reference_nats, &d.other_nats})

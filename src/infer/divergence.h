@@ -1,4 +1,4 @@
-// How far one form of a model's weights is from another, on text:
+// How far one form of a model's weights, and of its cache, is from another, on text:
 //   KL = mean over positions of sum_v p(v) log(p(v) / q(v)),  p by the reference, q by the other form; in nats
 // and how often both put the same token first.
 #pragma once
@@ -19,6 +19,8 @@ struct Divergence {
 
 // Every sample is read from its beginning; samples longer than max_positions are cut. Throws DataError when no sample
 // has two tokens.
-Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples);
+// The reference's cache is f16.
+Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples,
+                              CacheForm other_cache = CacheForm::f16);
 
 }  // namespace starling

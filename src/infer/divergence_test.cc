@@ -27,6 +27,9 @@ TEST(Divergence, IsZeroBetweenEqualsAndGrowsWithFewerBits) {
                four = measure_divergence(bf16, int4, samples).mean_kl;
   EXPECT_GT(eight, 0);
   EXPECT_GT(four, 2 * eight);  // a step is 16 times as wide
+  const double cache = measure_divergence(bf16, same, samples, CacheForm::int8).mean_kl;
+  EXPECT_GT(cache, 0);
+  EXPECT_LT(cache, eight) << "keys and values in 8 bits move less than all weights and activations in 8 bits";
   EXPECT_THROW(measure_divergence(bf16, int8, {{1}}), DataError);
 }
 

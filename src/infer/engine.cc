@@ -191,15 +191,22 @@ class EmbeddingSequence : public Sequence {
   std::vector<float> sum_;
 };
 
+int64_t cache_tokens(const EngineOptions& options, const ModelConfig& config) {
+  if (options.cache_tokens > 0) return options.cache_tokens;
+  constexpr int64_t kBytes = int64_t{1} << 30;
+  const int64_t pages = kBytes / KvPagePool(config, options.cache).page_bytes();
+  return std::min(pages * kPagePositions, 64 * config.max_positions);
+}
+
 class LlamaEngine : public Engine {
  public:
   LlamaEngine(std::string name, std::unique_ptr<Tokenizer> tokenizer, std::optional<ChatTemplate> chat_template,
-              const ModelConfig& config, LlamaWeights weights, int64_t cache_tokens)
+              const ModelConfig& config, LlamaWeights weights, const EngineOptions& options)
       : name_(std::move(name)),
         tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
         decoder_(config, std::move(weights)),
-        scheduler_(decoder_, cache_tokens) {}
+        scheduler_(decoder_, cache_tokens(options, config), options.cache) {}
 
   const ModelConfig& config() const override { return decoder_.config(); }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -330,13 +337,6 @@ class LlamaEngine : public Engine {
   Scheduler scheduler_;
 };
 
-int64_t cache_tokens(const EngineOptions& options, const ModelConfig& config) {
-  if (options.cache_tokens > 0) return options.cache_tokens;
-  constexpr int64_t kBytes = int64_t{1} << 30;
-  return std::min(kBytes / std::max<int64_t>(1, config.kv_cache_bytes_per_token(sizeof(uint16_t))),
-                  64 * config.max_positions);
-}
-
 // "models/x/" and "models/x" are the same folder.
 std::string folder_name(const fs::path& folder) {
   const fs::path normal = fs::absolute(folder).lexically_normal();
@@ -364,7 +364,7 @@ std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions
   if (options.max_context_tokens > 0)
     config.max_positions = std::min<int64_t>(config.max_positions, options.max_context_tokens);
   return std::make_unique<LlamaEngine>(folder_name(folder), std::move(tokenizer), load_chat_template(folder), config,
-                                       std::move(weights), cache_tokens(options, config));
+                                       std::move(weights), options);
 }
 
 std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,

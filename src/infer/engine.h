@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "infer/kv_cache.h"
 #include "infer/service.h"
 #include "infer/weights.h"
 #include "model/config.h"
@@ -86,6 +87,7 @@ struct GenerationRequest {
 struct EngineOptions {
   int max_context_tokens = 0;  // 0: the model's max_positions
   WeightForm weights = WeightForm::automatic;
+  CacheForm cache = CacheForm::f16;
   // Tokens whose keys and values are kept in memory, for sequences under way and for the prefix cache; 0: 1 GB, and not
   // more than 64 contexts. At least one context in any case.
   int64_t cache_tokens = 0;

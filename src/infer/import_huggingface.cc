@@ -15,21 +15,21 @@ namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 // Llama 3 lists several end tokens; the first stands for them, because every special token ends a generation.
-void first_of_list(Json& config, const char* key) {
-  if (config.contains(key) && config[key].is_array() && !config[key].empty()) config[key] = Json(config[key][0]);
+void first_of_list(nlohmann::json& config, const char* key) {
+  if (config.contains(key) && config[key].is_array() && !config[key].empty())
+    config[key] = nlohmann::json(config[key][0]);
   if (config.contains(key) && config[key].is_null()) config.erase(key);
 }
 
 void copy_config(const fs::path& from, const fs::path& to) {
   try {
-    Json config = parse_json(read_file(from));
+    nlohmann::json config = parse_json(read_file(from));
     first_of_list(config, "bos_token_id");
     first_of_list(config, "eos_token_id");
     write_file_atomic(to, dump_json(config, 2) + "\n");
-  } catch (const Json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: not a Llama config.json: {}", from.string(), error.what()));
   }
 }

@@ -1,11 +1,13 @@
-// Keys and values of sequences, f16, in pages of 16 positions that are taken from a pool as a sequence grows. A page
-// whose positions are all written never changes, so several sequences and the prefix cache may hold it together.
+// Keys and values of sequences, in pages of 16 positions that are taken from a pool as a sequence grows. A page whose
+// positions are all written never changes, so several sequences and the prefix cache may hold it together.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "model/config.h"
@@ -16,29 +18,44 @@ inline constexpr int64_t kPagePositions = 16;
 
 inline int64_t pages_for(int64_t positions) { return (positions + kPagePositions - 1) / kPagePositions; }
 
+// Of keys and values in memory.
+enum class CacheForm {
+  f16,
+  int8,  // x = scale * n, |n| <= 127, with an f32 scale a position and head, max |x| / 127: about half of f16's memory
+};
+CacheForm cache_form(const std::string& name);  // "f16", "int8"; else ConfigError
+
+// The keys or the values of one head in one page. Keys lie [d][kPagePositions], as a query meets all keys of a page at
+// once; values [kPagePositions][d].
+struct HeadPage {
+  std::byte* elements;  // f16 or int8
+  float* scales;        // [kPagePositions]; null for f16
+};
+
+struct alignas(64) CacheLine {
+  std::byte bytes[64];
+};
+
 // Pages of one model, kept for reuse. Thread-safe. Must outlive its pages.
 class KvPagePool {
  public:
-  using Page = std::shared_ptr<uint16_t[]>;  // [layer][key, value][kv_head][a head's, see KvCache]
+  using Page = std::shared_ptr<CacheLine[]>;  // [layer][key, value][kv_head][lines of a HeadPage: scales, elements]
 
-  explicit KvPagePool(const ModelConfig& config, int64_t capacity = std::numeric_limits<int64_t>::max())
-      : layers_(config.num_layers),
-        kv_heads_(config.num_kv_heads),
-        head_size_(config.head_size()),
-        capacity_(capacity) {}
+  explicit KvPagePool(const ModelConfig& config, CacheForm form = CacheForm::f16,
+                      int64_t capacity = std::numeric_limits<int64_t>::max());
   Page take();                // throws Error when all pages are in use: ask available() first
   int64_t available() const;  // pages that take() can give now
   int64_t capacity() const { return capacity_; }
-  // Of the rows of one layer and head, which lie together: they are read together.
-  int64_t rows_offset(int64_t layer, bool values, int64_t kv_head) const {
-    return ((2 * layer + (values ? 1 : 0)) * kv_heads_ + kv_head) * kPagePositions * head_size_;
-  }
+  CacheForm form() const { return form_; }
+  int64_t page_bytes() const { return page_lines_ * static_cast<int64_t>(sizeof(CacheLine)); }
+  HeadPage head(const Page& page, int64_t layer, bool values, int64_t kv_head) const;
 
  private:
-  using Memory = std::unique_ptr<uint16_t[]>;
+  using Memory = std::unique_ptr<CacheLine[]>;
   void give_back(Memory memory);
 
-  int64_t layers_, kv_heads_, head_size_, capacity_, used_ = 0;
+  CacheForm form_;
+  int64_t kv_heads_, head_lines_, page_lines_, capacity_, used_ = 0;
   mutable std::mutex mutex_;
   std::vector<Memory> free_;
 };
@@ -55,13 +72,13 @@ class KvCache {
   const KvPagePool::Page& page(int64_t index) const { return pages_[index]; }
   void append_full(KvPagePool::Page page);  // another sequence's; length is a multiple of kPagePositions
 
-  // Of one head in one page, which is position / kPagePositions: keys [d][kPagePositions], as a query meets all keys of
-  // a page at once; values [kPagePositions][d].
-  uint16_t* keys(int64_t layer, int64_t kv_head, int64_t page) {
-    return pages_[page].get() + pool_->rows_offset(layer, false, kv_head);
+  CacheForm form() const { return pool_->form(); }
+  // `page` is position / kPagePositions.
+  HeadPage keys(int64_t layer, int64_t kv_head, int64_t page) const {
+    return pool_->head(pages_[page], layer, false, kv_head);
   }
-  uint16_t* values(int64_t layer, int64_t kv_head, int64_t page) {
-    return pages_[page].get() + pool_->rows_offset(layer, true, kv_head);
+  HeadPage values(int64_t layer, int64_t kv_head, int64_t page) const {
+    return pool_->head(pages_[page], layer, true, kv_head);
   }
 
  private:

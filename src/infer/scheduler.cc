@@ -15,9 +15,9 @@ constexpr size_t kMostGuessing = 4;
 
 }  // namespace
 
-Scheduler::Scheduler(Decoder& decoder, int64_t capacity)
+Scheduler::Scheduler(Decoder& decoder, int64_t capacity, CacheForm form)
     : decoder_(decoder),
-      pages_(decoder.config(), pages_for(std::max(capacity, decoder.config().max_positions))),
+      pages_(decoder.config(), form, pages_for(std::max(capacity, decoder.config().max_positions))),
       thread_([this] { loop(); }) {}
 
 Scheduler::~Scheduler() {

@@ -56,7 +56,7 @@ class Sequence {
 class Scheduler {
  public:
   // `capacity`: positions of keys and values in memory, at least the decoder's max_positions.
-  Scheduler(Decoder& decoder, int64_t capacity);
+  Scheduler(Decoder& decoder, int64_t capacity, CacheForm form = CacheForm::f16);
   ~Scheduler();  // ends the work that waits; call run() no more
 
   // Blocks until every sequence (of at least one token) ended or ran all its tokens. After each step that had a part in

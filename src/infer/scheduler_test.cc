@@ -48,9 +48,9 @@ struct Output {
 };
 
 // One token after another through the decoder alone.
-Output without_scheduler(Decoder& decoder, const std::vector<TokenId>& prompt) {
+Output without_scheduler(Decoder& decoder, const std::vector<TokenId>& prompt, CacheForm form) {
   Greedy sequence(prompt, kGenerated);
-  KvPagePool pages(decoder.config());
+  KvPagePool pages(decoder.config(), form);
   KvCache cache(pages);
   std::vector<float> logits(static_cast<size_t>(decoder.config().vocab_size));
   for (int64_t position = 0; !sequence.ended(); ++position) {
@@ -75,17 +75,22 @@ class SchedulerTest : public testing::Test {
   Decoder decoder_ = make_decoder(model_);
 };
 
-TEST_F(SchedulerTest, OutputIsBitIdenticalColdCachedChunkedAmongOthersPreemptedAndWithGuesses) {
+class SchedulerBits : public SchedulerTest, public testing::WithParamInterface<CacheForm> {};
+
+INSTANTIATE_TEST_SUITE_P(Caches, SchedulerBits, testing::Values(CacheForm::f16, CacheForm::int8),
+                         [](const auto& info) { return info.param == CacheForm::f16 ? "F16" : "Int8"; });
+
+TEST_P(SchedulerBits, AreTheSameColdCachedChunkedAmongOthersPreemptedAndWithGuesses) {
   for (uint64_t seed = 0; seed < 4; ++seed) {
     const std::vector<TokenId> prompt = random_prompt(seed, 90);
-    const Output expected = without_scheduler(decoder_, prompt);
+    const Output expected = without_scheduler(decoder_, prompt, GetParam());
     const auto check = [&](const Greedy& got, const char* how) {
       EXPECT_EQ(got.tokens, expected.tokens) << how << ", seed " << seed;
       EXPECT_EQ(got.seen, expected.seen) << how << ", seed " << seed;
     };
     for (const bool speculate : {false, true}) {
       const Service service{.tenant = "a", .speculate = speculate};
-      Scheduler scheduler(decoder_, 4096);
+      Scheduler scheduler(decoder_, 4096, GetParam());
       for (const char* how : {"cold", "cached"}) {
         Greedy sequence(prompt, kGenerated);
         Sequence* const job[] = {&sequence};
@@ -97,7 +102,7 @@ TEST_F(SchedulerTest, OutputIsBitIdenticalColdCachedChunkedAmongOthersPreemptedA
     }
     // Among 15 others, their prompts cut in parts, with room for all and with room for one context only.
     for (const int64_t capacity : {4096, 160}) {
-      Scheduler scheduler(decoder_, capacity);
+      Scheduler scheduler(decoder_, capacity, GetParam());
       std::vector<std::unique_ptr<Greedy>> sequences;
       for (uint64_t i = 0; i < 16; ++i) {
         sequences.push_back(std::make_unique<Greedy>(i == 7 ? prompt : random_prompt(100 + i, 20 + 7 * i), kGenerated));
@@ -213,8 +218,16 @@ TEST_F(SchedulerTest, AnExceptionOfACallbackEndsItsJobAloneAndLeavesNoPage) {
   EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
 }
 
+TEST(KvPagePool, EightBitsTakeAboutHalfOfF16) {
+  ModelConfig config = small_config();
+  config.hidden_size = 256, config.num_kv_heads = 4;  // four heads of 64
+  const int64_t f16 = KvPagePool(config).page_bytes();
+  EXPECT_EQ(f16, kPagePositions * 2 * config.num_layers * config.kv_size() * 2);
+  EXPECT_EQ(KvPagePool(config, CacheForm::int8).page_bytes(), f16 / 2 + f16 / 32);  // an f32 beside 64 values
+}
+
 TEST(PrefixCache, ForgetsAChainsEndFirstAndNothingThatIsHeld) {
-  KvPagePool pages(small_config(), 4);
+  KvPagePool pages(small_config(), CacheForm::f16, 4);
   PrefixCache prefixes;
   const std::vector<TokenId> tokens = random_prompt(1, 48);
   {

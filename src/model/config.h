@@ -87,9 +87,6 @@ struct ModelConfig {
   // Multiply-adds count as two. Attention counts the lower triangle only.
   double forward_flops_per_token(int64_t context_tokens) const;  // at sequences of this length
   double train_flops_per_token(int64_t context_tokens) const { return 3.0 * forward_flops_per_token(context_tokens); }
-  int64_t kv_cache_bytes_per_token(int64_t bytes_per_value) const {
-    return 2 * num_layers * kv_size() * bytes_per_value;
-  }
 };
 
 // Name and shape of every parameter in Hugging Face order and naming ("model.layers.0.self_attn.q_proj.weight").

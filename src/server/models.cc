@@ -9,7 +9,7 @@
 namespace starling {
 
 Models::Models(const Workspace& workspace, const ServerOptions& options) {
-  const EngineOptions engine{.weights = options.weights, .cache_tokens = options.cache_tokens};
+  const EngineOptions engine{.weights = options.weights, .cache = options.cache, .cache_tokens = options.cache_tokens};
   own_ = load(workspace, options.model, engine, true);
   embedder_ = load(workspace, options.embedder, engine, false);
   if (!embedder_) embedder_ = own_;

@@ -64,6 +64,7 @@ std::vector<ConfigKey> server_config_keys() {
        "tokens each API key may use in a day (UTC), prompts included; 0: no limit"},
       {"server.weights", std::string("auto"),
        "form of the models' weights in memory: auto (8 bits, or 4 where they are exact), f32, bf16, int8 or int4"},
+      {"server.cache", std::string("f16"), "form of keys and values in memory: f16, or int8, which takes about half"},
       {"server.cache_tokens", int64_t{0},
        "tokens whose keys and values each model keeps in memory; 0: 1 GB of them, at most 64 contexts"},
       {"server.max_body_bytes", int64_t{1 << 20}, "largest request body, bytes"},
@@ -95,6 +96,7 @@ ServerOptions server_options(const Config& config) {
   options.tokens_per_day = integer_in(config, "server.tokens_per_day", 0, INT64_MAX);
   if (options.request_burst < 1) throw ConfigError("server.request_burst must be at least 1, else no request passes");
   options.weights = weight_form(config.text("server.weights"));
+  options.cache = cache_form(config.text("server.cache"));
   options.cache_tokens = integer_in(config, "server.cache_tokens", 0, int64_t{1} << 32);
   options.log_requests = config.boolean("server.log_requests");
   options.log_content = config.boolean("server.log_content");

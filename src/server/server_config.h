@@ -19,6 +19,7 @@ struct ServerOptions {
   double requests_per_second = 0, request_burst = 0;  // for each API key
   int64_t tokens_per_day = 0;                         // for each API key; 0: no limit
   WeightForm weights = WeightForm::automatic;         // of each model
+  CacheForm cache = CacheForm::f16;                   // of each model
   int64_t cache_tokens = 0;                           // of each model, as EngineOptions has it
   bool log_requests = true;
   bool log_content = false;  // bodies too
