@@ -62,6 +62,11 @@ void store_position(const HeadPage& keys, const HeadPage& values, int64_t slot, 
   for (int64_t i = 0; i < d; ++i) column[i * kPagePositions] = key[static_cast<size_t>(i)];
 }
 
+const AttentionKernels& kernels_of(InstructionSet instructions) {
+  if (instructions == InstructionSet::reference) return reference_attention();
+  return instructions >= InstructionSet::avx512_vnni ? avx512_attention() : avx2_attention();
+}
+
 // A span's tokens with one key-value head, whose elements are f16 or int8, and the query heads that share it.
 template <class Element>
 class HeadAttention {
@@ -208,7 +213,7 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
 
 void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
             InstructionSet instructions) {
-  const AttentionKernels& kernels = instructions >= InstructionSet::avx512_vnni ? avx512_attention() : avx2_attention();
+  const AttentionKernels& kernels = kernels_of(instructions);
   if (span.cache->form() == CacheForm::f16) HeadAttention<uint16_t>(span, layer, kv_head, config, kernels).run();
   else HeadAttention<int8_t>(span, layer, kv_head, config, kernels).run();
 }

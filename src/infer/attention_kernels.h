@@ -33,6 +33,7 @@ struct AttentionKernels {
   }
 };
 
+const AttentionKernels& reference_attention();
 const AttentionKernels& avx2_attention();
 const AttentionKernels& avx512_attention();
 

@@ -92,7 +92,7 @@ constexpr int kHeads = 9;  // one more than the most of any kernel
 TEST(AttentionKernels, AgreeWithSumsInDoublePrecision) {
   const int64_t d = 24, count = 11;
   const Page page(kHeads, d);
-  const Results results = page.run(avx2_attention(), page.f16.f32, kHeads, count);
+  const Results results = page.run(reference_attention(), page.f16.f32, kHeads, count);
   for (int64_t h = 0; h < kHeads; ++h) {
     for (int64_t p = 0; p < kPagePositions; ++p) {
       double dot = 0;
@@ -110,7 +110,9 @@ TEST(AttentionKernels, AgreeWithSumsInDoublePrecision) {
 
 template <class Element>
 void expect_the_same_bits(const Page& page, const Twins<Element>& twins, int heads, int64_t count) {
-  const Results expected = page.run(avx2_attention(), twins.f32, heads, count);
+  const Results expected = page.run(reference_attention(), twins.f32, heads, count);
+  EXPECT_EQ(page.run(reference_attention(), twins.narrow, heads, count), expected);
+  EXPECT_EQ(page.run(avx2_attention(), twins.f32, heads, count), expected);
   EXPECT_EQ(page.run(avx2_attention(), twins.narrow, heads, count), expected);
   if (best_instruction_set() < InstructionSet::avx512_vnni) return;
   EXPECT_EQ(page.run(avx512_attention(), twins.f32, heads, count), expected);

@@ -46,6 +46,7 @@ class GenerationSequence : public Sequence {
   }
   bool ended() const override { return ended_ || cancelled_; }
   int64_t unread_positions() const override { return options_.prompt_logprobs ? 0 : result_.prompt_tokens - 1; }
+  int64_t most_positions() const override { return result_.prompt_tokens + most_; }
   bool speculates() const override { return true; }
 
   void take_logits(int64_t position, std::span<const float> logits) override {

@@ -71,6 +71,7 @@ class KvCache {
   int64_t page_count() const { return static_cast<int64_t>(pages_.size()); }
   const KvPagePool::Page& page(int64_t index) const { return pages_[index]; }
   void append_full(KvPagePool::Page page);  // another sequence's; length is a multiple of kPagePositions
+  void replace(int64_t index, KvPagePool::Page page) { pages_[index] = std::move(page); }  // by one of the same bits
 
   CacheForm form() const { return pool_->form(); }
   // `page` is position / kPagePositions.

@@ -27,10 +27,12 @@ void PrefixCache::restore(Chain& chain, KvCache& cache, std::span<const TokenId>
   }
 }
 
-void PrefixCache::store(Chain& chain, const KvCache& cache, std::span<const TokenId> tokens) {
+void PrefixCache::store(Chain& chain, KvCache& cache, std::span<const TokenId> tokens) {
   while ((chain.pages + 1) * kPagePositions <= cache.length) {
     std::string name = next_name(chain.name, tokens, chain.pages);
-    if (!by_name_.contains(name)) {
+    if (const auto known = by_name_.find(name); known != by_name_.end()) {
+      cache.replace(chain.pages, known->second->page);
+    } else {
       entries_.push_front({name, chain.name, cache.page(chain.pages)});
       by_name_[name] = entries_.begin();
       if (const auto parent = by_name_.find(chain.name); parent != by_name_.end()) ++parent->second->children;

@@ -29,7 +29,8 @@ class PrefixCache {
   // Appends to `cache` (of chain.pages whole pages) the pages known for the tokens that follow.
   void restore(Chain& chain, KvCache& cache, std::span<const TokenId> tokens);
   // Remembers the pages of `cache` that became whole; tokens [cache.length or more] are those it was computed from.
-  void store(Chain& chain, const KvCache& cache, std::span<const TokenId> tokens);
+  // Where one is known already, `cache` gives up its own for it.
+  void store(Chain& chain, KvCache& cache, std::span<const TokenId> tokens);
   // Forgets one page that no sequence holds; false when there is none.
   bool evict();
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }

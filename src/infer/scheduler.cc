@@ -1,5 +1,7 @@
 #include "infer/scheduler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/error.h"
@@ -12,6 +14,8 @@ constexpr int64_t kBatchTokens = 512;           // of one step
 constexpr int64_t kPromptBesideDecoding = 128;  // of them for prompts while others wait for their next token
 // Guesses cost little only while a step is bound by reading the weights.
 constexpr size_t kMostGuessing = 4;
+
+int64_t pages_of(const Sequence& sequence) { return pages_for(sequence.most_positions()); }
 
 }  // namespace
 
@@ -31,6 +35,7 @@ Scheduler::~Scheduler() {
 
 void Scheduler::run(std::span<Sequence* const> sequences, const std::function<void()>& on_step,
                     const Service& service) {
+  for (const Sequence* sequence : sequences) check(*sequence);
   Job job{.sequences = {sequences.begin(), sequences.end()}, .service = service};
   std::unique_lock lock(mutex_);
   // A tenant that comes back has no claim from the time it was away.
@@ -64,6 +69,13 @@ void Scheduler::run(std::span<Sequence* const> sequences, const std::function<vo
     lock.unlock();
     on_step();
   }
+}
+
+void Scheduler::check(const Sequence& sequence) const {
+  const int64_t most = std::max(sequence.most_positions(), static_cast<int64_t>(sequence.tokens.size()));
+  if (most > decoder_.config().max_positions)
+    throw DataError(
+        fmt::format("{} tokens are more than the model's {} positions", most, decoder_.config().max_positions));
 }
 
 EngineStats Scheduler::stats() const {
@@ -116,17 +128,58 @@ std::vector<Scheduler::Job*> Scheduler::ranked_jobs() const {
   return ranked;
 }
 
+// Lets sequences begin, by rank, while the pages that all under way may come to need fit in the cache; interactive work
+// takes the place of batch work. None passes another that waits for room, so a long context is not kept out by short
+// ones.
+void Scheduler::admit(const std::vector<Job*>& ranked) {
+  int64_t pages = 0;
+  for (const Job* job : ranked)
+    for (const Sequence* sequence : job->sequences)
+      if (sequence->admitted) pages += pages_of(*sequence);
+  for (Job* job : ranked) {
+    for (Sequence* sequence : job->sequences) {
+      if (sequence->admitted) continue;
+      const int64_t needed = pages_of(*sequence);
+      while (pages + needed > pages_.capacity()) {
+        const int64_t given = job->service.priority == Priority::interactive ? preempt_one(ranked) : 0;
+        if (given == 0) return;
+        pages -= given;
+      }
+      sequence->admitted = true;
+      pages += needed;
+    }
+  }
+}
+
+// The sequence of batch work that ranks last gives its pages back; it will compute them again from its tokens. Returns
+// how many were kept for it, 0 when there is none.
+int64_t Scheduler::preempt_one(const std::vector<Job*>& ranked) {
+  for (auto job = ranked.rbegin(); job != ranked.rend() && (*job)->service.priority == Priority::batch; ++job) {
+    for (auto victim = (*job)->sequences.rbegin(); victim != (*job)->sequences.rend(); ++victim) {
+      if (!(*victim)->admitted) continue;
+      (*victim)->admitted = false;
+      if ((*victim)->cache) ++stats_.preemptions;
+      (*victim)->cache.reset();
+      return pages_of(**victim);
+    }
+  }
+  return 0;
+}
+
 // Every decoding sequence gets its next token, and the prompts share what is left.
 std::vector<Scheduler::Turn> Scheduler::next_batch() {
   const std::vector<Job*> ranked = ranked_jobs();
-  size_t decoding = 0;
-  std::vector<WaitingPrompt> prompts;
   for (Job* job : ranked) {
     job->running = true;
+    for (Sequence* sequence : job->sequences) sequence->finished = sequence->ended();
+  }
+  admit(ranked);
+  size_t decoding = 0;
+  std::vector<WaitingPrompt> prompts;
+  for (const Job* job : ranked) {
     prompts.push_back({&job->service, 0});
-    for (Sequence* sequence : job->sequences) {
-      sequence->finished = sequence->ended();
-      if (sequence->finished) continue;
+    for (const Sequence* sequence : job->sequences) {
+      if (!sequence->runs()) continue;
       if (sequence->decodes()) ++decoding;
       else prompts.back().tokens += sequence->left();
     }
@@ -140,12 +193,12 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
     Job& job = *ranked[i];
     int64_t share = shares[i];
     for (Sequence* sequence : job.sequences) {
-      if (sequence->finished) continue;
+      if (!sequence->runs()) continue;
       const bool decodes = sequence->decodes();
-      const int64_t most = decodes ? 1 : std::min(share, sequence->left());
-      if (most <= 0 || !prepare(*sequence, job, most, ranked)) continue;
+      if (!decodes && share <= 0) continue;
+      if (!sequence->cache) begin(*sequence, job);
       const bool guesses = decodes && decoding <= kMostGuessing && job.service.speculate && sequence->speculates();
-      batch.push_back(make_turn(job, *sequence, most, guesses ? sequence->draft_length.next() : 0));
+      batch.push_back(make_turn(job, *sequence, decodes ? 1 : share, guesses ? sequence->draft_length.next() : 0));
       (decodes ? stats_.decoded_tokens : stats_.prompt_tokens) += static_cast<uint64_t>(batch.back().known);
       if (!decodes) share -= batch.back().known;
     }
@@ -153,39 +206,24 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
   return batch;
 }
 
-// Pages for so many more positions, of which the prefix cache may know the first ones. False: they must wait.
-bool Scheduler::prepare(Sequence& sequence, const Job& job, int64_t positions, const std::vector<Job*>& ranked) {
-  if (!sequence.cache) {
-    sequence.cache.emplace(pages_);
-    sequence.chain = PrefixCache::begin(job.service.tenant);
-    const int64_t known = std::max(sequence.unread_positions(), sequence.delivered);
-    const auto most = std::min<int64_t>(known, static_cast<int64_t>(sequence.tokens.size()) - 1);
-    prefixes_.restore(sequence.chain, *sequence.cache, std::span(sequence.tokens).first(most));
-    if (sequence.delivered == 0) sequence.cached_ = sequence.cache->length;
-    stats_.cached_tokens += static_cast<uint64_t>(sequence.cache->length);
-    sequence.delivered = std::max(sequence.delivered, sequence.cache->length);
-  }
-  const int64_t needed = pages_for(sequence.cache->length + positions) - sequence.cache->page_count();
-  while (pages_.available() < needed) {
-    if (prefixes_.evict() || preempt_one(job, sequence, ranked)) continue;
-    return false;
-  }
-  return true;
+// The prefix cache may know the first positions.
+void Scheduler::begin(Sequence& sequence, const Job& job) {
+  sequence.cache.emplace(pages_);
+  sequence.chain = PrefixCache::begin(job.service.tenant);
+  const int64_t known = std::max(sequence.unread_positions(), sequence.delivered);
+  const auto most = std::min<int64_t>(known, static_cast<int64_t>(sequence.tokens.size()) - 1);
+  prefixes_.restore(sequence.chain, *sequence.cache, std::span(sequence.tokens).first(most));
+  if (sequence.delivered == 0) sequence.cached_ = sequence.cache->length;
+  stats_.cached_tokens += static_cast<uint64_t>(sequence.cache->length);
+  sequence.delivered = std::max(sequence.delivered, sequence.cache->length);
 }
 
-// The sequence that counts least gives its pages back; it will compute them again from its tokens.
-bool Scheduler::preempt_one(const Job& job, const Sequence& sequence, const std::vector<Job*>& ranked) {
-  for (auto other = ranked.rbegin(); other != ranked.rend(); ++other) {
-    for (auto victim = (*other)->sequences.rbegin(); victim != (*other)->sequences.rend(); ++victim) {
-      if (*victim == &sequence) return false;
-      if (!(*victim)->cache || (*victim)->in_batch || (*victim)->cache->page_count() == 0) continue;
-      (*victim)->cache.reset();
-      ++stats_.preemptions;
-      return true;
-    }
-    if (*other == &job) return false;
+// What no sequence holds, the prefix cache does.
+void Scheduler::reserve(Sequence& sequence, int64_t positions) {
+  const int64_t needed = pages_for(positions) - sequence.cache->page_count();
+  while (pages_.available() < needed && prefixes_.evict()) {
   }
-  return false;
+  sequence.cache->reserve(positions);
 }
 
 Scheduler::Turn Scheduler::make_turn(Job& job, Sequence& sequence, int64_t most, int64_t guesses) {
@@ -193,13 +231,11 @@ Scheduler::Turn Scheduler::make_turn(Job& job, Sequence& sequence, int64_t most,
   const std::span<const TokenId> next = std::span(sequence.tokens).subspan(first, std::min(most, sequence.left()));
   Turn turn{&job, &sequence, {next.begin(), next.end()}, first, static_cast<int64_t>(next.size())};
   if (guesses > 0) {
-    const int64_t room = decoder_.config().max_positions - first - 1;
-    const int64_t pages = (pages_.available() + sequence.cache->page_count()) * kPagePositions - first - 1;
-    const std::span<const TokenId> draft = ngram_draft(sequence.tokens, std::min({guesses, room, pages}));
+    const int64_t room = sequence.most_positions() - first - 1;
+    const std::span<const TokenId> draft = ngram_draft(sequence.tokens, std::min(guesses, room));
     turn.tokens.insert(turn.tokens.end(), draft.begin(), draft.end());
   }
-  sequence.cache->reserve(first + static_cast<int64_t>(turn.tokens.size()));
-  sequence.in_batch = true;
+  reserve(sequence, first + static_cast<int64_t>(turn.tokens.size()));
   served_[job.service.tenant] += turn.tokens.size();
   return turn;
 }
@@ -265,7 +301,6 @@ void Scheduler::deliver_turn(Turn& turn, std::span<const float> hidden, std::spa
 void Scheduler::finish(const std::vector<Turn>& batch, std::exception_ptr error) {
   for (const Turn& turn : batch) {
     Sequence& sequence = *turn.sequence;
-    sequence.in_batch = false;
     if (!error) prefixes_.store(sequence.chain, *sequence.cache, sequence.tokens);
     sequence.finished = error || sequence.ended() || sequence.left() <= 0;
     if (error) turn.job->error = error;

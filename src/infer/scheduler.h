@@ -34,6 +34,8 @@ class Sequence {
   virtual void take_hidden(int64_t, std::span<const float>) {}  // the last hidden state, after the final norm
   virtual void take_logits(int64_t, std::span<const float>) {}
   virtual bool ended() const { return false; }  // before all tokens ran
+  // That it may come to have: their pages are kept for it from when it begins.
+  virtual int64_t most_positions() const { return static_cast<int64_t>(tokens.size()); }
   // Leading positions whose results nobody reads: their keys and values may come from the prefix cache.
   virtual int64_t unread_positions() const { return 0; }
   virtual bool speculates() const { return false; }  // take_logits appends tokens that are worth guessing
@@ -44,13 +46,14 @@ class Sequence {
  private:
   friend class Scheduler;
   int64_t left() const { return static_cast<int64_t>(tokens.size()) - (cache ? cache->length : 0); }
+  bool runs() const { return admitted && !finished; }
   bool decodes() const { return cache && cache->length > 0 && left() == 1; }
 
   std::optional<KvCache> cache;
   PrefixCache::Chain chain;
   DraftLength draft_length;
   int64_t delivered = 0, cached_ = 0;  // positions whose results were taken
-  bool finished = false, in_batch = false;
+  bool admitted = false, finished = false;
 };
 
 class Scheduler {
@@ -61,7 +64,7 @@ class Scheduler {
 
   // Blocks until every sequence (of at least one token) ended or ran all its tokens. After each step that had a part in
   // it calls `on_step` on the calling thread; an exception of on_step or of the step ends the job and is rethrown.
-  // Thread-safe.
+  // Throws DataError for a sequence of more positions than the model has. Thread-safe.
   void run(std::span<Sequence* const> sequences, const std::function<void()>& on_step = {},
            const Service& service = {});
   EngineStats stats() const;
@@ -85,11 +88,14 @@ class Scheduler {
     bool guess(int64_t index) const { return index >= known; }
   };
 
+  void check(const Sequence& sequence) const;
   void loop();
   std::vector<Turn> next_batch();
   std::vector<Job*> ranked_jobs() const;
-  bool prepare(Sequence& sequence, const Job& job, int64_t positions, const std::vector<Job*>& ranked);
-  bool preempt_one(const Job& job, const Sequence& sequence, const std::vector<Job*>& ranked);
+  void admit(const std::vector<Job*>& ranked);
+  int64_t preempt_one(const std::vector<Job*>& ranked);
+  void begin(Sequence& sequence, const Job& job);
+  void reserve(Sequence& sequence, int64_t positions);
   Turn make_turn(Job& job, Sequence& sequence, int64_t most, int64_t guesses);
   void step(std::vector<Turn>& batch);
   void deliver(std::vector<Turn>& batch, std::span<const float> hidden);

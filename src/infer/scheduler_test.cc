@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <memory>
 
 #include "core/error.h"
@@ -24,6 +25,7 @@ struct Greedy : Sequence {
       : Sequence(std::move(prompt)), prompt_size(tokens.size()), end(tokens.size() + count) {}
   bool wants_logits(int64_t position) const override { return position + 1 == static_cast<int64_t>(tokens.size()); }
   int64_t unread_positions() const override { return static_cast<int64_t>(prompt_size) - 1; }
+  int64_t most_positions() const override { return static_cast<int64_t>(end); }
   bool speculates() const override { return true; }
   bool ended() const override { return tokens.size() == end; }
   void take_logits(int64_t, std::span<const float> logits) override {
@@ -41,6 +43,21 @@ std::vector<TokenId> random_prompt(uint64_t seed, size_t size) {
 }
 
 constexpr size_t kGenerated = 30;
+
+// Holds the scheduler at its tenth token until so many jobs are there.
+struct Held : Greedy {
+  Held(std::vector<TokenId> prompt, const Scheduler& s, int64_t jobs)
+      : Greedy(std::move(prompt), kGenerated), scheduler(s), wanted(jobs) {}
+  void take_logits(int64_t position, std::span<const float> logits) override {
+    Greedy::take_logits(position, logits);
+    if (tokens.size() != prompt_size + 10) return;
+    holds = true;
+    while (scheduler.stats().jobs < wanted) std::this_thread::yield();
+  }
+  const Scheduler& scheduler;
+  int64_t wanted;
+  std::atomic<bool> holds = false;
+};
 
 struct Output {
   std::vector<TokenId> tokens;
@@ -80,7 +97,7 @@ class SchedulerBits : public SchedulerTest, public testing::WithParamInterface<C
 INSTANTIATE_TEST_SUITE_P(Caches, SchedulerBits, testing::Values(CacheForm::f16, CacheForm::int8),
                          [](const auto& info) { return info.param == CacheForm::f16 ? "F16" : "Int8"; });
 
-TEST_P(SchedulerBits, AreTheSameColdCachedChunkedAmongOthersPreemptedAndWithGuesses) {
+TEST_P(SchedulerBits, AreTheSameColdCachedChunkedAmongOthersAndWithGuesses) {
   for (uint64_t seed = 0; seed < 4; ++seed) {
     const std::vector<TokenId> prompt = random_prompt(seed, 90);
     const Output expected = without_scheduler(decoder_, prompt, GetParam());
@@ -100,7 +117,7 @@ TEST_P(SchedulerBits, AreTheSameColdCachedChunkedAmongOthersPreemptedAndWithGues
       }
       EXPECT_EQ(scheduler.stats().guessed_tokens > 0, speculate);
     }
-    // Among 15 others, their prompts cut in parts, with room for all and with room for one context only.
+    // Among 15 others, their prompts cut in parts, with room for all, and in turn with room for one context.
     for (const int64_t capacity : {4096, 160}) {
       Scheduler scheduler(decoder_, capacity, GetParam());
       std::vector<std::unique_ptr<Greedy>> sequences;
@@ -108,13 +125,33 @@ TEST_P(SchedulerBits, AreTheSameColdCachedChunkedAmongOthersPreemptedAndWithGues
         sequences.push_back(std::make_unique<Greedy>(i == 7 ? prompt : random_prompt(100 + i, 20 + 7 * i), kGenerated));
       }
       run_threads(scheduler, sequences, {});
-      check(*sequences[7], capacity == 160 ? "preempted" : "among others");
-      EXPECT_EQ(scheduler.stats().preemptions > 0, capacity == 160);
+      check(*sequences[7], capacity == 160 ? "in turn with others" : "among others");
+      EXPECT_EQ(scheduler.stats().preemptions, 0u);
       const EngineStats stats = scheduler.stats();
       EXPECT_EQ(stats.pages_used, stats.pages_cached) << "a page is held by nobody";
       EXPECT_EQ(stats.jobs, 0);
     }
   }
+}
+
+TEST_P(SchedulerBits, AreTheSamePreempted) {
+  const std::vector<TokenId> prompt = random_prompt(1, 90);
+  const Output expected = without_scheduler(decoder_, prompt, GetParam());
+  Scheduler scheduler(decoder_, 160, GetParam());  // one context
+  Held sequence(prompt, scheduler, 3);
+  std::thread batch_work([&] {
+    Sequence* const job[] = {&sequence};
+    scheduler.run(job, {}, {.priority = Priority::batch});
+  });
+  while (!sequence.holds) std::this_thread::yield();
+  std::vector<std::unique_ptr<Greedy>> interactive;
+  for (uint64_t i = 0; i < 2; ++i)
+    interactive.push_back(std::make_unique<Greedy>(random_prompt(200 + i, 100), kGenerated));
+  run_threads(scheduler, interactive, {});
+  batch_work.join();
+  EXPECT_EQ(scheduler.stats().preemptions, 1u);
+  EXPECT_EQ(sequence.tokens, expected.tokens);
+  EXPECT_EQ(sequence.seen, expected.seen);
 }
 
 TEST_F(SchedulerTest, RightGuessesSaveSteps) {
@@ -198,6 +235,35 @@ TEST_F(SchedulerTest, InteractiveWorkRunsBeforeBatchWork) {
   EXPECT_LT(interactive, 2 * 6 * 120) << "its 720 positions waited for batch work";
 }
 
+TEST_F(SchedulerTest, ASequenceBeginsWhenAllThatItMayNeedIsFree) {
+  Scheduler scheduler(decoder_, 160);  // 10 pages
+  struct Timed : Greedy {
+    explicit Timed(uint64_t seed, int& c) : Greedy(random_prompt(seed, 20), 60), clock(c) {}  // 5 pages
+    void take_logits(int64_t position, std::span<const float> logits) override {
+      Greedy::take_logits(position, logits);
+      last = ++clock;
+      if (first == 0) first = last;
+    }
+    int& clock;
+    int first = 0, last = 0;
+  };
+  int clock = 0;
+  std::deque<Timed> sequences;
+  std::vector<Sequence*> job;
+  for (uint64_t i = 0; i < 3; ++i) job.push_back(&sequences.emplace_back(i, clock));
+  scheduler.run(job);
+  EXPECT_LT(sequences[1].first, sequences[0].last) << "two have room together";
+  EXPECT_GT(sequences[2].first, std::min(sequences[0].last, sequences[1].last)) << "the third does not";
+  EXPECT_EQ(scheduler.stats().preemptions, 0u);
+}
+
+TEST_F(SchedulerTest, RefusesMoreThanTheModelsPositions) {
+  Scheduler scheduler(decoder_, 4096);
+  Greedy sequence(random_prompt(1, 100), 61);
+  Sequence* const job[] = {&sequence};
+  EXPECT_THROW(scheduler.run(job), DataError);
+}
+
 TEST_F(SchedulerTest, TenantsShareEvenly) {
   const auto [many, few] = ends_of(decoder_, {.tenant = "a"}, {.tenant = "b"});
   EXPECT_LT(few, many);
@@ -257,6 +323,24 @@ TEST(PrefixCache, ForgetsAChainsEndFirstAndNothingThatIsHeld) {
   EXPECT_EQ(third.length, 0) << "a page depends on every token before it";
   cache.reserve(64);
   EXPECT_THROW(other.reserve(16), Error);
+}
+
+TEST(PrefixCache, KeepsOnePageOfTheSameBits) {
+  KvPagePool pages(small_config(), CacheForm::f16, 8);
+  PrefixCache prefixes;
+  const std::vector<TokenId> tokens = random_prompt(1, 48);
+  std::deque<KvCache> caches;
+  for (int i = 0; i < 2; ++i) {  // both began before either's pages were known
+    KvCache& cache = caches.emplace_back(pages);
+    cache.reserve(48);
+    cache.length = 48;
+  }
+  for (KvCache& cache : caches) {
+    auto chain = PrefixCache::begin("a");
+    prefixes.store(chain, cache, tokens);
+  }
+  EXPECT_EQ(pages.available(), 5);
+  EXPECT_EQ(caches[0].page(2), caches[1].page(2));
 }
 
 TEST(NgramDraft, ContinuesTheLatestPlaceOfTheLongestMatch) {

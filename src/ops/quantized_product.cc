@@ -14,6 +14,7 @@
 #include "ops/quantized_kernels.h"
 #include "ops/quantized_kernels_amx.h"
 #include "ops/round_to_int8.h"
+#include "ops/vector_math.h"
 
 namespace starling {
 namespace {
@@ -180,9 +181,7 @@ TileKernel kernel_for(InstructionSet instructions, WeightFormat format, int toke
 }  // namespace
 
 InstructionSet best_instruction_set() {
-  static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-  if (!avx512) return InstructionSet::avx2;
+  if (!use_avx512() || !__builtin_cpu_supports("avx512vnni")) return InstructionSet::avx2;
   return amx_is_there() ? InstructionSet::amx : InstructionSet::avx512_vnni;
 }
 

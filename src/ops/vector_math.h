@@ -17,7 +17,8 @@ __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd"))) void with
   loop();
 }
 
-// STARLING_NO_AVX512 in the environment hides AVX-512 from the loops below: tests run the floor's code with it.
+// STARLING_NO_AVX512 in the environment hides AVX-512 from the loops below and from inference: tests run the floor's
+// code with it.
 inline bool use_avx512() {
   static const bool use = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
