@@ -67,20 +67,20 @@ const AttentionKernels& kernels_of(InstructionSet instructions) {
   return instructions >= InstructionSet::avx512_vnni ? avx512_attention() : avx2_attention();
 }
 
-// A span's tokens with one key-value head, whose elements are f16 or int8, and the query heads that share it.
+// A span's tokens with some key-value heads, whose elements are f16 or int8, and the query heads that share them.
 template <class Element>
-class HeadAttention {
+class HeadsAttention {
  public:
-  HeadAttention(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
-                const AttentionKernels& kernels)
+  HeadsAttention(const AttentionSpan& span, const HeadRange& heads, int64_t layer, const ModelConfig& config,
+                 const AttentionKernels& kernels)
       : span_(span),
+        kv_heads_(heads),
         layer_(layer),
-        kv_head_(kv_head),
         config_(config),
         kernels_(kernels),
         first_page_(first_visible(span.first_position) / kPagePositions),
         end_page_(pages_for(span.first_position + span.tokens)),
-        scores_(buffer(0, span.tokens * group_ * stride_)) {}
+        scores_(buffer(0, span.tokens * kv_heads_.count * group_ * stride_)) {}
 
   void run() {
     find_scores();
@@ -89,7 +89,7 @@ class HeadAttention {
   }
 
  private:
-  // A token and a few heads, which share what is loaded of a page.
+  // A token and a few query heads of one key-value head, which share what is loaded of a page.
   struct Queries {
     int heads;
     int64_t offset;      // of the first head in q and out
@@ -108,90 +108,99 @@ class HeadAttention {
   }
 
   template <class Visit>
-  void for_each_queries(const Visit& visit) const {
+  void for_each_queries(int64_t kv_head, const Visit& visit) const {
     for (int64_t token = 0; token < span_.tokens; ++token) {
       const int64_t position = span_.first_position + token;
       for (int64_t head = 0; head < group_; head += kernels_.most_heads) {
         const int heads = static_cast<int>(std::min<int64_t>(kernels_.most_heads, group_ - head));
-        visit(Queries{heads, (token * config_.num_heads + kv_head_ * group_ + head) * d_,
-                      scores_ + (token * group_ + head) * stride_, first_visible(position), position + 1});
+        const int64_t row = (token * kv_heads_.count + kv_head - kv_heads_.first) * group_ + head;
+        visit(Queries{heads, (token * config_.num_heads + kv_head * group_ + head) * d_, scores_ + row * stride_,
+                      first_visible(position), position + 1});
       }
     }
   }
 
-  HeadPage page(bool values, int64_t index) const {
-    return values ? span_.cache->values(layer_, kv_head_, index) : span_.cache->keys(layer_, kv_head_, index);
+  HeadPage page(bool values, int64_t kv_head, int64_t index) const {
+    return values ? span_.cache->values(layer_, kv_head, index) : span_.cache->keys(layer_, kv_head, index);
   }
-  // Many sequences' pages are in no cache: the next page comes from memory while one is used.
-  void fetch(const HeadPage& page) const {
-    if (page.scales) _mm_prefetch(page.scales, _MM_HINT_T0);
-    for (int64_t i = 0; i < kPagePositions * d_ * static_cast<int64_t>(sizeof(Element)); i += sizeof(CacheLine))
-      _mm_prefetch(page.elements + i, _MM_HINT_T0);
-  }
-  // Calls use(kernels, elements, scales, first position) for each page of keys or values, as they are or, where more
-  // than one call of a kernel reads them, widened to f32.
+  static const Element* elements_of(const HeadPage& page) { return reinterpret_cast<const Element*>(page.elements); }
+
+  struct Place {
+    int64_t kv_head, first;  // the page's first position
+    const float* scales;
+  };
+  // Calls use(place, kernels, elements, next page's elements) for each page of keys or values, as they are or, where
+  // more than one call of a kernel reads them, widened to f32. The heads of a page lie one after another in memory.
   template <class Use>
   void for_each_page(bool values, const Use& use) const {
     for (int64_t index = first_page_; index < end_page_; ++index) {
-      if (index + 1 < end_page_) fetch(page(values, index + 1));
-      else if (!values) fetch(page(true, first_page_));
-      const HeadPage head = page(values, index);
-      const auto* elements = reinterpret_cast<const Element*>(head.elements);
-      if (span_.tokens * group_ <= kernels_.most_heads) {
-        use(kernels_.template of<Element>(), elements, head.scales, index * kPagePositions);
-      } else {
-        float* rows = buffer(1, kPagePositions * d_);
-        widen_elements(elements, rows, kPagePositions * d_);
-        use(kernels_.f32, static_cast<const float*>(rows), head.scales, index * kPagePositions);
+      for (int64_t kv_head = kv_heads_.first; kv_head < kv_heads_.first + kv_heads_.count; ++kv_head) {
+        const HeadPage head = page(values, kv_head, index);
+        const bool last = index + 1 == end_page_;  // after the keys come the values
+        const Element *elements = elements_of(head),
+                      *next = elements_of(page(values || last, kv_head, last ? first_page_ : index + 1));
+        const Place place{kv_head, index * kPagePositions, head.scales};
+        if (span_.tokens * group_ <= kernels_.most_heads) {
+          use(place, kernels_.template of<Element>(), elements, next);
+        } else {
+          float* rows = buffer(1, kPagePositions * d_);
+          fetch(next, kPagePositions * d_);
+          widen_elements(elements, rows, kPagePositions * d_);
+          use(place, kernels_.f32, static_cast<const float*>(rows), static_cast<const float*>(rows));
+        }
       }
     }
   }
 
   void find_scores() const {
     const float scale = 1.0f / std::sqrt(static_cast<float>(d_));
-    for_each_page(false, [&](const auto& kernel, const auto* keys, const float* scales, int64_t first) {
-      for_each_queries([&](const Queries& queries) {
-        if (first >= queries.end) return;
-        float* scores = queries.scores + first - first_page_ * kPagePositions;
-        kernel.dots(queries.heads, scores, stride_, span_.q + queries.offset, keys, d_, scale);
-        for (int64_t head = 0; scales && head < queries.heads; ++head)
-          multiply(scores + head * stride_, scales, kPagePositions);
+    for_each_page(false, [&](const Place& place, const auto& kernel, const auto* keys, const auto* next) {
+      for_each_queries(place.kv_head, [&](const Queries& queries) {
+        if (place.first >= queries.end) return;
+        float* scores = queries.scores + place.first - first_page_ * kPagePositions;
+        kernel.dots(queries.heads, scores, stride_, span_.q + queries.offset, keys, next, d_, scale);
+        for (int64_t head = 0; place.scales && head < queries.heads; ++head)
+          multiply(scores + head * stride_, place.scales, kPagePositions);
       });
     });
   }
   void make_weights() const {
-    for_each_queries([&](const Queries& queries) {
-      for (int64_t head = 0; head < queries.heads; ++head) {
-        float* visible = queries.scores + head * stride_ + queries.begin - first_page_ * kPagePositions;
-        const int64_t count = queries.end - queries.begin;
-        if (config_.attention_cap > 0) cap_scores(visible, count, config_.attention_cap);
-        softmax(visible, count);
-      }
-      std::fill_n(span_.out + queries.offset, queries.heads * d_, 0.0f);
-    });
+    for (int64_t kv_head = kv_heads_.first; kv_head < kv_heads_.first + kv_heads_.count; ++kv_head) {
+      for_each_queries(kv_head, [&](const Queries& queries) {
+        for (int64_t head = 0; head < queries.heads; ++head) {
+          float* visible = queries.scores + head * stride_ + queries.begin - first_page_ * kPagePositions;
+          const int64_t count = queries.end - queries.begin;
+          if (config_.attention_cap > 0) cap_scores(visible, count, config_.attention_cap);
+          softmax(visible, count);
+        }
+        std::fill_n(span_.out + queries.offset, queries.heads * d_, 0.0f);
+      });
+    }
   }
   void add_values() const {
-    for_each_page(true, [&](const auto& kernel, const auto* values, const float* scales, int64_t first) {
-      for_each_queries([&](const Queries& queries) {
-        const int64_t begin = std::max(first, queries.begin), end = std::min(first + kPagePositions, queries.end);
+    for_each_page(true, [&](const Place& place, const auto& kernel, const auto* values, const auto* next) {
+      for_each_queries(place.kv_head, [&](const Queries& queries) {
+        const int64_t begin = std::max(place.first, queries.begin),
+                      end = std::min(place.first + kPagePositions, queries.end), skipped = begin - place.first;
         if (begin >= end) return;
         float* weights = queries.scores + begin - first_page_ * kPagePositions;
-        for (int64_t head = 0; scales && head < queries.heads; ++head)
-          multiply(weights + head * stride_, scales + begin - first, end - begin);
-        kernel.add_rows(queries.heads, span_.out + queries.offset, weights, stride_, values + (begin - first) * d_,
-                        end - begin, d_);
+        for (int64_t head = 0; place.scales && head < queries.heads; ++head)
+          multiply(weights + head * stride_, place.scales + skipped, end - begin);
+        kernel.add_rows(queries.heads, span_.out + queries.offset, weights, stride_, values + skipped * d_,
+                        next + skipped * d_, end - begin, d_);
       });
     });
   }
 
   const AttentionSpan& span_;
-  const int64_t layer_, kv_head_;
+  const HeadRange& kv_heads_;
+  const int64_t layer_;
   const ModelConfig& config_;
   const AttentionKernels& kernels_;
   const int64_t d_ = config_.head_size(), group_ = config_.num_heads / config_.num_kv_heads;
   const int64_t first_page_, end_page_;
   const int64_t stride_ = (end_page_ - first_page_) * kPagePositions;  // scores of a head
-  float* const scores_;                                                // [tokens][group_][stride_]
+  float* const scores_;                                                // [tokens][kv_heads_.count][group_][stride_]
 };
 
 }  // namespace
@@ -211,11 +220,11 @@ void store_keys_values(const AttentionSpan& span, const float* k, const float* v
   }
 }
 
-void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
+void attend(const AttentionSpan& span, const HeadRange& kv_heads, int64_t layer, const ModelConfig& config,
             InstructionSet instructions) {
   const AttentionKernels& kernels = kernels_of(instructions);
-  if (span.cache->form() == CacheForm::f16) HeadAttention<uint16_t>(span, layer, kv_head, config, kernels).run();
-  else HeadAttention<int8_t>(span, layer, kv_head, config, kernels).run();
+  if (span.cache->form() == CacheForm::f16) HeadsAttention<uint16_t>(span, kv_heads, layer, config, kernels).run();
+  else HeadsAttention<int8_t>(span, kv_heads, layer, config, kernels).run();
 }
 
 }  // namespace starling

@@ -27,8 +27,12 @@ struct AttentionSpan {
 void store_keys_values(const AttentionSpan& span, const float* k, const float* v, int64_t layer,
                        const ModelConfig& config);
 
-// One key-value head and all the query heads that share it, for a few tokens (about kAttentionTokens).
-void attend(const AttentionSpan& span, int64_t layer, int64_t kv_head, const ModelConfig& config,
+struct HeadRange {
+  int64_t first = 0, count = 0;
+};
+
+// Some key-value heads and all the query heads that share them, for a few tokens (about kAttentionTokens).
+void attend(const AttentionSpan& span, const HeadRange& kv_heads, int64_t layer, const ModelConfig& config,
             InstructionSet instructions);
 
 inline constexpr int64_t kAttentionTokens = 4;  // tokens of one call that share the widening of keys to f32

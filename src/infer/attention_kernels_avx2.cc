@@ -20,9 +20,11 @@ float load(int8_t value) { return value; }
 float load(uint16_t value) { return _cvtsh_ss(value); }
 
 template <int heads, class Element>
-void dots(float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
+void dots(float* scores, int64_t stride, const float* q, const Element* keys, const Element* next, int64_t d,
+          float scale) {
   __m256 sum[heads][2][2] = {};  // of even and odd columns, 8 positions each
   for (int64_t i = 0; i < d; i += 2) {
+    fetch(next + i * kPagePositions, 2 * kPagePositions);
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
       const Element* column = keys + (i + odd) * kPagePositions;
@@ -48,13 +50,15 @@ void dots(float* scores, int64_t stride, const float* q, const Element* keys, in
 
 // 8 * registers columns of `heads` sums one after another, kept in registers while the rows pass.
 template <int heads, int registers, class Element>
-void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
+void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows, const Element* next,
+                 int64_t count, int64_t d) {
   __m256 columns[heads][registers];
 #pragma GCC unroll 8
   for (int h = 0; h < heads; ++h)
 #pragma GCC unroll 8
     for (int c = 0; c < registers; ++c) columns[h][c] = _mm256_loadu_ps(sums + h * d + 8 * c);
   for (int64_t r = 0; r < count; ++r) {
+    fetch(next + r * d, 8 * registers);
     __m256 weight[heads];
 #pragma GCC unroll 8
     for (int h = 0; h < heads; ++h) weight[h] = _mm256_set1_ps(weights[h * stride + r]);
@@ -72,12 +76,13 @@ void add_columns(float* sums, const float* weights, int64_t stride, const Elemen
 }
 
 template <int heads, class Element>
-void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
+void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, const Element* next,
+              int64_t count, int64_t d) {
   constexpr int kRegisters = 8 / heads;
   int64_t i = 0;
   for (; i + 8 * kRegisters <= d; i += 8 * kRegisters)
-    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, count, d);
-  for (; i + 8 <= d; i += 8) add_columns<heads, 1>(sums + i, weights, stride, rows + i, count, d);
+    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, next + i, count, d);
+  for (; i + 8 <= d; i += 8) add_columns<heads, 1>(sums + i, weights, stride, rows + i, next + i, count, d);
   for (; i < d; ++i)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t r = 0; r < count; ++r)
@@ -87,11 +92,11 @@ void add_rows(float* sums, const float* weights, int64_t stride, const Element* 
 template <class Element>
 constexpr PageKernels<Element> kernels_for() {
   return {
-      [](int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
-        (heads == 2 ? dots<2, Element> : dots<1, Element>)(scores, stride, q, keys, d, scale);
-      },
-      [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
-        (heads == 2 ? add_rows<2, Element> : add_rows<1, Element>)(sums, weights, stride, rows, count, d);
+      [](int heads, float* scores, int64_t stride, const float* q, const Element* keys, const Element* next, int64_t d,
+         float scale) { (heads == 2 ? dots<2, Element> : dots<1, Element>)(scores, stride, q, keys, next, d, scale); },
+      [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, const Element* next,
+         int64_t count, int64_t d) {
+        (heads == 2 ? add_rows<2, Element> : add_rows<1, Element>)(sums, weights, stride, rows, next, count, d);
       }};
 }
 

@@ -31,9 +31,11 @@ STARLING_AVX512 STARLING_INLINE __m512 load16(const int8_t* values, __mmask16 ma
 }
 
 template <int heads, class Element>
-STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
+STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const Element* keys, const Element* next,
+                          int64_t d, float scale) {
   __m512 sum[heads][2] = {};  // of even and odd columns
   for (int64_t i = 0; i < d; i += 2) {
+    fetch(next + i * 16, 32);
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
       const __m512 column = load16(keys + (i + odd) * 16);
@@ -51,8 +53,8 @@ STARLING_AVX512 void dots(float* scores, int64_t stride, const float* q, const E
 
 // 16 * registers columns of the sums, of which the last register may hold fewer, kept in registers while the rows pass.
 template <int heads, int registers, class Element>
-STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count,
-                                 int64_t d, int64_t columns) {
+STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stride, const Element* rows,
+                                 const Element* next, int64_t count, int64_t d, int64_t columns) {
   __m512 sum[heads][registers];
   __mmask16 mask[registers];
 #pragma GCC unroll 4
@@ -62,6 +64,7 @@ STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stri
     for (int h = 0; h < heads; ++h) sum[h][c] = _mm512_maskz_loadu_ps(mask[c], sums + h * d + 16 * c);
   }
   for (int64_t r = 0; r < count; ++r) {
+    fetch(next + r * d, 16 * registers);
     __m512 row[registers];
 #pragma GCC unroll 4
     for (int c = 0; c < registers; ++c) row[c] = load16(rows + r * d + 16 * c, mask[c]);
@@ -79,26 +82,28 @@ STARLING_AVX512 void add_columns(float* sums, const float* weights, int64_t stri
 }
 
 template <int heads, class Element>
-void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
+void add_rows(float* sums, const float* weights, int64_t stride, const Element* rows, const Element* next,
+              int64_t count, int64_t d) {
   constexpr int kRegisters = heads > 4 ? 2 : 4;  // no more than 16 sums
   int64_t i = 0;
   for (; i + 16 * (kRegisters - 1) < d; i += 16 * kRegisters)
-    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, count, d, d - i);
-  for (; i < d; i += 16) add_columns<heads, 1>(sums + i, weights, stride, rows + i, count, d, d - i);
+    add_columns<heads, kRegisters>(sums + i, weights, stride, rows + i, next + i, count, d, d - i);
+  for (; i < d; i += 16) add_columns<heads, 1>(sums + i, weights, stride, rows + i, next + i, count, d, d - i);
 }
 
 // Both functions for each number of heads.
 template <class Element, int... less_one>
 constexpr PageKernels<Element> kernels_for(std::integer_sequence<int, less_one...>) {
-  return {
-      [](int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
-        static constexpr decltype(&dots<1, Element>) kDots[] = {dots<less_one + 1, Element>...};
-        kDots[heads - 1](scores, stride, q, keys, d, scale);
-      },
-      [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, int64_t count, int64_t d) {
-        static constexpr decltype(&add_rows<1, Element>) kAddRows[] = {add_rows<less_one + 1, Element>...};
-        kAddRows[heads - 1](sums, weights, stride, rows, count, d);
-      }};
+  return {[](int heads, float* scores, int64_t stride, const float* q, const Element* keys, const Element* next,
+             int64_t d, float scale) {
+            static constexpr decltype(&dots<1, Element>) kDots[] = {dots<less_one + 1, Element>...};
+            kDots[heads - 1](scores, stride, q, keys, next, d, scale);
+          },
+          [](int heads, float* sums, const float* weights, int64_t stride, const Element* rows, const Element* next,
+             int64_t count, int64_t d) {
+            static constexpr decltype(&add_rows<1, Element>) kAddRows[] = {add_rows<less_one + 1, Element>...};
+            kAddRows[heads - 1](sums, weights, stride, rows, next, count, d);
+          }};
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ float value_of(int8_t value) { return value; }
 float value_of(uint16_t value) { return _cvtsh_ss(value); }
 
 template <class Element>
-void dots(int heads, float* scores, int64_t stride, const float* q, const Element* keys, int64_t d, float scale) {
+void dots(int heads, float* scores, int64_t stride, const float* q, const Element* keys, const Element*, int64_t d,
+          float scale) {
   for (int64_t h = 0; h < heads; ++h) {
     for (int64_t p = 0; p < kPagePositions; ++p) {
       float sums[2] = {};
@@ -26,8 +27,8 @@ void dots(int heads, float* scores, int64_t stride, const float* q, const Elemen
 }
 
 template <class Element>
-void add_rows(int heads, float* sums, const float* weights, int64_t stride, const Element* values, int64_t count,
-              int64_t d) {
+void add_rows(int heads, float* sums, const float* weights, int64_t stride, const Element* values, const Element*,
+              int64_t count, int64_t d) {
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t r = 0; r < count; ++r)
       for (int64_t i = 0; i < d; ++i)

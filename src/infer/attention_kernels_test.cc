@@ -58,9 +58,9 @@ struct Page {
     for (int head = 0; head < heads; head += kernels.most_heads) {
       const int some = std::min(kernels.most_heads, heads - head);
       page_kernels.dots(some, results.scores.data() + head * kPagePositions, kPagePositions, q.data() + head * d,
-                        page.keys.data(), d, 0.125f);
+                        page.keys.data(), page.keys.data(), d, 0.125f);
       page_kernels.add_rows(some, results.sums.data() + head * d, weights.data() + head * kPagePositions,
-                            kPagePositions, page.values.data(), count, d);
+                            kPagePositions, page.values.data(), page.values.data(), count, d);
     }
     return results;
   }

@@ -170,15 +170,29 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
     }
     row += tokens;
   }
-  // Late pieces of a long prompt see more positions: neighbours go to different threads by counting heads outermost.
-  const auto piece_count = static_cast<int64_t>(pieces.size());
-  parallel_for(piece_count * config_.num_kv_heads, 2, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item)
-      attend(pieces[item % piece_count], layer, item / piece_count, config_, instructions_);
-  });
+  attend_all(pieces, layer);
   branch_.resize(residual_.size());
   quantized_product(branch_.data(), mixed_.data(), tokens_, w.o, instructions_);
   add_branch(w.attention_output_norm);
+}
+
+// A decoding sequence's pages are read as many heads at a time as leaves each thread some work: they lie one after
+// another in memory. Of a prompt a head at a time, whose scores then stay in the cache.
+void Decoder::attend_all(std::span<const AttentionSpan> pieces, int64_t layer) const {
+  const auto together = std::clamp<int64_t>(
+      static_cast<int64_t>(pieces.size()) * config_.num_kv_heads / compute_threads(), 1, config_.num_kv_heads);
+  std::vector<std::pair<const AttentionSpan*, HeadRange>> items;
+  // Late pieces of a long prompt see more positions: neighbours go to different threads by counting heads outermost.
+  for (int64_t head = 0; head < config_.num_kv_heads; ++head) {
+    for (const AttentionSpan& piece : pieces) {
+      const int64_t heads = piece.tokens == 1 ? together : 1;
+      if (head % heads == 0) items.push_back({&piece, {head, std::min(heads, config_.num_kv_heads - head)}});
+    }
+  }
+  parallel_for(static_cast<int64_t>(items.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item)
+      attend(*items[item].first, items[item].second, layer, config_, instructions_);
+  });
 }
 
 void Decoder::add_branch(const std::vector<float>& output_norm) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "infer/attention.h"
 #include "infer/feed_forward.h"
 #include "infer/kv_cache.h"
 #include "infer/weights.h"
@@ -44,6 +45,7 @@ class Decoder {
   void embed(std::span<const BatchSpan> batch);
   void attention(std::span<const BatchSpan> batch, int64_t layer);
   void rotate(std::span<const BatchSpan> batch);
+  void attend_all(std::span<const AttentionSpan> pieces, int64_t layer) const;
   // residual_ += branch_, or its norm where one is given
   void add_branch(const std::vector<float>& output_norm);
 

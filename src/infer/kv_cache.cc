@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace starling {
 namespace {
 
 constexpr int64_t kLine = sizeof(CacheLine);
+constexpr int64_t kSlabBytes = int64_t{8} << 20;
 constexpr int64_t kScaleLines = kPagePositions * static_cast<int64_t>(sizeof(float)) / kLine;
 
 int64_t lines_of_head(const ModelConfig& config, CacheForm form) {
@@ -28,22 +31,24 @@ KvPagePool::KvPagePool(const ModelConfig& config, CacheForm form, int64_t capaci
     : form_(form),
       kv_heads_(config.num_kv_heads),
       head_lines_(lines_of_head(config, form)),
-      page_lines_(2 * config.num_layers * kv_heads_ * head_lines_),
+      // One head more: pages at a multiple of a large power of two would meet in the same places of the caches.
+      page_lines_((2 * config.num_layers * kv_heads_ + 1) * head_lines_),
       capacity_(capacity) {}
 
 KvPagePool::Page KvPagePool::take() {
-  Memory memory;
-  {
-    std::lock_guard lock(mutex_);
-    if (used_ == capacity_) throw Error("all pages of the cache of keys and values are in use");
-    ++used_;
-    if (!free_.empty()) {
-      memory = std::move(free_.back());
-      free_.pop_back();
-    }
-  }
-  if (!memory) memory = std::make_unique<CacheLine[]>(static_cast<size_t>(page_lines_));
-  return {memory.release(), [this](CacheLine* page) { give_back(Memory(page)); }};
+  std::lock_guard lock(mutex_);
+  if (used_ == capacity_) throw Error("all pages of the cache of keys and values are in use");
+  if (free_.empty()) allocate();
+  CacheLine* page = free_.back();
+  free_.pop_back();
+  ++used_;
+  return {page, [this](CacheLine* unused) { give_back(unused); }};
+}
+
+void KvPagePool::allocate() {
+  const int64_t pages = std::clamp<int64_t>(kSlabBytes / page_bytes(), 1, capacity_ - used_);
+  CacheLine* first = slabs_.emplace_back(allocate_large_array<CacheLine>(pages * page_lines_)).get();
+  for (int64_t i = pages; i-- > 0;) free_.push_back(first + i * page_lines_);
 }
 
 HeadPage KvPagePool::head(const Page& page, int64_t layer, bool values, int64_t kv_head) const {
@@ -57,10 +62,10 @@ int64_t KvPagePool::available() const {
   return capacity_ - used_;
 }
 
-void KvPagePool::give_back(Memory memory) {
+void KvPagePool::give_back(CacheLine* page) {
   std::lock_guard lock(mutex_);
   --used_;
-  free_.push_back(std::move(memory));
+  free_.push_back(page);
 }
 
 void KvCache::reserve(int64_t positions) {

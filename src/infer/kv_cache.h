@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/large_memory.h"
 #include "model/config.h"
 
 namespace starling {
@@ -51,13 +52,16 @@ class KvPagePool {
   HeadPage head(const Page& page, int64_t layer, bool values, int64_t kv_head) const;
 
  private:
-  using Memory = std::unique_ptr<CacheLine[]>;
-  void give_back(Memory memory);
+  void allocate();
+  void give_back(CacheLine* page);
 
   CacheForm form_;
   int64_t kv_heads_, head_lines_, page_lines_, capacity_, used_ = 0;
   mutable std::mutex mutex_;
-  std::vector<Memory> free_;
+  // A sequence's pages are read a head after another, some KB of each: many at once lie in huge pages, whose places the
+  // processor knows.
+  std::vector<LargeArray<CacheLine>> slabs_;
+  std::vector<CacheLine*> free_;
 };
 
 class KvCache {

@@ -287,9 +287,10 @@ TEST_F(SchedulerTest, AnExceptionOfACallbackEndsItsJobAloneAndLeavesNoPage) {
 TEST(KvPagePool, EightBitsTakeAboutHalfOfF16) {
   ModelConfig config = small_config();
   config.hidden_size = 256, config.num_kv_heads = 4;  // four heads of 64
-  const int64_t f16 = KvPagePool(config).page_bytes();
-  EXPECT_EQ(f16, kPagePositions * 2 * config.num_layers * config.kv_size() * 2);
-  EXPECT_EQ(KvPagePool(config, CacheForm::int8).page_bytes(), f16 / 2 + f16 / 32);  // an f32 beside 64 values
+  const int64_t heads =
+      2 * config.num_layers * config.num_kv_heads;  // of a page; the room of one more lies between two
+  EXPECT_EQ(KvPagePool(config).page_bytes(), (heads + 1) * kPagePositions * 64 * 2);
+  EXPECT_EQ(KvPagePool(config, CacheForm::int8).page_bytes(), (heads + 1) * kPagePositions * (64 + 4));
 }
 
 TEST(PrefixCache, ForgetsAChainsEndFirstAndNothingThatIsHeld) {

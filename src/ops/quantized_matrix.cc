@@ -2,13 +2,10 @@
 
 #include <fmt/format.h>
 #include <immintrin.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include "core/error.h"
@@ -18,7 +15,6 @@
 namespace starling {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT;
 
 uint16_t to_f16(float value) { return static_cast<uint16_t>(_cvtss_sh(value, kNearest)); }
@@ -118,43 +114,15 @@ class CodeRounding {
 
 }  // namespace
 
-void QuantizedMatrix::Free::operator()(void* memory) const {
-  mapped > 0 ? static_cast<void>(::munmap(memory, mapped)) : std::free(memory);
-}
-
-// Zeroed. Large blocks ask for huge pages: decoding streams through all weights once a token, and a page walk every 4
-// KB would cost a tenth of that. The kernel zeroes them when they are first written, on the threads that fill the
-// matrix.
-template <class T>
-QuantizedMatrix::Aligned<T> QuantizedMatrix::allocate(size_t count) {
-  const auto rounded_up = [](size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; };
-  if (count * sizeof(T) < kHugePage) {
-    const size_t size = rounded_up(std::max<size_t>(count * sizeof(T), 1), 64);
-    void* memory = std::aligned_alloc(64, size);
-    if (memory == nullptr) throw std::bad_alloc();
-    std::memset(memory, 0, size);
-    return Aligned<T>(static_cast<T*>(memory));
-  }
-  const size_t size = rounded_up(count * sizeof(T), kHugePage);
-  void* mapped = ::mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
-  auto* begin = static_cast<std::byte*>(mapped);
-  const size_t before = rounded_up(reinterpret_cast<uintptr_t>(begin), kHugePage) - reinterpret_cast<uintptr_t>(begin);
-  if (before > 0) ::munmap(begin, before);
-  if (before < kHugePage) ::munmap(begin + before + size, kHugePage - before);
-  ::madvise(begin + before, size, MADV_HUGEPAGE);
-  return Aligned<T>(reinterpret_cast<T*>(begin + before), Free(size));
-}
-
 QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t rows, int64_t cols,
                                  const std::array<int8_t, 16>& codebook)
     : format_(format), rows_(rows), cols_(cols), codebook_(codebook) {
   if (rows <= 0 || cols <= 0) throw ShapeError(fmt::format("a weight matrix of {} x {}", rows, cols));
-  data_ = allocate<uint8_t>(static_cast<size_t>(row_blocks()) * block_bytes());
+  data_ = allocate_large_array<uint8_t>(static_cast<size_t>(row_blocks()) * block_bytes());
   if (!has_scales(format)) return;
   if (format == WeightFormat::code4) nearest_ = nearest_values(codebook);
-  scales_ = allocate<uint16_t>(static_cast<size_t>(row_blocks() * groups() * kRowBlock));
-  units_ = allocate<float>(static_cast<size_t>(row_blocks() * kRowBlock));
+  scales_ = allocate_large_array<uint16_t>(static_cast<size_t>(row_blocks() * groups() * kRowBlock));
+  units_ = allocate_large_array<float>(static_cast<size_t>(row_blocks() * kRowBlock));
 }
 
 size_t QuantizedMatrix::block_bytes() const {

@@ -17,8 +17,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
+
+#include "core/large_memory.h"
 
 namespace starling {
 
@@ -65,16 +66,6 @@ class QuantizedMatrix {
   const std::array<int8_t, 16>& codebook() const { return codebook_; }
 
  private:
-  struct Free {
-    Free() : mapped(0) {}
-    explicit Free(size_t mapped_bytes) : mapped(mapped_bytes) {}
-    void operator()(void* memory) const;
-    size_t mapped;  // bytes of a mapping; 0: from the heap
-  };
-  template <class T>
-  using Aligned = std::unique_ptr<T[], Free>;
-  template <class T>
-  static Aligned<T> allocate(size_t count);
   size_t block_bytes() const;
   void check_row(int64_t row, size_t cols) const;
   void set_scales(int64_t row, std::span<const float> scales);
@@ -86,9 +77,9 @@ class QuantizedMatrix {
   int64_t rows_ = 0, cols_ = 0;
   std::array<int8_t, 16> codebook_{};
   std::array<int8_t, 256> nearest_{};  // code4: the codebook's value for each value + 128
-  Aligned<uint8_t> data_;
-  Aligned<uint16_t> scales_;
-  Aligned<float> units_;
+  LargeArray<uint8_t> data_;
+  LargeArray<uint16_t> scales_;
+  LargeArray<float> units_;
 };
 
 }  // namespace starling
