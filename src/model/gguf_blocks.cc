@@ -247,28 +247,36 @@ void decode_iq4_xs(const std::byte* block, float* out) {
 struct Format {
   GgufType type;
   GgufBlock block;
-  void (*decode)(const std::byte* block, float* out);
+  void (*decode)(const std::byte* blocks, size_t count, float* out);
 };
 
+// Blocks one after another; the decoder of one is inlined, so that the compiler makes vectors of a row's values.
+template <auto decode, size_t values, size_t bytes>
+constexpr Format format_of(GgufType type, const char* name) {
+  return {type, {name, values, bytes}, [](const std::byte* blocks, size_t count, float* out) {
+            for (size_t i = 0; i < count; ++i) decode(blocks + i * bytes, out + i * values);
+          }};
+}
+
 constexpr Format kFormats[] = {
-    {GgufType::f32, {"F32", 1, 4}, decode_f32},
-    {GgufType::f16, {"F16", 1, 2}, decode_f16},
-    {GgufType::bf16, {"BF16", 1, 2}, decode_bf16},
-    {GgufType::q4_0, {"Q4_0", 32, 18}, decode_q4_0},
-    {GgufType::q4_1, {"Q4_1", 32, 20}, decode_q4_1},
-    {GgufType::q5_0, {"Q5_0", 32, 22}, decode_q5_0},
-    {GgufType::q5_1, {"Q5_1", 32, 24}, decode_q5_1},
-    {GgufType::q8_0, {"Q8_0", 32, 34}, decode_q8_0},
-    {GgufType::q2_k, {"Q2_K", 256, 84}, decode_q2_k},
-    {GgufType::q3_k, {"Q3_K", 256, 110}, decode_q3_k},
-    {GgufType::q4_k, {"Q4_K", 256, 144}, decode_q4_k},
-    {GgufType::q5_k, {"Q5_K", 256, 176}, decode_q5_k},
-    {GgufType::q6_k, {"Q6_K", 256, 210}, decode_q6_k},
-    {GgufType::iq2_xxs, {"IQ2_XXS", 256, 66}, decode_iq2_xxs},
-    {GgufType::iq2_xs, {"IQ2_XS", 256, 74}, decode_iq2_xs},
-    {GgufType::iq3_xxs, {"IQ3_XXS", 256, 98}, decode_iq3_xxs},
-    {GgufType::iq4_nl, {"IQ4_NL", 32, 18}, decode_iq4_nl},
-    {GgufType::iq4_xs, {"IQ4_XS", 256, 136}, decode_iq4_xs},
+    format_of<decode_f32, 1, 4>(GgufType::f32, "F32"),
+    format_of<decode_f16, 1, 2>(GgufType::f16, "F16"),
+    format_of<decode_bf16, 1, 2>(GgufType::bf16, "BF16"),
+    format_of<decode_q4_0, 32, 18>(GgufType::q4_0, "Q4_0"),
+    format_of<decode_q4_1, 32, 20>(GgufType::q4_1, "Q4_1"),
+    format_of<decode_q5_0, 32, 22>(GgufType::q5_0, "Q5_0"),
+    format_of<decode_q5_1, 32, 24>(GgufType::q5_1, "Q5_1"),
+    format_of<decode_q8_0, 32, 34>(GgufType::q8_0, "Q8_0"),
+    format_of<decode_q2_k, 256, 84>(GgufType::q2_k, "Q2_K"),
+    format_of<decode_q3_k, 256, 110>(GgufType::q3_k, "Q3_K"),
+    format_of<decode_q4_k, 256, 144>(GgufType::q4_k, "Q4_K"),
+    format_of<decode_q5_k, 256, 176>(GgufType::q5_k, "Q5_K"),
+    format_of<decode_q6_k, 256, 210>(GgufType::q6_k, "Q6_K"),
+    format_of<decode_iq2_xxs, 256, 66>(GgufType::iq2_xxs, "IQ2_XXS"),
+    format_of<decode_iq2_xs, 256, 74>(GgufType::iq2_xs, "IQ2_XS"),
+    format_of<decode_iq3_xxs, 256, 98>(GgufType::iq3_xxs, "IQ3_XXS"),
+    format_of<decode_iq4_nl, 32, 18>(GgufType::iq4_nl, "IQ4_NL"),
+    format_of<decode_iq4_xs, 256, 136>(GgufType::iq4_xs, "IQ4_XS"),
 };
 
 const Format* find_format(GgufType type) {
@@ -296,9 +304,7 @@ void decode_gguf_blocks(GgufType type, std::span<const std::byte> blocks, std::s
   if (format == nullptr)
     throw DataError("GGUF tensor type " + std::to_string(static_cast<uint32_t>(type)) + " is not supported");
   check_size(format->block, blocks.size(), out.size());
-  const std::byte* block = blocks.data();
-  for (size_t i = 0; i < out.size(); i += format->block.values, block += format->block.bytes)
-    format->decode(block, out.data() + i);
+  format->decode(blocks.data(), out.size() / format->block.values, out.data());
 }
 
 void decode_iq2_xxs_codes(std::span<const std::byte> blocks, std::span<int8_t> codes, std::span<float> scales) {
