@@ -1,7 +1,8 @@
 // The tokenizer against tiktoken and Hugging Face's tokenizers on real vocabularies: the same ids for the same text.
 // The packages come from npm (test/oracle/tokenizers/package.json, installed by `make test`); without them it skips.
 // Texts: random Unicode strings; real posts when STARLING_TEST_DATA is set. STARLING_ORACLE_TEXTS names a file of texts
-// (u32 length, bytes) to compare instead; ids that oracle.cjs made before are taken from beside it (NAME.ids).
+// (u32 length, bytes) to compare instead; ids that oracle.cjs made before are taken from beside it (NAME.ids). How many
+// random strings, and lines of each file of posts: STARLING_ORACLE_RANDOM (4000), STARLING_ORACLE_LINES (1500).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -92,17 +93,22 @@ std::vector<std::string> read_texts(const fs::path& path) {
   return texts;
 }
 
+uint64_t count_of(const char* variable, uint64_t otherwise) {
+  const char* given = std::getenv(variable);
+  return given == nullptr ? otherwise : std::stoull(given);
+}
+
 Texts make_texts() {
   if (const char* given = std::getenv("STARLING_ORACLE_TEXTS")) return {given, read_texts(given)};
-  constexpr uint64_t kRandomTexts = 4000;
-  constexpr size_t kPostLines = 1500;  // a file
+  const uint64_t random_texts = count_of("STARLING_ORACLE_RANDOM", 4000),
+                 post_lines = count_of("STARLING_ORACLE_LINES", 1500);
   Texts made{scratch("oracle.texts"), {}};
-  for (uint64_t i = 0; i < kRandomTexts; ++i) made.texts.push_back(random_text(i));
+  for (uint64_t i = 0; i < random_texts; ++i) made.texts.push_back(random_text(i));
   if (const char* data = std::getenv("STARLING_TEST_DATA")) {
     for (const auto& entry : fs::directory_iterator(fs::path(data) / "posts")) {
       const fs::path lines = scratch("oracle.lines");
       if (std::system(
-              fmt::format("zstd -dcq {} 2>/dev/null | head -n {} > {}", quoted(entry.path()), kPostLines, quoted(lines))
+              fmt::format("zstd -dcq {} 2>/dev/null | head -n {} > {}", quoted(entry.path()), post_lines, quoted(lines))
                   .c_str()) != 0)
         continue;
       std::ifstream in(lines);
