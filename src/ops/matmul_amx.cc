@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <vector>
 
@@ -11,16 +12,18 @@
 #include "ops/tile_registers.h"
 #include "ops/vector_math.h"
 
+#define STARLING_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
 namespace starling {
 namespace {
 
 // The longer side of c is cut into blocks, the other into strips of two panels. For 192 of k a strip's two panels
 // (24 KB) stay in the first cache while the panels of the block (12 KB each) pass by from the second, each for two
-// products of 32 x 32. Both are packed: a block by the thread that needs it, 768 of k at a time (576 KB), all strips
-// once, by all threads.
-constexpr int64_t kStripPanels = 2, kPieceSteps = 6, kChunkSteps = 24, kBlockPanels = 12;
-// Sums of a block that wait for the next 768 of k share the second cache with it: 1.2 MB.
-constexpr int64_t kRangeStrips = 12;
+// products of 32 x 32. Both are packed: a block by the thread that needs it, all strips once, by all threads.
+constexpr int64_t kStripPanels = 2, kPieceSteps = 6;
+// Of a second cache of 2 MB a block takes 1.2 with all of its k, up to 1536; of longer k 12 panels by 768 of k, beside
+// sums of 12 panels by 12 strips that wait for the next 768 (1.2 MB).
+constexpr int64_t kBlockSteps = 576, kBlockPanels = 12, kChunkSteps = 24, kRangeStrips = 12;
 constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = 4 * kTileSums;  // of two panels: [2][2] tiles [16][16]
 constexpr int64_t kLine = 64;
 
@@ -88,30 +91,51 @@ void multiply_panels(Registers& r, const PanelProduct& p) {
   for_sums([&](auto tile, float* sums) { r.store(tile, sums); });
 }
 
+// Of the sums of a row, in tiles of 16 columns.
+const float* line_of(const float* sums, int64_t row, int64_t half) {
+  return sums + (row / kTileSide * 2 + half) * kTileSums + row % kTileSide * kTileSide;
+}
+
 // c = or += the sums that are inside of it.
-template <class T, Accumulate accumulate>
-void write_sums(const Matrix& c, const float* sums) {
-  with_widest_vectors([&]() STARLING_INLINE {
-    for (int64_t row = 0; row < c.rows; ++row)
-      for (int64_t half = 0; half < 2; ++half) {
-        T* to = static_cast<T*>(const_cast<void*>(c.data)) + row * c.row_stride + half * kTileSide;
-        const float* from = sums + (row / kTileSide * 2 + half) * kTileSums + row % kTileSide * kTileSide;
-        const auto write = [&](int64_t i) STARLING_INLINE {
-          to[i] = from_float<T>(accumulate == Accumulate::yes ? to_float(to[i]) + from[i] : from[i]);
-        };
-        const int64_t columns = std::min(kTileSide, c.columns - half * kTileSide);
-        if (columns == kTileSide)
-          for (int64_t i = 0; i < kTileSide; ++i) write(i);
-        else
-          for (int64_t i = 0; i < columns; ++i) write(i);
-      }
-  });
+template <class T>
+void write_sums_inside(const Matrix& c, const float* sums, Accumulate accumulate) {
+  for (int64_t row = 0; row < c.rows; ++row)
+    for (int64_t column = 0; column < c.columns; ++column) {
+      T& to = static_cast<T*>(const_cast<void*>(c.data))[row * c.row_stride + column];
+      const float sum = line_of(sums, row, column / kTileSide)[column % kTileSide];
+      to = from_float<T>(accumulate == Accumulate::yes ? to_float(to) + sum : sum);
+    }
+}
+
+template <Accumulate accumulate>
+void write_all_sums(float* c, int64_t stride, const float* sums) {
+  for (int64_t row = 0; row < kPanelSide; ++row)
+    for (int64_t column = 0; column < kPanelSide; column += 8) {
+      float* to = c + row * stride + column;
+      const __m256 sum = _mm256_load_ps(line_of(sums, row, column / kTileSide) + column % kTileSide);
+      _mm256_storeu_ps(to, accumulate == Accumulate::yes ? _mm256_add_ps(_mm256_loadu_ps(to), sum) : sum);
+    }
+}
+
+// By the instruction that rounds 16, which every processor with AMX has.
+STARLING_AVX512_BF16 void round_all_sums(bf16* c, int64_t stride, const float* sums) {
+  for (int64_t row = 0; row < kPanelSide; ++row)
+    for (int64_t half = 0; half < 2; ++half)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + row * stride + half * kTileSide),
+                          std::bit_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_load_ps(line_of(sums, row, half)))));
 }
 
 void write_sums(const Matrix& c, const float* sums, Accumulate accumulate) {
-  if (c.dtype == DType::bf16) return write_sums<bf16, Accumulate::no>(c, sums);
-  accumulate == Accumulate::yes ? write_sums<float, Accumulate::yes>(c, sums)
-                                : write_sums<float, Accumulate::no>(c, sums);
+  static const bool rounds = use_avx512() && __builtin_cpu_supports("avx512bf16");
+  const bool all = c.rows == kPanelSide && c.columns == kPanelSide;
+  if (c.dtype == DType::bf16) {
+    if (!all || !rounds) return write_sums_inside<bf16>(c, sums, accumulate);
+    return round_all_sums(static_cast<bf16*>(const_cast<void*>(c.data)), c.row_stride, sums);
+  }
+  if (!all) return write_sums_inside<float>(c, sums, accumulate);
+  auto* to = static_cast<float*>(const_cast<void*>(c.data));
+  accumulate == Accumulate::yes ? write_all_sums<Accumulate::yes>(to, c.row_stride, sums)
+                                : write_all_sums<Accumulate::no>(to, c.row_stride, sums);
 }
 
 // How c is cut: blocks of the longer side, ranges of strips of the other, chunks of k.
@@ -120,8 +144,10 @@ struct Cut {
 };
 
 Cut cut_of(int64_t panels, int64_t strips, int64_t steps, int64_t threads) {
-  Cut cut{divide_up(panels, kBlockPanels), 1, std::max<int64_t>(1, divide_up(steps, kChunkSteps))};
-  if (cut.chunks > 1) cut.ranges = divide_up(strips, kRangeStrips);
+  const bool at_once = steps <= kBlockSteps / kBlockPanels;
+  const int64_t block_panels = at_once ? kBlockSteps / std::max<int64_t>(1, steps) : kBlockPanels;
+  Cut cut{divide_up(panels, block_panels), at_once ? 1 : divide_up(strips, kRangeStrips),
+          at_once ? 1 : divide_up(steps, kChunkSteps)};
   const int64_t most = panels * strips;
   while (cut.blocks * cut.ranges < std::min(threads, most)) {
     const bool tall = panels * cut.ranges >= strips * kStripPanels * cut.blocks;
