@@ -100,9 +100,7 @@ bool has_products(ProductKernels kernels) { return kernels == ProductKernels::on
 
 void use_products(ProductKernels kernels) {
   if (!has_products(kernels))
-    throw DeviceError(
-        "this processor has no AMX with bf16, or Linux does not give it to this process: products can be "
-        "onednn alone");
+    throw DeviceError("this processor has no AMX with bf16, or Linux does not give it to this process: choose onednn");
   kernels_in_use = kernels;
 }
 

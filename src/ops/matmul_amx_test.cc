@@ -43,8 +43,8 @@ struct Case {
   int64_t m, n, k;
 };
 
-constexpr Case kCases[] = {{1, 1, 1},    {16, 16, 32},  {33, 1, 70},   {1, 65, 31},     {32, 64, 192},
-                           {96, 40, 33}, {70, 130, 64}, {130, 70, 90}, {40, 200, 1600}, {400, 40, 1600}};
+constexpr Case kCases[] = {{1, 1, 1},     {16, 16, 32},  {33, 1, 70},   {1, 65, 31},     {32, 64, 192},  {96, 40, 33},
+                           {70, 130, 64}, {130, 70, 90}, {450, 20, 40}, {40, 100, 1540}, {100, 40, 1540}};
 
 // [m][n]: 32 of k after another, the even ones and the odd ones apart.
 std::vector<float> sums_in_order(const Operand& a, const Operand& b) {
