@@ -26,6 +26,7 @@ constexpr int64_t kStripPanels = 2, kPieceSteps = 6;
 constexpr int64_t kBlockSteps = 576, kBlockPanels = 12, kChunkSteps = 24, kRangeStrips = 12;
 constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = 4 * kTileSums;  // of two panels: [2][2] tiles [16][16]
 constexpr int64_t kLine = 64;
+constexpr int kFirstCache = 3, kSecondCache = 2;  // of __builtin_prefetch
 
 // What a product asks for while it runs, for those after it: lines of the cache at each of its steps.
 constexpr int64_t kPanelLines = kStepBytes / kLine / kStripPanels;                     // half of a panel
@@ -39,16 +40,16 @@ struct Fetches {
 
   // Inlined, as GCC takes a function that only asks for lines to have no effect, and leaves out its calls.
   STARLING_INLINE void make(int64_t step) const {
-    fetch<_MM_HINT_T0>(panel, step, kPanelLines);
-    fetch<_MM_HINT_T0>(sums, step, kSumsLines);
-    if (strip) fetch<_MM_HINT_T0>(strip, step, kStepBytes / kLine);
-    fetch<_MM_HINT_T1>(later, step, later_lines);
+    fetch<kFirstCache>(panel, step, kPanelLines);
+    fetch<kFirstCache>(sums, step, kSumsLines);
+    if (strip) fetch<kFirstCache>(strip, step, kStepBytes / kLine);
+    fetch<kSecondCache>(later, step, later_lines);
   }
 
-  template <_mm_hint hint>
+  template <int cache>
   STARLING_INLINE static void fetch(const std::byte* from, int64_t step, int64_t lines) {
-    const auto* first = reinterpret_cast<const char*>(from + step * lines * kLine);
-    for (int64_t i = 0; i < lines; ++i) _mm_prefetch(first + i * kLine, hint);
+    const std::byte* first = from + step * lines * kLine;
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(first + i * kLine, 0, cache);
   }
 };
 
@@ -294,7 +295,7 @@ class TiledProduct {
     const int64_t element = size_of(result.dtype);
     for (int64_t row = rows.first; row < rows.end; ++row)
       for (int64_t byte = 0; byte < result.columns * element; byte += kLine)
-        _mm_prefetch(data + row * result.row_stride * element + byte, _MM_HINT_T0);
+        __builtin_prefetch(data + row * result.row_stride * element + byte, 0, kFirstCache);
   }
 
   // Of a block's next panel one half with each of the strip's panels; of what stays in the first cache for the next

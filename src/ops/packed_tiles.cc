@@ -95,7 +95,7 @@ inline __attribute__((always_inline)) void fetch_ahead(const TileOperand& x, int
   const bool along_k = x.k_stride == 1;
   const bf16* first = x.data + side * x.side_stride + (k + (along_k ? kStepsAhead : 1) * kStep) * x.k_stride;
   const int64_t stride = along_k ? x.side_stride : x.k_stride;
-  for (int64_t row = 0; row < 32; ++row) _mm_prefetch(reinterpret_cast<const char*>(first + row * stride), _MM_HINT_T0);
+  for (int64_t row = 0; row < 32; ++row) __builtin_prefetch(first + row * stride);
 }
 
 }  // namespace
