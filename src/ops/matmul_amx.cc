@@ -17,126 +17,121 @@
 namespace starling {
 namespace {
 
-// The longer side of c is cut into blocks, the other into strips of two panels. For 192 of k a strip's two panels
-// (24 KB) stay in the first cache while the panels of the block (12 KB each) pass by from the second, each for two
-// products of 32 x 32. Both are packed: a block by the thread that needs it, all strips once, by all threads.
-constexpr int64_t kStripPanels = 2, kPieceSteps = 6;
-// Of a second cache of 2 MB a block takes 1.2 with all of its k, up to 1536; of longer k 12 panels by 768 of k, beside
-// sums of 12 panels by 12 strips that wait for the next 768 (1.2 MB).
-constexpr int64_t kBlockSteps = 576, kBlockPanels = 12, kChunkSteps = 24, kRangeStrips = 12;
-constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = 4 * kTileSums;  // of two panels: [2][2] tiles [16][16]
+// The longer side of c is cut into blocks, the other into strips of four tiles. For 160 of k a strip (20 KB) stays in
+// the first cache while the block's panels of one tile (5 KB) pass by from the second, each for four tiles of sums
+// (4 KB). Both are packed: a block by the thread that needs it, all strips once, by all threads.
+constexpr int64_t kStripTiles = 4, kPieceSteps = 5;
+// Of a second cache of 2 MB a block takes 1.2 with all of its k, up to 1536; of longer k 24 panels by 768 of k, beside
+// sums of 24 panels by 12 strips that wait for the next 768 (1.2 MB).
+constexpr int64_t kBlockTiles = 1152, kBlockPanels = 24, kChunkSteps = 24, kRangeStrips = 12;
+constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = kStripTiles * kTileSums;
 constexpr int64_t kLine = 64;
 constexpr int kFirstCache = 3, kSecondCache = 2;  // of __builtin_prefetch
 
 // What a product asks for while it runs, for those after it: lines of the cache at each of its steps.
-constexpr int64_t kPanelLines = kStepBytes / kLine / kStripPanels;                     // half of a panel
-constexpr int64_t kSumsLines = divide_up(kSums * sizeof(float) / kLine, kPieceSteps);  // all of them
+constexpr int64_t kPanelLines = kTileBytes / kLine, kStripLines = kStripTiles * kPanelLines;
+constexpr int64_t kSumsLines = divide_up(kSums * sizeof(float) / kLine, kPieceSteps);
 
-struct Fetches {
-  const std::byte *panel, *sums, *strip;  // to the first cache: of the block's next panel, the next sums, and, if not
-                                          // null, of a panel that will stay there
-  const std::byte* later;                 // to the second
-  int64_t later_lines;
+struct Fetch {
+  const std::byte* from = nullptr;
+  int64_t lines = 0;  // a step
 
   // Inlined, as GCC takes a function that only asks for lines to have no effect, and leaves out its calls.
-  STARLING_INLINE void make(int64_t step) const {
-    fetch<kFirstCache>(panel, step, kPanelLines);
-    fetch<kFirstCache>(sums, step, kSumsLines);
-    if (strip) fetch<kFirstCache>(strip, step, kStepBytes / kLine);
-    fetch<kSecondCache>(later, step, later_lines);
-  }
-
   template <int cache>
-  STARLING_INLINE static void fetch(const std::byte* from, int64_t step, int64_t lines) {
+  STARLING_INLINE void make(int64_t step) const {
     const std::byte* first = from + step * lines * kLine;
     for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(first + i * kLine, 0, cache);
   }
 };
 
-// sums (+)= left right, of one panel each.
+// sums (+)= the products of a panel that passes with each of a strip's tiles.
 struct PanelProduct {
-  const std::byte *left, *right;
+  const std::byte *panel, *strip;
   int64_t steps;
-  float* sums;
+  float* sums;  // [4] tiles [16][16]
   bool add;
-  Fetches fetches;
+  const std::byte *next_panel, *next_sums;
+  Fetch next_strip, later_strip;  // the latter to the second cache
 };
 
-template <class Registers>
-void multiply_panels(Registers& r, const PanelProduct& p) {
-  constexpr Tile<0> sum00;
-  constexpr Tile<1> sum01;
-  constexpr Tile<2> sum10;
-  constexpr Tile<3> sum11;
-  constexpr Tile<4> left0;
-  constexpr Tile<5> left1;
-  constexpr Tile<6> right0;
-  constexpr Tile<7> right1;
+template <bool panel_is_left, class Registers>
+void multiply_panel(Registers& r, const PanelProduct& p) {
+  constexpr Tile<0> sum0;
+  constexpr Tile<1> sum1;
+  constexpr Tile<2> sum2;
+  constexpr Tile<3> sum3;
+  constexpr Tile<4> panel;
+  constexpr Tile<5> strip0;
+  constexpr Tile<6> strip1;
+  constexpr Tile<7> strip2;
   const auto for_sums = [&](const auto& each) {
-    each(sum00, p.sums), each(sum01, p.sums + kTileSums);
-    each(sum10, p.sums + 2 * kTileSums), each(sum11, p.sums + 3 * kTileSums);
+    each(sum0, p.sums), each(sum1, p.sums + kTileSums);
+    each(sum2, p.sums + 2 * kTileSums), each(sum3, p.sums + 3 * kTileSums);
+  };
+  const auto multiply = [&](auto sum, auto strip, const std::byte* lines) {
+    r.load(strip, lines);
+    if constexpr (panel_is_left) r.dot(sum, panel, strip);
+    else r.dot(sum, strip, panel);
   };
   for_sums([&](auto tile, const float* sums) { p.add ? r.load(tile, sums) : r.zero(tile); });
   for (int64_t step = 0; step < p.steps; ++step) {
-    const std::byte *left = p.left + step * kStepBytes, *right = p.right + step * kStepBytes;
-    r.load(left0, left);
-    r.load(right0, right);
-    r.dot(sum00, left0, right0);
-    r.load(right1, right + kTileBytes);
-    r.dot(sum01, left0, right1);
-    r.load(left1, left + kTileBytes);
-    r.dot(sum10, left1, right0);
-    r.dot(sum11, left1, right1);
-    p.fetches.make(step);
+    const std::byte* strip = p.strip + step * kStripTiles * kTileBytes;
+    r.load(panel, p.panel + step * kTileBytes);
+    multiply(sum0, strip0, strip);
+    multiply(sum1, strip1, strip + kTileBytes);
+    multiply(sum2, strip2, strip + 2 * kTileBytes);
+    multiply(sum3, strip0, strip + 3 * kTileBytes);
+    Fetch{p.next_panel, kPanelLines}.make<kFirstCache>(step);
+    Fetch{p.next_sums, kSumsLines}.make<kFirstCache>(step);
+    p.next_strip.make<kFirstCache>(step);
+    p.later_strip.make<kSecondCache>(step);
   }
   for_sums([&](auto tile, float* sums) { r.store(tile, sums); });
 }
 
-// Of the sums of a row, in tiles of 16 columns.
-const float* line_of(const float* sums, int64_t row, int64_t half) {
-  return sums + (row / kTileSide * 2 + half) * kTileSums + row % kTileSide * kTileSide;
+// Of the sums of a row, those of 16 columns. The tiles lie side by side or one upon the other.
+const float* line_of(const float* sums, int64_t row, int64_t column) {
+  return sums + (row / kTileSide + column / kTileSide) * kTileSums + row % kTileSide * kTileSide;
 }
 
 // c = or += the sums that are inside of it.
 template <class T>
-void write_sums_inside(const Matrix& c, const float* sums, Accumulate accumulate) {
+void write_sums(const Matrix& c, const float* sums, Accumulate accumulate) {
   for (int64_t row = 0; row < c.rows; ++row)
     for (int64_t column = 0; column < c.columns; ++column) {
       T& to = static_cast<T*>(const_cast<void*>(c.data))[row * c.row_stride + column];
-      const float sum = line_of(sums, row, column / kTileSide)[column % kTileSide];
+      const float sum = line_of(sums, row, column)[column % kTileSide];
       to = from_float<T>(accumulate == Accumulate::yes ? to_float(to) + sum : sum);
     }
 }
 
+// The same where all columns of the tiles are inside.
 template <Accumulate accumulate>
-void write_all_sums(float* c, int64_t stride, const float* sums) {
-  for (int64_t row = 0; row < kPanelSide; ++row)
-    for (int64_t column = 0; column < kPanelSide; column += 8) {
-      float* to = c + row * stride + column;
-      const __m256 sum = _mm256_load_ps(line_of(sums, row, column / kTileSide) + column % kTileSide);
+void write_lines(const Matrix& c, const float* sums) {
+  for (int64_t row = 0; row < c.rows; ++row)
+    for (int64_t column = 0; column < c.columns; column += 8) {
+      float* to = static_cast<float*>(const_cast<void*>(c.data)) + row * c.row_stride + column;
+      const __m256 sum = _mm256_load_ps(line_of(sums, row, column) + column % kTileSide);
       _mm256_storeu_ps(to, accumulate == Accumulate::yes ? _mm256_add_ps(_mm256_loadu_ps(to), sum) : sum);
     }
 }
 
 // By the instruction that rounds 16, which every processor with AMX has.
-STARLING_AVX512_BF16 void round_all_sums(bf16* c, int64_t stride, const float* sums) {
-  for (int64_t row = 0; row < kPanelSide; ++row)
-    for (int64_t half = 0; half < 2; ++half)
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + row * stride + half * kTileSide),
-                          std::bit_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_load_ps(line_of(sums, row, half)))));
+STARLING_AVX512_BF16 void round_lines(const Matrix& c, const float* sums) {
+  for (int64_t row = 0; row < c.rows; ++row)
+    for (int64_t column = 0; column < c.columns; column += kTileSide) {
+      bf16* to = static_cast<bf16*>(const_cast<void*>(c.data)) + row * c.row_stride + column;
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                          std::bit_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_load_ps(line_of(sums, row, column)))));
+    }
 }
 
 void write_sums(const Matrix& c, const float* sums, Accumulate accumulate) {
   static const bool rounds = use_avx512() && __builtin_cpu_supports("avx512bf16");
-  const bool all = c.rows == kPanelSide && c.columns == kPanelSide;
-  if (c.dtype == DType::bf16) {
-    if (!all || !rounds) return write_sums_inside<bf16>(c, sums, accumulate);
-    return round_all_sums(static_cast<bf16*>(const_cast<void*>(c.data)), c.row_stride, sums);
-  }
-  if (!all) return write_sums_inside<float>(c, sums, accumulate);
-  auto* to = static_cast<float*>(const_cast<void*>(c.data));
-  accumulate == Accumulate::yes ? write_all_sums<Accumulate::yes>(to, c.row_stride, sums)
-                                : write_all_sums<Accumulate::no>(to, c.row_stride, sums);
+  const bool whole_lines = c.columns % kTileSide == 0;
+  if (c.dtype == DType::bf16) whole_lines&& rounds ? round_lines(c, sums) : write_sums<bf16>(c, sums, accumulate);
+  else if (!whole_lines) write_sums<float>(c, sums, accumulate);
+  else accumulate == Accumulate::yes ? write_lines<Accumulate::yes>(c, sums) : write_lines<Accumulate::no>(c, sums);
 }
 
 // How c is cut: blocks of the longer side, ranges of strips of the other, chunks of k.
@@ -145,13 +140,13 @@ struct Cut {
 };
 
 Cut cut_of(int64_t panels, int64_t strips, int64_t steps, int64_t threads) {
-  const bool at_once = steps <= kBlockSteps / kBlockPanels;
-  const int64_t block_panels = at_once ? kBlockSteps / std::max<int64_t>(1, steps) : kBlockPanels;
+  const bool at_once = steps <= kBlockTiles / kBlockPanels;
+  const int64_t block_panels = at_once ? kBlockTiles / std::max<int64_t>(1, steps) : kBlockPanels;
   Cut cut{divide_up(panels, block_panels), at_once ? 1 : divide_up(strips, kRangeStrips),
           at_once ? 1 : divide_up(steps, kChunkSteps)};
   const int64_t most = panels * strips;
   while (cut.blocks * cut.ranges < std::min(threads, most)) {
-    const bool tall = panels * cut.ranges >= strips * kStripPanels * cut.blocks;
+    const bool tall = panels * cut.ranges >= strips * kStripTiles * cut.blocks;
     if (cut.ranges == strips || (tall && cut.blocks < panels)) cut.blocks = std::min(2 * cut.blocks, panels);
     else cut.ranges = std::min(2 * cut.ranges, strips);
   }
@@ -178,14 +173,14 @@ class TiledProduct {
         accumulate_(accumulate),
         blocked_(c.rows >= c.columns ? left_operand(a) : right_operand(b)),
         striped_(c.rows >= c.columns ? right_operand(b) : left_operand(a)),
-        strips_(divide_up(striped_.panels(), kStripPanels)),
+        strips_(striped_.panels(kStripTiles)),
         steps_(blocked_.steps()),
-        cut_(cut_of(blocked_.panels(), strips_, steps_, threads)) {}
+        cut_(cut_of(blocked_.panels(1), strips_, steps_, threads)) {}
 
   template <class Registers>
   void run() {
     thread_local std::vector<AmxLine> packed;
-    strip_panels_ = {Buffers::grown(packed, striped_.panels() * steps_ * kStepBytes), 0, 0, steps_};
+    packed_strips_ = {Buffers::grown(packed, strips_ * steps_ * kStripTiles * kTileBytes), kStripTiles, 0, 0, steps_};
     pack_strips();
     SharedItems items(cut_.blocks * cut_.ranges, 1);
     parallel_for(items.ranges(), 1, [&](int64_t range, int64_t) {
@@ -196,29 +191,31 @@ class TiledProduct {
   }
 
  private:
-  // A strip with 192 of k or fewer: what stays in the first cache while a block passes by.
+  // A strip with 160 of k or fewer: what stays in the first cache while a block passes by.
   struct Piece {
     int64_t strip;
-    Range panels, steps;
+    Range steps;
   };
   // What a thread works at: a block and a range of strips with a chunk of k.
   struct Part {
     Range panels, strips, steps;
     PackedPanels block;
-    float* sums;  // [strip, if they wait for the next chunk][block's panel][strip's panel] kSums
+    float* sums;  // [strip, if they wait for the next chunk][panel] kSums
     bool first, last;
 
     int64_t pieces_of_strip() const { return std::max<int64_t>(1, divide_up(steps.count(), kPieceSteps)); }
     int64_t pieces() const { return strips.count() * pieces_of_strip(); }
+    Piece piece(int64_t index) const {
+      return {strips.first + index / pieces_of_strip(), part_of(steps, index % pieces_of_strip(), pieces_of_strip())};
+    }
   };
 
   void pack_strips() {
-    constexpr int64_t kPanels = 4;
-    const int64_t groups = divide_up(striped_.panels(), kPanels), chunks = cut_.chunks;
-    SharedItems items(groups * chunks, 1);
+    const int64_t chunks = cut_.chunks;
+    SharedItems items(strips_ * chunks, 1);
     parallel_for(items.ranges(), 1, [&](int64_t range, int64_t) {
       for (int64_t item; (item = items.take(range)) >= 0;)
-        pack_panels(strip_panels_, striped_, part_of({0, striped_.panels()}, item / chunks, groups),
+        pack_panels(packed_strips_, striped_, {item / chunks, item / chunks + 1},
                     part_of({0, steps_}, item % chunks, chunks));
     });
   }
@@ -226,67 +223,70 @@ class TiledProduct {
   template <class Registers>
   void multiply_item(Registers& registers, Buffers& buffers, int64_t item) {
     Part part{};
-    part.panels = part_of({0, blocked_.panels()}, item / cut_.ranges, cut_.blocks);
+    part.panels = part_of({0, blocked_.panels(1)}, item / cut_.ranges, cut_.blocks);
     part.strips = part_of({0, strips_}, item % cut_.ranges, cut_.ranges);
     const int64_t waiting_strips = cut_.chunks > 1 ? part.strips.count() : 1;
-    const int64_t sums = waiting_strips * part.panels.count() * kStripPanels * kSums;
+    const int64_t sums = waiting_strips * part.panels.count() * kSums;
     part.sums = reinterpret_cast<float*>(Buffers::grown(buffers.sums, sums * int64_t{sizeof(float)}));
     for (int64_t chunk = 0; chunk < cut_.chunks; ++chunk) {
       part.steps = part_of({0, steps_}, chunk, cut_.chunks);
       part.first = chunk == 0, part.last = chunk + 1 == cut_.chunks;
-      const int64_t bytes = part.panels.count() * part.steps.count() * kStepBytes;
-      part.block = {Buffers::grown(buffers.block, bytes), part.panels.first, part.steps.first, part.steps.count()};
+      const int64_t bytes = part.panels.count() * part.steps.count() * kTileBytes;
+      part.block = {Buffers::grown(buffers.block, bytes), 1, part.panels.first, part.steps.first, part.steps.count()};
       pack_panels(part.block, blocked_, part.panels, part.steps);
       for (int64_t piece = 0; piece < part.pieces(); ++piece) multiply_piece(registers, part, piece);
     }
   }
 
-  Piece piece_of(const Part& part, int64_t index) const {
-    const int64_t of_strip = part.pieces_of_strip(), strip = part.strips.first + index / of_strip,
-                  first = strip * kStripPanels;
-    return {strip,
-            {first, std::min(first + kStripPanels, striped_.panels())},
-            part_of(part.steps, index % of_strip, of_strip)};
-  }
-
-  // The panels of a block with the one or two of a strip. Sums are written to c after the next product: what a tile
-  // instruction stored cannot be read back at once.
+  // The panels of a block with a strip. Sums are written to c after the next product: what a tile instruction stored
+  // cannot be read back at once.
   template <class Registers>
   void multiply_piece(Registers& registers, const Part& part, int64_t index) {
-    const Piece now = piece_of(part, index), next = piece_of(part, std::min(index + 1, part.pieces() - 1));
+    const Piece now = part.piece(index), next = part.piece(std::min(index + 1, part.pieces() - 1));
     const int64_t pieces = part.pieces_of_strip(), in_strip = index % pieces;
     const bool begins = part.first && in_strip == 0, ends = part.last && in_strip + 1 == pieces;
     float *sums = part.sums, *made = nullptr;
-    Matrix result;
-    if (cut_.chunks > 1) sums += (now.strip - part.strips.first) * part.panels.count() * kStripPanels * kSums;
-    for (int64_t panel = part.panels.first; panel < part.panels.end; ++panel)
-      for (int64_t other = now.panels.first; other < now.panels.end; ++other, sums += kSums) {
-        const Matrix next_result = result_of(panel, other);
-        if (part.last) fetch_result(next_result, part_of({0, next_result.rows}, in_strip, pieces));
-        PanelProduct product = product_of(part, now, panel, other);
-        product.sums = sums, product.add = !begins;
-        product.fetches = fetches_of(product, part, now, next, panel, other);
-        multiply_panels(registers, product);
-        if (made) write_sums(result, made, accumulate_);
-        result = next_result, made = ends ? sums : nullptr;
-      }
-    if (made) write_sums(result, made, accumulate_);
+    if (cut_.chunks > 1) sums += (now.strip - part.strips.first) * part.panels.count() * kSums;
+    Matrix made_result;
+    for (int64_t panel = part.panels.first; panel < part.panels.end; ++panel, sums += kSums) {
+      const Matrix result = result_of(panel, now.strip);
+      if (part.last) fetch_result(result, part_of({0, result.rows}, in_strip, pieces));
+      const PanelProduct product = product_of(part, now, next, panel, sums, !begins);
+      blocked_.is_left ? multiply_panel<true>(registers, product) : multiply_panel<false>(registers, product);
+      if (made) write_sums(made_result, made, accumulate_);
+      made_result = result, made = ends ? sums : nullptr;
+    }
+    if (made) write_sums(made_result, made, accumulate_);
   }
 
-  PanelProduct product_of(const Part& part, const Piece& now, int64_t panel, int64_t other) const {
-    const std::byte *passing = part.block.at(panel, now.steps.first),
-                    *staying = strip_panels_.at(other, now.steps.first);
+  // With it are asked for: the next panel and sums; what stays for the next piece, its first step at the end of this
+  // one, the others one step ahead of the first panel, all of it before that into the second cache.
+  PanelProduct product_of(const Part& part, const Piece& now, const Piece& next, int64_t panel, float* sums,
+                          bool add) const {
+    const int64_t panels = part.panels.count(), at = panel - part.panels.first, steps = now.steps.count();
+    const bool last = at + 1 == panels;
+    const std::byte *strip = packed_strips_.at(now.strip, now.steps.first),
+                    *next_strip = packed_strips_.at(next.strip, next.steps.first);
     PanelProduct product{};
-    product.left = blocked_.is_left ? passing : staying;
-    product.right = blocked_.is_left ? staying : passing;
-    product.steps = now.steps.count();
+    product.panel = part.block.at(panel, now.steps.first), product.strip = strip, product.steps = steps;
+    product.sums = sums, product.add = add;
+    product.next_panel =
+        last ? part.block.at(part.panels.first, next.steps.first) : part.block.at(panel + 1, now.steps.first);
+    product.next_sums = reinterpret_cast<const std::byte*>(sums + kSums);
+    if (last) product.next_strip = {next_strip, divide_up(kStripLines, kPieceSteps)};
+    else if (at == 0) product.next_strip = {strip + kStripTiles * kTileBytes, kStripLines};
+    const int64_t lines = divide_up(kStripLines, panels);
+    product.later_strip = {next_strip + at * steps * lines * kLine, lines};
     return product;
   }
 
-  Matrix result_of(int64_t panel, int64_t other) const {
-    const int64_t row = (blocked_.is_left ? panel : other) * kPanelSide,
-                  column = (blocked_.is_left ? other : panel) * kPanelSide;
-    return block(c_, row, std::min(kPanelSide, c_.rows - row), column, std::min(kPanelSide, c_.columns - column));
+  Matrix result_of(int64_t panel, int64_t strip) const {
+    const int64_t panel_side = kTileSide, strip_side = kStripTiles * kTileSide;
+    const int64_t rows = blocked_.is_left ? panel_side : strip_side,
+                  columns = blocked_.is_left ? strip_side : panel_side;
+    const int64_t row = (blocked_.is_left ? panel : strip) * rows,
+                  column = (blocked_.is_left ? strip : panel) * columns;
+    return block(c_, row, std::min(rows, c_.rows - row), column, std::min(columns, c_.columns - column));
   }
 
   // What a result's rows hold comes from memory: asked for in parts, while its sums are made.
@@ -298,33 +298,12 @@ class TiledProduct {
         __builtin_prefetch(data + row * result.row_stride * element + byte, 0, kFirstCache);
   }
 
-  // Of a block's next panel one half with each of the strip's panels; of what stays in the first cache for the next
-  // piece the first panel at the end of this one, the second at its own beginning, and before that all of it, a part
-  // with each panel of the block, into the second cache.
-  Fetches fetches_of(const PanelProduct& product, const Part& part, const Piece& now, const Piece& next, int64_t panel,
-                     int64_t other) const {
-    const int64_t panels = part.panels.count(), at_panel = panel - part.panels.first,
-                  at_other = other - now.panels.first, steps = product.steps;
-    const bool last_panel = at_panel + 1 == panels, last_other = other + 1 == now.panels.end;
-    Fetches fetches{};
-    fetches.panel =
-        last_panel ? part.block.at(part.panels.first, next.steps.first) : part.block.at(panel + 1, now.steps.first);
-    fetches.panel += at_other * steps * kPanelLines * kLine;
-    fetches.sums = reinterpret_cast<const std::byte*>(product.sums + kSums);
-    if (last_panel && last_other) fetches.strip = strip_panels_.at(next.panels.first, next.steps.first);
-    else if (at_panel == 0 && !last_other) fetches.strip = strip_panels_.at(other + 1, now.steps.first);
-    fetches.later_lines = divide_up(kStepBytes / kLine, panels);
-    fetches.later = strip_panels_.at(std::min(next.panels.first + at_other, next.panels.end - 1), next.steps.first) +
-                    at_panel * steps * fetches.later_lines * kLine;
-    return fetches;
-  }
-
   const Matrix c_;
   const Accumulate accumulate_;
   const TileOperand blocked_, striped_;
   const int64_t strips_, steps_;
   const Cut cut_;
-  PackedPanels strip_panels_;
+  PackedPanels packed_strips_;
 };
 
 }  // namespace

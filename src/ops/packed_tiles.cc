@@ -88,14 +88,14 @@ void pack_tile(std::byte* to, const TileOperand& x, int64_t side, int64_t k) {
                   x.is_left);
 }
 
-// The lines of a panel's later step: eight steps on in the same rows, or the next 32 rows. Inlined, as GCC takes a
-// function that only asks for lines to have no effect, and leaves out its calls.
+// The lines of a later step: eight steps on in the same rows, or the next 32 rows. Inlined, as GCC takes a function
+// that only asks for lines to have no effect, and leaves out its calls.
 inline __attribute__((always_inline)) void fetch_ahead(const TileOperand& x, int64_t side, int64_t k) {
   constexpr int64_t kStepsAhead = 8;
   const bool along_k = x.k_stride == 1;
   const bf16* first = x.data + side * x.side_stride + (k + (along_k ? kStepsAhead : 1) * kStep) * x.k_stride;
-  const int64_t stride = along_k ? x.side_stride : x.k_stride;
-  for (int64_t row = 0; row < 32; ++row) __builtin_prefetch(first + row * stride);
+  const int64_t rows = along_k ? kTileSide : kStep, stride = along_k ? x.side_stride : x.k_stride;
+  for (int64_t row = 0; row < rows; ++row) __builtin_prefetch(first + row * stride);
 }
 
 }  // namespace
@@ -114,10 +114,11 @@ void pack_panels(const PackedPanels& to, const TileOperand& x, Range panels, Ran
     const bool along_k = x.k_stride == 1;
     const int64_t panel = panels.first + (along_k ? i / steps.count() : i % panels.count()),
                   step = steps.first + (along_k ? i % steps.count() : i / panels.count());
-    std::byte* tiles = to.at(panel, step);
-    fetch_ahead(x, panel * kPanelSide, step * kStep);
-    pack_tile(tiles, x, panel * kPanelSide, step * kStep);
-    pack_tile(tiles + kTileBytes, x, panel * kPanelSide + kTileSide, step * kStep);
+    for (int64_t tile = 0; tile < to.tiles; ++tile) {
+      const int64_t side = (panel * to.tiles + tile) * kTileSide;
+      fetch_ahead(x, side, step * kStep);
+      pack_tile(to.at(panel, step) + tile * kTileBytes, x, side, step * kStep);
+    }
   }
 }
 

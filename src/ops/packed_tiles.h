@@ -1,6 +1,6 @@
 // Private to ops: a bf16 operand of c = a b in the order in which tile registers read it (tile_registers.h).
 //   tile    16 rows of a by 32 of k, [16][32]; or 16 columns of b by 32 of k, [16 pairs of k][16 columns][2]; 1 KB
-//   panel   32 rows of a or columns of b by all of k: [K/32 steps][2 tiles]
+//   panel   one or more tiles side by side, by all of k: [K/32 steps][tiles]
 // What a last tile has too much is zeros.
 #pragma once
 
@@ -12,8 +12,7 @@
 
 namespace starling {
 
-constexpr int64_t kTileSide = 16, kStep = 32, kPanelSide = 2 * kTileSide;  // rows or columns; of k; rows or columns
-constexpr int64_t kTileBytes = 1024, kStepBytes = 2 * kTileBytes;          // of a panel's step
+constexpr int64_t kTileSide = 16, kStep = 32, kTileBytes = 1024;  // rows or columns, of k
 
 struct Range {
   int64_t first = 0, end = 0;
@@ -33,19 +32,19 @@ struct TileOperand {
   int64_t side_stride, k_stride;
   bool is_left;
 
-  int64_t panels() const { return divide_up(extent, kPanelSide); }
+  int64_t panels(int64_t tiles) const { return divide_up(extent, tiles * kTileSide); }
   int64_t steps() const { return divide_up(depth, kStep); }
 };
 TileOperand left_operand(const ConstMatrix& a);
 TileOperand right_operand(const ConstMatrix& b);
 
-// Memory of panels from one on, with their steps from one on.
+// Memory of panels of so many tiles, from one on, with their steps from one on.
 struct PackedPanels {
   std::byte* data = nullptr;
-  int64_t first_panel = 0, first_step = 0, steps = 0;
+  int64_t tiles = 1, first_panel = 0, first_step = 0, steps = 0;
 
   std::byte* at(int64_t panel, int64_t step) const {
-    return data + ((panel - first_panel) * steps + step - first_step) * kStepBytes;
+    return data + ((panel - first_panel) * steps + step - first_step) * tiles * kTileBytes;
   }
 };
 
