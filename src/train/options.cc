@@ -119,7 +119,7 @@ TrainOptions train_options(const Config& config) {
   if (!has_products(t.product_kernels()))
     throw ConfigError(
         "train.products = amx wants a processor with AMX (Intel Xeon since Sapphire Rapids) and Linux 5.16 or later: "
-        "set train.products=onednn, or go on with a run that began so on such a machine");
+        "set train.products=onednn, or go on there; a run to be resumed has it in its own starling.toml");
   if (t.batch_tokens % t.micro_batch_tokens != 0 || t.micro_batch_tokens % t.sequence_length != 0)
     throw ConfigError(
         fmt::format("train.sequence_length {} must divide train.micro_batch_tokens {}, and that train.batch_tokens {}",
