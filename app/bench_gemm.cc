@@ -87,6 +87,18 @@ struct Operands {
   Buffer a, b, c;
 };
 
+// Whose kernels can make such a product.
+std::vector<ProductKernels> kernels_of(DType type, Device device) {
+  if (type == DType::bf16 && device == Device::cpu && has_products(ProductKernels::amx))
+    return {ProductKernels::onednn, ProductKernels::amx};
+  return {ProductKernels::onednn};
+}
+
+const char* library_of(ProductKernels kernels, Device device) {
+  if (device == Device::cuda) return "cuBLASLt";
+  return kernels == ProductKernels::amx ? "own, AMX" : "oneDNN";
+}
+
 double element(const ConstMatrix& m, int64_t row, int64_t column) {
   const int64_t at = row * m.row_stride + column * m.column_stride;
   return static_cast<double>(m.dtype == DType::bf16 ? to_float(static_cast<const bf16*>(m.data)[at])
@@ -113,29 +125,35 @@ void check(const Operands& operands) {
   }
 }
 
+nlohmann::ordered_json time_product(const GemmShape& s, DType type, Device device, ProductKernels kernels) {
+  use_products(kernels);
+  const Operands operands(s, type, device);
+  operands.multiply();
+  check(operands);
+  const Spread time = time_rounds(kRounds, [&] { operands.multiply(); });
+  use_products(ProductKernels::onednn);
+  const double flops = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  return {{"m", s.m},
+          {"n", s.n},
+          {"k", s.k},
+          {"layout", name_of(s.layout)},
+          {"type", name_of(type)},
+          {"library", library_of(kernels, device)},
+          {"tflops", flops / time.median / 1e12},
+          {"best_tflops", flops / time.fastest / 1e12}};
+}
+
 void bench_gemm(const GemmOptions& options, bool json) {
   const DType type = options.type == "bf16" ? DType::bf16 : DType::f32;
   const Device device = find_device(options.device);
   double peak = measure_peak_flops(type, device);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const GemmShape& s : shapes_of(options)) {
-    const Operands operands(s, type, device);
-    operands.multiply();
-    check(operands);
-    const Spread time = time_rounds(kRounds, [&] { operands.multiply(); });
-    const double flops = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
-    rows.push_back({{"m", s.m},
-                    {"n", s.n},
-                    {"k", s.k},
-                    {"layout", name_of(s.layout)},
-                    {"type", options.type},
-                    {"tflops", flops / time.median / 1e12},
-                    {"best_tflops", flops / time.fastest / 1e12}});
-  }
+  for (const GemmShape& s : shapes_of(options))
+    for (ProductKernels kernels : kernels_of(type, device)) rows.push_back(time_product(s, type, device, kernels));
   peak = std::max(peak, measure_peak_flops(type, device));
   for (auto& row : rows) row["fraction_of_peak"] = row["tflops"].get<double>() * 1e12 / peak;
   if (json) {
-    const nlohmann::ordered_json result = {{"library", device == Device::cuda ? "cuBLASLt" : "oneDNN"},
+    const nlohmann::ordered_json result = {{"library", library_of(ProductKernels::onednn, device)},
                                            {"device", describe(device)},
                                            {"threads", compute_threads()},
                                            {"peak_tflops", peak / 1e12},
@@ -143,12 +161,13 @@ void bench_gemm(const GemmOptions& options, bool json) {
     fmt::print("{}\n", dump_json(result, 2));
     return;
   }
-  fmt::print("{}, {}, peak {:.3f} TFLOP/s\n{:>6} {:>6} {:>6}  {:8} {:>8} {:>8}  of peak\n", describe(device),
-             options.type, peak / 1e12, "m", "n", "k", "layout", "median", "best");
+  fmt::print("{}, {}, peak {:.3f} TFLOP/s\n{:>6} {:>6} {:>6}  {:8} {:9} {:>8} {:>8}  of peak\n", describe(device),
+             options.type, peak / 1e12, "m", "n", "k", "layout", "library", "median", "best");
   for (const auto& row : rows)
-    fmt::print("{:6} {:6} {:6}  {:8} {:8.3f} {:8.3f}  {:.0f} %\n", row["m"].get<int64_t>(), row["n"].get<int64_t>(),
-               row["k"].get<int64_t>(), row["layout"].get<std::string>(), row["tflops"].get<double>(),
-               row["best_tflops"].get<double>(), 100 * row["fraction_of_peak"].get<double>());
+    fmt::print("{:6} {:6} {:6}  {:8} {:9} {:8.3f} {:8.3f}  {:.0f} %\n", row["m"].get<int64_t>(),
+               row["n"].get<int64_t>(), row["k"].get<int64_t>(), row["layout"].get<std::string>(),
+               row["library"].get<std::string>(), row["tflops"].get<double>(), row["best_tflops"].get<double>(),
+               100 * row["fraction_of_peak"].get<double>());
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ namespace {
 struct TrainShape {
   int64_t layers = 6, width = 320, heads = 5, vocab = 6144, seq = 256, batch = 16, steps = 5;
   bool muon = false, profile = false;
-  std::string device = "cpu";
+  std::string device = "cpu", products = "onednn";
 };
 
 ModelConfig config_of(const TrainShape& shape) {
@@ -66,6 +66,7 @@ void check_against_f32(Transformer& model, const Batch& batch) {
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
   const Device device = find_device(shape.device);
+  use_products(shape.products == "amx" ? ProductKernels::amx : ProductKernels::onednn);
   const DType compute = bf16_products_are_fast(device) ? DType::bf16 : DType::f32;
   const Batch batch = random_batch(shape);
   const double peak_before = measure_peak_flops(compute, device);
@@ -94,6 +95,7 @@ void bench_train(const TrainShape& shape, bool json) {
   if (json) {
     nlohmann::ordered_json result{{"parameters", config.parameter_count()},
                                   {"precision", name_of(compute)},
+                                  {"products", shape.products},
                                   {"device", describe(device)},
                                   {"threads", compute_threads()},
                                   {"tokens_per_s", tokens_per_s},
@@ -134,6 +136,9 @@ void add_bench_train(Command bench, const GlobalOptions& options) {
   train.add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
   train.add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
   train.add_option("--device", shape->device, "Where the model is").one_of({"cpu", "cuda"}).show_default();
+  train.add_option("--products", shape->products, "Whose kernels make bf16 products on the CPU (train.products)")
+      .one_of({"onednn", "amx"})
+      .show_default();
   train.callback([shape, &options] { bench_train(*shape, options.json); });
 }
 

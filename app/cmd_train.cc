@@ -10,6 +10,7 @@
 #include "tokenizer/tokenizer.h"
 #include "train/estimate.h"
 #include "train/options.h"
+#include "train/products.h"
 #include "train/scaling.h"
 #include "train/trainer.h"
 
@@ -40,6 +41,7 @@ void print_result(const TrainResult& r, bool json) {
         {"peak_tflops", r.peak_tflops},
         {"fraction_of_peak", r.fraction_of_peak},
         {"precision", r.precision},
+        {"products", r.products},
         {"ranks", r.ranks},
         {"skipped_steps", r.skipped_steps},
         {"noise_scale_tokens", r.noise_scale_tokens ? nlohmann::ordered_json(*r.noise_scale_tokens) : nullptr},
@@ -142,6 +144,7 @@ void run(const GlobalOptions& options, const TrainFlags& flags) {
     config.set("train.steps=0");
   }
   if (flags.depth > 0) set_depth(config, options, flags);
+  if (flags.estimate || flags.profile) settle_products(config);
   if (flags.estimate)
     return print_estimate(estimate_training(model_of(options, config), train_options(config)), options.json);
   if (flags.profile) return print_profile(model_of(options, config), train_options(config), options.json);

@@ -4,6 +4,7 @@
 // chapter 18.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -26,6 +27,10 @@ class AmxTiles {
   ~AmxTiles();
   AmxTiles(const AmxTiles&) = delete;
   AmxTiles& operator=(const AmxTiles&) = delete;
+};
+
+struct alignas(64) AmxLine {  // of the cache, and of a tile
+  std::byte bytes[64];
 };
 
 // The compiler does not know that a tile instruction reads memory: what was written before must be there.

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/error.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
+#include "ops/amx.h"
 #include "ops/kernels.h"
 #include "ops/matmul_cpu.h"
 #include "tensor/buffer.h"
@@ -15,6 +17,8 @@
 
 namespace starling {
 namespace {
+
+std::atomic<ProductKernels> kernels_in_use{ProductKernels::onednn};
 
 template <class M>
 M part_of(M matrix, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns) {
@@ -89,6 +93,18 @@ void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate
   if (c.rows == 0 || c.columns == 0) return;
   multiply_on_this_thread(c, a, b, accumulate);
 }
+
+const char* name_of(ProductKernels kernels) { return kernels == ProductKernels::amx ? "amx" : "onednn"; }
+
+bool has_products(ProductKernels kernels) { return kernels == ProductKernels::onednn || amx_is_there(); }
+
+void use_products(ProductKernels kernels) {
+  if (!has_products(kernels))
+    throw DeviceError("this processor has no AMX with bf16, or Linux does not give it to this process: choose onednn");
+  kernels_in_use = kernels;
+}
+
+ProductKernels products_in_use() { return kernels_in_use; }
 
 bool bf16_products_are_fast(Device device) { return device == Device::cuda || cpu_has_bf16_products(); }
 

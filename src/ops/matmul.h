@@ -1,4 +1,5 @@
-// Matrix products, on oneDNN and cuBLASLt. c[m,n] = sum_k a[m,k] b[k,n]; f32 or bf16 operands, sums in f32.
+// Matrix products, on oneDNN, cuBLASLt or kernels of our own for AMX. c[m,n] = sum_k a[m,k] b[k,n]; f32 or bf16
+// operands, sums in f32.
 //
 // Each processor type gets its fastest path at run time. bf16 operands need AVX-512; without it they are widened to f32
 // first, which is correct but slow: prefer f32 there (bf16_products_are_fast).
@@ -33,6 +34,15 @@ enum class Accumulate { no, yes };  // yes: c += a b, c in f32
 void matmul(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
 // The same on the calling thread only, for matrices in the host's memory.
 void matmul_serial(Matrix c, ConstMatrix a, ConstMatrix b, Accumulate accumulate = Accumulate::no);
+
+// Whose kernels make matmul's bf16 products on the CPU, in the whole process; oneDNN's at first. Own ones for
+// processors with AMX sum in another order (matmul_amx.h), so their bits differ. matmul_serial and f32 stay with
+// oneDNN.
+enum class ProductKernels { onednn, amx };
+const char* name_of(ProductKernels kernels);
+bool has_products(ProductKernels kernels);  // on this processor
+void use_products(ProductKernels kernels);  // not beside a product; throws DeviceError where they are not there
+ProductKernels products_in_use();
 
 bool bf16_products_are_fast(Device device = Device::cpu);
 

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/threads.h"
 #include "ops/kernels.h"
+#include "ops/matmul_amx.h"
 
 // Of OpenMP's specification; not from <omp.h>, since Clang does not read GCC's and its own belongs to another runtime.
 extern "C" int omp_get_max_threads();
@@ -158,6 +159,8 @@ void multiply_on_this_thread(const Matrix& c, const ConstMatrix& a, const ConstM
 
 template <>
 void Kernels<Device::cpu>::matmul(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {
+  if (a.dtype == DType::bf16 && products_in_use() == ProductKernels::amx)
+    return matmul_in_tiles(c, a, b, accumulate, TileUnit::amx, compute_threads());
   constexpr int64_t kGrain = 32;  // below this a second thread costs more than it saves
   if (c.rows >= c.columns) {
     parallel_for(c.rows, kGrain, [&](int64_t begin, int64_t end) {

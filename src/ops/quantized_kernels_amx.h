@@ -18,10 +18,6 @@ namespace starling {
 // Of so many tokens, the first that AMX should take.
 int64_t amx_tokens(int64_t tokens, WeightFormat format);
 
-struct alignas(64) AmxLine {  // of the cache
-  std::byte bytes[64];
-};
-
 // Tokens in tiles of 16, the last filled up with zeros. The buffers only grow.
 class AmxActivations {
  public:

@@ -80,6 +80,7 @@ MeasuredSteps measure_steps(const ModelConfig& model_config, const TrainOptions&
   Transformer model(model_config, options.compute(), std::max(options.micro_batch_tokens, model_config.max_positions),
                     {.recompute = options.recompute ? Recompute::blocks : Recompute::none, .device = options.device});
   model.parameters().initialize(1);
+  use_products(options.product_kernels());
   Optimizer optimizer(model.parameters(), options.optimizer == "muon");
   const Batch batch = random_batch(model_config, options);
   MeasuredSteps measured;

@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "model/config.h"
+#include "ops/matmul.h"
 #include "tensor/tensor.h"
 #include "train/schedule.h"
 
@@ -34,6 +35,7 @@ struct TrainOptions {
   double spike_deviations = 6;     // an update so far above the mean is skipped; 0: only what is not finite
   bool recompute = false;          // keep only the blocks' inputs and make the rest again for backward
   std::string precision = "auto";  // "auto", "bf16", "f32"
+  std::string products = "auto";   // "auto", "onednn", "amx": of the bf16 products on the CPU, see products.h
   Device device = Device::cpu;
   int64_t log_interval = 10;          // steps
   int64_t evaluation_interval = 200;  // steps; 0: at the end only
@@ -42,7 +44,8 @@ struct TrainOptions {
   int64_t keep_checkpoints = 2;
   std::string communicator = "auto";  // "auto", "self", "mpi": communicator.h
 
-  DType compute() const;  // what `precision` means on this machine
+  DType compute() const;                   // what `precision` means on this machine
+  ProductKernels product_kernels() const;  // oneDNN's while `products` is not settled
   Schedule learning_rate_schedule() const;
   int64_t accumulation() const { return batch_tokens / micro_batch_tokens; }
   int64_t batch_rows() const { return batch_tokens / sequence_length; }  // sequences of an optimizer step

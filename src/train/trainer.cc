@@ -26,6 +26,7 @@
 #include "train/data_parallel.h"
 #include "train/evaluate.h"
 #include "train/model_card.h"
+#include "train/products.h"
 #include "train/run_log.h"
 
 namespace starling {
@@ -65,6 +66,7 @@ class Trainer {
   }
 
   TrainResult run(const Config& config) {
+    use_products(options_.product_kernels());
     if (is_root()) start(config);
     share_start();
     measure_peak();
@@ -424,6 +426,7 @@ class Trainer {
     r.peak_tflops = peak_flops_ / 1e12;
     r.fraction_of_peak = flops_per_s() / peak_flops_;
     r.precision = name_of(options_.compute());
+    r.products = name_of(options_.product_kernels());
     r.counted_samples = state_.counted_samples;
     r.skipped_steps = state_.spikes.skipped;
     r.noise_scale_tokens = noise_.tokens();
@@ -459,14 +462,16 @@ bool is_finished(const Workspace& workspace, const std::filesystem::path& run, c
          std::filesystem::exists(workspace.model(name) / "model.safetensors");
 }
 
-// The settings that a run has, on rank 0: a resumed run's are those saved with it. Makes room for a run that starts
-// anew.
+// The settings that a run has, on rank 0: a resumed run's are those saved with it, and one whose settings do not name
+// its products is of a time when all were oneDNN's. Makes room for a run that starts anew.
 void prepare_run(const Workspace& workspace, const TrainRequest& request, Config& config) {
   const std::filesystem::path run = workspace.run(request.name);
   if (request.resume) {
     if (is_finished(workspace, run, request.name))
       throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
-    if (std::filesystem::exists(run / "starling.toml")) config.load_file(run / "starling.toml");
+    if (!std::filesystem::exists(run / "starling.toml")) return;
+    config.set("train.products=onednn");
+    config.load_file(run / "starling.toml");
     return;
   }
   if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
@@ -481,6 +486,7 @@ TrainResult train_rank(const Workspace& workspace, Config config, const TrainReq
     std::filesystem::create_directories(workspace.runs());
     lock.emplace(workspace.runs() / ("." + request.name + ".lock"), "training " + request.name);
     prepare_run(workspace, request, config);
+    settle_products(config);
   }
   std::string settings = config.to_toml();
   share(world, settings);

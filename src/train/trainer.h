@@ -24,7 +24,7 @@ struct TrainResult {
   double loss = 0;                      // nats a token at the last logged step
   double validation_bits_per_byte = 0;  // whole validation split; 0 when there is none
   double seconds = 0, tokens_per_s = 0, tflops = 0, peak_tflops = 0, fraction_of_peak = 0;
-  std::string precision;
+  std::string precision, products;
   int64_t skipped_steps = 0;                 // updates that stood out (train.spike_deviations)
   std::optional<double> noise_scale_tokens;  // stability.h
   bool stopped = false;                      // by request, with a checkpoint; the model folder is not written then

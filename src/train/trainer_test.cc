@@ -164,6 +164,13 @@ TEST_F(TrainerTest, LearnsAndLeavesARunFolderAndAModelFolder) {
   EXPECT_THROW(train(workspace_, small_config(), {.name = "own", .resume = true}), ConfigError);  // finished
 }
 
+TEST_F(TrainerTest, ARunSavesWhoseProductsItTook) {
+  train(workspace_, small_config({"train.steps=2"}), {});
+  const std::string settings = read_file(workspace_.run("own") / "starling.toml");
+  EXPECT_EQ(settings.find("products = \"auto\""), std::string::npos);
+  EXPECT_NE(settings.find(fmt::format("products = \"{}\"", name_of(products_in_use()))), std::string::npos);
+}
+
 TEST_F(TrainerTest, ADeletedPostAndAnOptedOutAuthorAreNotSeenByTheModel) {
   {
     ControlDb db(workspace_.control_db());
