@@ -248,7 +248,6 @@ CompletionCall begin_call(Platform& platform, const Request& request, const Json
   call.key_name = request.key.name;
   if (body.find("service_tier"))
     call.service_tier = service_of(body, request).priority == Priority::batch ? "flex" : "default";
-  call.cancelled = request.cancelled;
   return call;
 }
 
@@ -258,7 +257,9 @@ Service service_of(const JsonBody& body, const Request& request) {
   const std::string tier = body.text("service_tier", "auto");
   const bool interactive = tier == "auto" || tier == "default" || tier == "priority";
   if (!interactive && tier != "flex") throw wrong_field("service_tier", "auto, default, priority or flex");
-  return {.priority = interactive ? Priority::interactive : Priority::batch, .tenant = request.key.name};
+  return {.priority = interactive ? Priority::interactive : Priority::batch,
+          .tenant = request.key.name,
+          .cancelled = request.cancelled};
 }
 
 std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const char* field) {

@@ -2,7 +2,6 @@
 // parameter that we cannot honour is refused by name, not ignored.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -36,15 +35,15 @@ struct CompletionCall {
   std::string id;
   int64_t created_s = 0;
   double start_s = 0;
-  std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
 // Both throw HttpError 400 (404 for an unknown model).
 CompletionCall read_chat_call(Platform& platform, const Request& request);
 CompletionCall read_text_call(Platform& platform, const Request& request);
 
-// For whom, by the request's key, and how urgently, by OpenAI's `service_tier`: "flex" is batch work, which runs in the
-// room that the others leave; "auto", "default" and "priority" are interactive. Throws HttpError 400 for another.
+// For whom, by the request's key, until when, as long as its client is there, and how urgently, by OpenAI's
+// `service_tier`: "flex" is batch work, which runs in the room that the others leave; "auto", "default" and "priority"
+// are interactive. Throws HttpError 400 for another.
 Service service_of(const JsonBody& body, const Request& request);
 
 // Token ids of `engine`, from a JSON list. Throws HttpError 400 that names `field`.

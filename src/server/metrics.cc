@@ -41,10 +41,11 @@ struct Metrics::State {
           .Name("starling_time_per_output_token_seconds")
           .Help("Mean time of a generation's tokens after its first")
           .Register(registry);
-  prometheus::Family<prometheus::Counter>& cancellations = prometheus::BuildCounter()
-                                                               .Name("starling_generations_cancelled_total")
-                                                               .Help("Generations whose client left")
-                                                               .Register(registry);
+  prometheus::Family<prometheus::Counter>& cancellations =
+      prometheus::BuildCounter()
+          .Name("starling_generations_cancelled_total")
+          .Help("Generations, embeddings and scores whose client left")
+          .Register(registry);
   prometheus::Family<prometheus::Counter>& tokens =
       prometheus::BuildCounter().Name("starling_tokens_total").Help("Tokens by model and kind").Register(registry);
   prometheus::Family<prometheus::Counter>& decisions = prometheus::BuildCounter()

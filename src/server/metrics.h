@@ -9,6 +9,7 @@
 
 namespace starling {
 
+// A generation, or an embedding or a score, which only read.
 struct GenerationCount {
   int prompt_tokens = 0, completion_tokens = 0;
   double first_token_s = 0;  // from the request to its first text

@@ -120,7 +120,7 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
   double first_s = 0;
   const auto counting = [&](size_t i, const TextPiece& piece) {
     if (first_s == 0) first_s = monotonic_s() - call.start_s;
-    return !*call.cancelled && (!on_piece || on_piece(i, piece));
+    return !on_piece || on_piece(i, piece);
   };
   std::vector<Generation> made = call.engine->generate_all(call.requests, counting);
   int64_t tokens = 0;
