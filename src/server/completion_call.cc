@@ -244,7 +244,7 @@ CompletionCall begin_call(Platform& platform, const Request& request, const Json
     call.include_usage = options->value("include_usage", json()) == true;
   call.id = (kind == ApiKind::chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
   call.created_s = now_s();
-  call.start_s = monotonic_s();
+  call.start_s = request.arrival_s;
   call.key_name = request.key.name;
   if (body.find("service_tier"))
     call.service_tier = service_of(body, request).priority == Priority::batch ? "flex" : "default";

@@ -34,7 +34,7 @@ struct CompletionCall {
   std::string key_name;      // whose tokens these are
   std::string id;
   int64_t created_s = 0;
-  double start_s = 0;
+  double start_s = 0;  // when the request arrived
 };
 
 // Both throw HttpError 400 (404 for an unknown model).

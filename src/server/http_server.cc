@@ -240,7 +240,8 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   http_10_ = head.version() < 11;
   Request request{.method = head.method_string(),
                   .authorization = head[http::field::authorization],
-                  .if_none_match = head[http::field::if_none_match]};
+                  .if_none_match = head[http::field::if_none_match],
+                  .arrival_s = start_s};
   Dispatch dispatch;
   std::optional<Response> refused;
   try {
