@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "server/token_quota.h"
 #include "server/tool_calls.h"
 
 namespace starling {
@@ -31,7 +32,7 @@ struct CompletionCall {
   Tools tools;
   bool stream = false, include_usage = false;
   std::string service_tier;  // as the answer says it: "default" or "flex"; empty when none was asked for
-  std::string key_name;      // whose tokens these are
+  std::shared_ptr<TokenQuota::Reservation> quota;  // the most tokens that it can use
   std::string id;
   int64_t created_s = 0;
   double start_s = 0;  // when the request arrived

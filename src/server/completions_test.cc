@@ -250,7 +250,7 @@ TEST_F(CompletionsTest, AScoreNeedsCandidatesThatFitTheContext) {
 }
 
 TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARestart) {
-  start({"server.tokens_per_day=20"});
+  start({"server.tokens_per_day=40"});
   complete({{"max_tokens", 30}, {"ignore_eos", true}});
   const ClientResponse spent = call("POST", "/v1/completions", text_body());
   EXPECT_EQ(spent.status, 429);
@@ -260,7 +260,7 @@ TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARest
   EXPECT_EQ(call("GET", "/v1/models").status, 200);
   EXPECT_EQ(call("POST", "/v1/completions", text_body(), "search").status, 200);  // another key's tokens
   const std::map<std::string, std::string> keys = keys_;
-  restart({"server.tokens_per_day=20"});
+  restart({"server.tokens_per_day=40"});
   EXPECT_EQ(fetch(server_->port(), "POST", "/v1/completions", keys.at("admin"), text_body().dump()).status, 429);
 }
 

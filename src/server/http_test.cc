@@ -104,13 +104,18 @@ TEST(MatchRoute, FillsParametersAndTellsTheAllowedMethods) {
 
 TEST(RateLimiter, GivesABurstThenTheRate) {
   RateLimiter limiter(2, 3);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take("a", 100), 0);
-  EXPECT_DOUBLE_EQ(limiter.take("a", 100), 0.5);
-  EXPECT_EQ(limiter.take("b", 100), 0);  // each key has its own bucket
-  EXPECT_EQ(limiter.take("a", 100.5), 0);
-  EXPECT_GT(limiter.take("a", 100.5), 0);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take("a", 1000), 0);  // never more than the burst
-  EXPECT_GT(limiter.take("a", 1000), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take({.name = "a"}, 100), 0);
+  EXPECT_DOUBLE_EQ(limiter.take({.name = "a"}, 100), 0.5);
+  EXPECT_EQ(limiter.take({.name = "b"}, 100), 0);  // each key has its own bucket
+  EXPECT_EQ(limiter.take({.name = "a"}, 100.5), 0);
+  EXPECT_GT(limiter.take({.name = "a"}, 100.5), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take({.name = "a"}, 1000), 0);  // never more than the burst
+  EXPECT_GT(limiter.take({.name = "a"}, 1000), 0);
+  const ApiKey fast{.name = "fast", .limits = {.requests_per_second = 4}}, slow{.name = "slow", .limits = {0.1}};
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(limiter.take(fast, 100), 0) << "twice the rate, twice at once";
+  EXPECT_DOUBLE_EQ(limiter.take(fast, 100), 0.25);
+  EXPECT_EQ(limiter.take(slow, 100), 0) << "one in any case";
+  EXPECT_DOUBLE_EQ(limiter.take(slow, 100), 10);
 }
 
 }  // namespace

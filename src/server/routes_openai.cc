@@ -133,7 +133,7 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
     tokens += count.prompt_tokens + count.completion_tokens;
     call.platform->metrics.count_generation(call.engine->name(), count);
   }
-  call.platform->quota.spend(call.key_name, tokens, now_s());
+  call.quota->spend(tokens);
   return made;
 }
 

@@ -84,6 +84,7 @@ Response score_candidates(Platform& platform, const Request& request) {
     data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
   }
   const Service service = service_of(body, request);
+  const auto quota = platform.quota.reserve(request.key, total, now_s());
   for (size_t first = 0; first < candidates.size() && !service.is_cancelled(); first += kPart) {
     const std::vector<std::string> part(
         candidates.begin() + static_cast<long>(first),
@@ -93,7 +94,7 @@ Response score_candidates(Platform& platform, const Request& request) {
   }
   platform.metrics.count_generation(engine.name(),
                                     {.prompt_tokens = static_cast<int>(total), .cancelled = service.is_cancelled()});
-  platform.quota.spend(request.key.name, total, now_s());
+  quota->spend(total);
   return json_response(ordered_json{{"object", "list"},
                                     {"model", engine.name()},
                                     {"data", std::move(data)},
