@@ -56,7 +56,7 @@ struct HttpError : Error {
   int retry_after_s = 0;
 };
 
-// {"error":{"message","type","param","code"}}; `type` follows from the status, as OpenAI's does.
+// {"error":{"message","type","param","code"}}; `type` follows from the status and the code, as OpenAI's does.
 Response error_response(const HttpError& error);
 std::string error_body(const HttpError& error);
 

@@ -41,10 +41,24 @@ TEST(ErrorResponse, HasOpenAisShape) {
   const auto body =
       nlohmann::json::parse(error_response(HttpError(404, "model_not_found", "no \"x\"\xff", "model")).body);
   EXPECT_EQ(body["error"]["message"], "no \"x\"\xEF\xBF\xBD");
-  EXPECT_EQ(body["error"]["type"], "not_found_error");
+  EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "model");
   EXPECT_EQ(body["error"]["code"], "model_not_found");
   EXPECT_TRUE(nlohmann::json::parse(error_body(HttpError(400, "c", "m")))["error"]["param"].is_null());
+}
+
+TEST(ErrorResponse, HasTheTypeThatOpenAisGuideNames) {
+  const auto type_of = [](int status, const char* code) {
+    return nlohmann::json::parse(error_body(HttpError(status, code, "m")))["error"]["type"].get<std::string>();
+  };
+  EXPECT_EQ(type_of(400, "bad_json"), "invalid_request_error");
+  EXPECT_EQ(type_of(401, "invalid_api_key"), "invalid_request_error");
+  EXPECT_EQ(type_of(403, "role_not_allowed"), "invalid_request_error");
+  EXPECT_EQ(type_of(404, "model_not_found"), "invalid_request_error");
+  EXPECT_EQ(type_of(429, "rate_limit_exceeded"), "rate_limit_error");
+  EXPECT_EQ(type_of(429, "insufficient_quota"), "insufficient_quota");
+  EXPECT_EQ(type_of(500, "internal_error"), "server_error");
+  EXPECT_EQ(type_of(503, "overloaded"), "service_unavailable_error");
 }
 
 TEST(JsonDepth, CountsBracketsOutsideStrings) {
