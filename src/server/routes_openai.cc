@@ -332,7 +332,7 @@ Response list_models(Platform& platform, const Request&) {
 }
 
 Response get_model(Platform& platform, const Request& request) {
-  return json_response(model_json(platform.models.require(request.parameters.at("model")).name()));
+  return json_response(model_json(platform.models.find(request.parameters.at("model")).name()));
 }
 
 Response create_chat_completion(Platform& platform, const Request& request) {
