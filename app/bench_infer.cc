@@ -204,7 +204,7 @@ nlohmann::ordered_json measure(Decoder& decoder, const BenchInferArguments& argu
           {"slowest_step_s", timing.slowest_step_s},
           {"peak_tops", peak / 1e12},
           {"fraction_of_peak", flops / peak},
-          {"read_gb_per_s", bandwidth / 1e9},
+          {"dram_gb_s", bandwidth / 1e9},
           {"fraction_of_bandwidth", read / bandwidth}};
 }
 
@@ -234,7 +234,7 @@ void bench_infer(const BenchInferArguments& arguments, const GlobalOptions& opti
       arguments.memory.cache, arguments.instructions, compute_threads(), arguments.prompt,
       result["prefill_tokens_per_s"].get<double>(), arguments.batch, result["fraction_of_peak"].get<double>() * 100,
       result["peak_tops"].get<double>(), arguments.batch, result["decode_tokens_per_s"].get<double>(),
-      arguments.generate, result["fraction_of_bandwidth"].get<double>() * 100, result["read_gb_per_s"].get<double>());
+      arguments.generate, result["fraction_of_bandwidth"].get<double>() * 100, result["dram_gb_s"].get<double>());
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ struct BenchServeArguments {
   int clients = 0;  // 0: open loop
   int requests = 64, prompt = 64, generate = 128;
   int64_t seed = 1;
-  double ttft_ms = 200, tpot_ms = 50;
+  LoadObjectives objectives;
 };
 
 // The server to be measured: one of our own on a free port of 127.0.0.1, or one that runs already.
@@ -135,42 +135,26 @@ double engine_tokens_per_s(const BenchServeArguments& arguments, Engine& engine,
   return static_cast<double>(tokens) / (monotonic_s() - start_s);
 }
 
-ordered_json summary(const BenchServeArguments& arguments, const std::vector<LoadResult>& results) {
-  std::vector<double> first_ms, token_ms, gap_ms;
-  double end_s = 0;
-  int64_t tokens = 0, good = 0, failed = 0;
-  for (const LoadResult& result : results) {
-    if (!result.done) {
-      ++failed;
-      continue;
-    }
-    end_s = std::max(end_s, result.end_s);
-    tokens += result.completion_tokens;
-    first_ms.push_back(result.first_token_s * 1e3);
-    token_ms.push_back(result.time_per_token_s() * 1e3);
-    for (const double gap : result.token_gaps) gap_ms.push_back(gap * 1e3);
-    good += first_ms.back() <= arguments.ttft_ms && token_ms.back() <= arguments.tpot_ms;
-  }
-  const auto per_s = [&](auto count) { return end_s > 0 ? static_cast<double>(count) / end_s : 0; };
-  return {{"requests", results.size()},
-          {"failed", failed},
+ordered_json to_json(const BenchServeArguments& arguments, const LoadSummary& sum) {
+  return {{"requests", sum.requests},
+          {"failed", sum.failed},
           {"prompt", arguments.prompt},
           {"generate", arguments.generate},
           {"rate", arguments.clients > 0 ? ordered_json() : ordered_json(arguments.rate)},
           {"clients", arguments.clients > 0 ? ordered_json(arguments.clients) : ordered_json()},
           {"seed", arguments.seed},
-          {"seconds", end_s},
-          {"requests_per_s", per_s(results.size() - static_cast<size_t>(failed))},
-          {"tokens_per_s", per_s(tokens)},
-          {"ttft_p50_ms", percentile(first_ms, 0.5)},
-          {"ttft_p99_ms", percentile(first_ms, 0.99)},
-          {"tpot_p50_ms", percentile(token_ms, 0.5)},
-          {"tpot_p99_ms", percentile(token_ms, 0.99)},
-          {"itl_p50_ms", percentile(gap_ms, 0.5)},
-          {"itl_p99_ms", percentile(gap_ms, 0.99)},
-          {"objective_ttft_ms", arguments.ttft_ms},
-          {"objective_tpot_ms", arguments.tpot_ms},
-          {"goodput_rps", per_s(good)}};
+          {"seconds", sum.seconds},
+          {"requests_per_s", sum.requests_per_s},
+          {"tokens_per_s", sum.tokens_per_s},
+          {"ttft_p50_ms", sum.ttft_p50_ms},
+          {"ttft_p99_ms", sum.ttft_p99_ms},
+          {"tpot_p50_ms", sum.tpot_p50_ms},
+          {"tpot_p99_ms", sum.tpot_p99_ms},
+          {"itl_p50_ms", sum.itl_p50_ms},
+          {"itl_p99_ms", sum.itl_p99_ms},
+          {"objective_ttft_ms", arguments.objectives.ttft_ms},
+          {"objective_tpot_ms", arguments.objectives.tpot_ms},
+          {"goodput_rps", sum.goodput_rps}};
 }
 
 void print_text(const BenchServeArguments& arguments, const ordered_json& result) {
@@ -189,7 +173,7 @@ void print_text(const BenchServeArguments& arguments, const ordered_json& result
       "time to first  {:8.1f}  {:8.1f} ms\ntime per token {:8.2f}  {:8.2f} ms\nbetween pieces {:8.2f}  {:8.2f} ms\n"
       "goodput: {:.2f} requests/s with the first token in {} ms and {} ms a token\n",
       number("ttft_p50_ms"), number("ttft_p99_ms"), number("tpot_p50_ms"), number("tpot_p99_ms"), number("itl_p50_ms"),
-      number("itl_p99_ms"), number("goodput_rps"), arguments.ttft_ms, arguments.tpot_ms);
+      number("itl_p99_ms"), number("goodput_rps"), arguments.objectives.ttft_ms, arguments.objectives.tpot_ms);
 }
 
 void bench_serve(BenchServeArguments arguments, const GlobalOptions& options) {
@@ -200,7 +184,7 @@ void bench_serve(BenchServeArguments arguments, const GlobalOptions& options) {
   LoadTarget load = target.load();
   load.clients = arguments.clients;
   const std::vector<LoadResult> results = run_load(load, make_requests(arguments, vocabulary));
-  ordered_json result = summary(arguments, results);
+  ordered_json result = to_json(arguments, summarize(results, arguments.objectives));
   if (target.engine()) {
     const int64_t at_once = arguments.clients > 0 ? arguments.clients : options.config().integer("server.generations");
     const double limit = engine_tokens_per_s(arguments, *target.engine(), static_cast<size_t>(at_once));
@@ -230,8 +214,10 @@ void add_bench_serve(Command bench, const GlobalOptions& options) {
   number("--prompt", arguments->prompt, 1, "Tokens of each prompt");
   number("--generate", arguments->generate, 1, "Tokens of each answer");
   command.add_option("--seed", arguments->seed, "Of arrivals and prompts").show_default();
-  command.add_option("--ttft-ms", arguments->ttft_ms, "Objective of goodput: time to first token").show_default();
-  command.add_option("--tpot-ms", arguments->tpot_ms, "Objective of goodput: time per output token").show_default();
+  command.add_option("--ttft-ms", arguments->objectives.ttft_ms, "Objective of goodput: time to first token")
+      .show_default();
+  command.add_option("--tpot-ms", arguments->objectives.tpot_ms, "Objective of goodput: time per output token")
+      .show_default();
   command.add_option("--port", arguments->port, "Measure the server that runs on this port of 127.0.0.1 instead")
       .between(1, 65535);
   command.add_option("--key", arguments->key, "API key for that server").environment("STARLING_KEY");

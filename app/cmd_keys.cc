@@ -19,11 +19,24 @@ void check_name(const std::string& name) {
     throw ConfigError(fmt::format("the name of a key has at most {} letters, digits or . _ @ -", kMaxNameBytes));
 }
 
-void create(const GlobalOptions& options, const std::string& name, const std::string& role) {
+// null stands for what the server gives to every key.
+nlohmann::json to_json(const ApiKey& key) {
+  const auto or_null = [](auto limit) { return limit < 0 ? nlohmann::json() : nlohmann::json(limit); };
+  return {{"name", key.name},
+          {"role", key.role},
+          {"requests_per_second", or_null(key.limits.requests_per_second)},
+          {"tokens_per_day", or_null(key.limits.tokens_per_day)}};
+}
+
+void create(const GlobalOptions& options, const std::string& name, const std::string& role, const KeyLimits& limits) {
   check_name(name);
   ControlDb control(options.open_workspace().control_db());
-  const std::string key = control.create_key(name, role);
-  if (options.json) return fmt::print("{}\n", dump_json(nlohmann::json{{"name", name}, {"role", role}, {"key", key}}));
+  const std::string key = control.create_key(name, role, limits);
+  if (options.json) {
+    nlohmann::json made = to_json({name, role, limits});
+    made["key"] = key;
+    return fmt::print("{}\n", dump_json(made));
+  }
   fmt::print("{}\n", key);
   fmt::print(stderr, "This is the only time the key of {} ({}) is shown; only its digest is stored.\n", name, role);
 }
@@ -32,11 +45,17 @@ void list(const GlobalOptions& options) {
   const std::vector<ApiKey> keys = ControlDb(options.open_workspace().control_db()).keys();
   if (options.json) {
     nlohmann::json rows = nlohmann::json::array();
-    for (const ApiKey& key : keys) rows.push_back({{"name", key.name}, {"role", key.role}});
+    for (const ApiKey& key : keys) rows.push_back(to_json(key));
     return fmt::print("{}\n", dump_json(rows));
   }
   if (keys.empty()) fmt::print("No keys yet; `starling keys create NAME --role admin` makes one.\n");
-  for (const ApiKey& key : keys) fmt::print("{:<24} {}\n", key.name, key.role);
+  for (const ApiKey& key : keys) {
+    std::string limits;
+    if (key.limits.requests_per_second >= 0) limits += fmt::format("  {} requests/s", key.limits.requests_per_second);
+    if (key.limits.tokens_per_day > 0) limits += fmt::format("  {} tokens/day", key.limits.tokens_per_day);
+    if (key.limits.tokens_per_day == 0) limits += "  any number of tokens";
+    fmt::print("{:<24} {:<6}{}\n", key.name, key.role, limits);
+  }
 }
 
 void revoke(const GlobalOptions& options, const std::string& name) {
@@ -52,8 +71,9 @@ void add_keys(Command root, const GlobalOptions& options) {
   Command keys = root.add_subcommand("keys", "Make, list and revoke the API keys of `starling serve`");
   keys.require_subcommand();
   keys.footer(
-      "Examples:\n  starling keys create frontend --role search\n  starling keys list\n  starling keys revoke "
-      "frontend\n"
+      "Examples:\n  starling keys create frontend --role search\n"
+      "  starling keys create trial --role search --requests-per-second 2 --tokens-per-day 20000\n"
+      "  starling keys list\n  starling keys revoke frontend\n"
       "Roles: admin (everything), read (search, plan, training, ad library), search (read, posts, models), ads (read, "
       "ads)");
   auto name = std::make_shared<std::string>(), role = std::make_shared<std::string>("read");
@@ -61,9 +81,14 @@ void add_keys(Command root, const GlobalOptions& options) {
   Command creating = keys.add_subcommand("create", "Make a key and print it once");
   creating.add_option("name", *name, "Who it is for").required();
   creating.add_option("--role", *role, "What it may do").one_of({"admin", "read", "search", "ads"}).show_default();
-  creating.callback([name, role, &options] { create(options, *name, *role); });
+  auto limits = std::make_shared<KeyLimits>();
+  creating.add_option("--requests-per-second", limits->requests_per_second, "Its own, not server.requests_per_second")
+      .between(1e-3, 1e9);
+  creating.add_option("--tokens-per-day", limits->tokens_per_day, "Its own, not server.tokens_per_day; 0: no limit")
+      .between(int64_t{0}, int64_t{1} << 50);
+  creating.callback([name, role, limits, &options] { create(options, *name, *role, *limits); });
 
-  keys.add_subcommand("list", "Names and roles of the keys").callback([&options] { list(options); });
+  keys.add_subcommand("list", "Names, roles and own limits of the keys").callback([&options] { list(options); });
 
   Command revoking = keys.add_subcommand("revoke", "Make a key worthless");
   revoking.add_option("name", *name, "Whose key").required();

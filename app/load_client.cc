@@ -172,6 +172,31 @@ std::vector<double> poisson_arrivals(size_t count, double per_s, uint64_t seed) 
   return arrivals;
 }
 
+LoadSummary summarize(const std::vector<LoadResult>& results, const LoadObjectives& objectives) {
+  LoadSummary sum{.requests = results.size()};
+  std::vector<double> first_ms, token_ms, gap_ms;
+  double tokens = 0, good = 0;
+  for (const LoadResult& result : results) {
+    if (!result.done) {
+      ++sum.failed;
+      continue;
+    }
+    sum.seconds = std::max(sum.seconds, result.end_s);
+    tokens += result.completion_tokens;
+    first_ms.push_back(result.first_token_s * 1e3);
+    token_ms.push_back(result.time_per_token_s() * 1e3);
+    for (const double gap : result.token_gaps) gap_ms.push_back(gap * 1e3);
+    good += first_ms.back() <= objectives.ttft_ms && token_ms.back() <= objectives.tpot_ms;
+  }
+  const auto per_s = [&](double count) { return sum.seconds > 0 ? count / sum.seconds : 0; };
+  sum.requests_per_s = per_s(static_cast<double>(sum.requests - sum.failed));
+  sum.tokens_per_s = per_s(tokens), sum.goodput_rps = per_s(good);
+  sum.ttft_p50_ms = percentile(first_ms, 0.5), sum.ttft_p99_ms = percentile(first_ms, 0.99);
+  sum.tpot_p50_ms = percentile(token_ms, 0.5), sum.tpot_p99_ms = percentile(token_ms, 0.99);
+  sum.itl_p50_ms = percentile(gap_ms, 0.5), sum.itl_p99_ms = percentile(gap_ms, 0.99);
+  return sum;
+}
+
 double percentile(std::vector<double> values, double p) {
   if (values.empty()) return 0;
   const auto rank = static_cast<size_t>(std::ceil(p * static_cast<double>(values.size())));

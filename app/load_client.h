@@ -38,6 +38,22 @@ struct LoadTarget {
 std::vector<LoadResult> run_load(const LoadTarget& target, const std::vector<LoadRequest>& requests,
                                  double silence_s = 60);
 
+// What a load showed. Rates are a second of the time until the last whole answer; a token's time is a request's mean.
+struct LoadSummary {
+  size_t requests = 0, failed = 0;
+  double seconds = 0, requests_per_s = 0, tokens_per_s = 0;
+  double ttft_p50_ms = 0, ttft_p99_ms = 0;  // time to first token
+  double tpot_p50_ms = 0, tpot_p99_ms = 0;  // time per output token after the first
+  double itl_p50_ms = 0, itl_p99_ms = 0;    // between one piece of text and the next
+  double goodput_rps = 0;                   // requests that kept both objectives
+};
+
+struct LoadObjectives {
+  double ttft_ms = 200, tpot_ms = 50;
+};
+
+LoadSummary summarize(const std::vector<LoadResult>& results, const LoadObjectives& objectives);
+
 // Arrivals of a Poisson process: the gaps are exponential with mean 1 / per_s. The seed decides them.
 std::vector<double> poisson_arrivals(size_t count, double per_s, uint64_t seed);
 

@@ -141,3 +141,51 @@ make_small_model() {
   [ "$status" -eq 1 ]
   [[ "$output" == *"cut.jsonl.gz"* && "$output" == *"new posts"* ]]
 }
+
+@test "a key has limits of its own, shown in the list" {
+  "$STARLING" --workspace "$workspace" keys create plain --role read > /dev/null 2>&1
+  run --separate-stderr "$STARLING" --workspace "$workspace" --json keys create trial --role search --requests-per-second 2.5 --tokens-per-day 20000
+  [ "$status" -eq 0 ]
+  [[ "$output" == *'"tokens_per_day":20000'* && "$output" == *'"key":"sk-starling-'* ]]
+  run "$STARLING" --workspace "$workspace" --json keys list
+  [ "$output" = '[{"name":"plain","requests_per_second":null,"role":"read","tokens_per_day":null},{"name":"trial","requests_per_second":2.5,"role":"search","tokens_per_day":20000}]' ]
+  run "$STARLING" --workspace "$workspace" keys list
+  [[ "${lines[1]}" == *"trial"*"2.5 requests/s"*"20000 tokens/day"* ]]
+  run "$STARLING" --workspace "$workspace" keys create fast --requests-per-second 0
+  [ "$status" -eq 2 ]
+}
+
+# Every field of docs/formats/bench.md: a positive number in the JSON on standard input, or in each item of its list.
+has_numbers() {
+  python3 -c "
+import json, sys
+text = json.load(sys.stdin)
+for name in sys.argv[1:]:
+    rows, _, field = name.rpartition('.')
+    for item in text[rows] if rows else [text]:
+        assert isinstance(item[field], (int, float)) and item[field] > 0, f'{name}: {item.get(field)}'
+" "$@"
+}
+
+@test "bench machine, gemm and infer print the fields that are documented" {
+  "$STARLING" bench machine --json | has_numbers bf16_peak_tflops f32_peak_tflops int8_peak_tflops l2_gb_s l3_gb_s dram_gb_s threads
+  "$STARLING" bench gemm -m 64 -n 64 -k 64 --json | has_numbers peak_tflops products.tflops products.best_tflops products.fraction_of_peak threads
+  "$STARLING" bench infer --random 30m --prompt 16 --generate 4 --json |
+    has_numbers prefill_tokens_per_s decode_tokens_per_s peak_tops fraction_of_peak dram_gb_s fraction_of_bandwidth threads
+}
+
+@test "bench train, tokenizer, prepare and serve print the fields that are documented" {
+  make_small_model
+  python3 -c "import json, sys; [print(json.loads(line)['text']) for line in sys.stdin]" < "$folder/posts.jsonl" > "$folder/text.txt"
+  "$STARLING" bench train --layers 1 --width 64 --heads 2 --vocab 256 --seq 16 --batch 2 --steps 2 --json | has_numbers tokens_per_s tflops peak_tflops fraction_of_peak
+  "$STARLING" bench tokenizer "$folder/text.txt" --vocab-size 300 --rounds 1 --json | has_numbers encode_mb_s encode_all_threads_mb_s decode_mb_s train_s
+  "$STARLING" --quiet bench prepare "$folder/posts.jsonl" --runs 1 --json | has_numbers posts_per_s mb_s peak_memory_bytes
+  "$STARLING" --workspace "$workspace" --quiet bench serve --model own --clients 2 --requests 4 --prompt 8 --generate 16 --ttft-ms 60000 --tpot-ms 60000 --json > "$folder/serve.json"
+  has_numbers tokens_per_s requests_per_s ttft_p50_ms ttft_p99_ms goodput_rps engine_tokens_per_s fraction_of_engine < "$folder/serve.json"
+  # Objectives that nothing misses: every request is good. An answer that came in one piece has no time between pieces.
+  python3 -c "
+import json, sys
+s = json.load(open(sys.argv[1]))
+assert s['goodput_rps'] == s['requests_per_s'] and s['failed'] == 0 and s['requests'] == 4, s
+assert all(0 <= s[n + '_p50_ms'] <= s[n + '_p99_ms'] for n in ('ttft', 'tpot', 'itl')), s" "$folder/serve.json"
+}

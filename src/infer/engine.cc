@@ -236,7 +236,11 @@ class LlamaEngine : public Engine {
         if (tell && !on_piece(i, {ready.text, ready.tokens})) sequences[i].cancel();
       }
     };
-    if (!job.empty()) scheduler_.run(job, show, requests.front().options.service);
+    if (!job.empty()) {
+      const Service& service = requests.front().options.service;
+      scheduler_.run(job, show, service);
+      if (service.is_cancelled()) std::ranges::for_each(sequences, &GenerationSequence::cancel);
+    }
     std::vector<Generation> results;
     for (GenerationSequence& sequence : sequences) results.push_back(sequence.result());
     return results;
@@ -268,6 +272,7 @@ class LlamaEngine : public Engine {
       job.push_back(&sequences.emplace_back(ids, config().hidden_size));
     }
     if (!job.empty()) scheduler_.run(job, {}, service);
+    if (service.is_cancelled()) return {};
     std::vector<std::vector<float>> embeddings;
     for (const EmbeddingSequence& sequence : sequences) embeddings.push_back(sequence.normalised());
     return embeddings;
@@ -294,6 +299,7 @@ class LlamaEngine : public Engine {
     const size_t alone = std::min<size_t>(1, job.size());
     for (const std::span<Sequence*> part : {std::span(job).first(alone), std::span(job).subspan(alone)})
       if (!part.empty()) scheduler_.run(part, {}, service);
+    if (service.is_cancelled()) return {};
     std::vector<double> totals;
     for (const ScoreSequence& sequence : sequences) totals.push_back(sequence.total());
     return totals;

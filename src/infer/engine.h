@@ -109,7 +109,8 @@ class Engine {
   using OnText = std::function<bool(const TextPiece& piece)>;
   using OnPiece = std::function<bool(size_t request, const TextPiece& piece)>;  // of several requests
   // The end token, any other special token, a stop string or max_tokens ends it. Throws DataError for a prompt that
-  // fills the context, ConfigError for options out of range.
+  // fills the context, ConfigError for options out of range. options.service.cancelled ends it at any step, before the
+  // first text too; what it then returns is FinishReason::cancelled.
   virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
                               const OnText& on_text = {}) = 0;
   // Several at once; each gets what it would get alone. false from `on_piece` cancels that request.
@@ -126,12 +127,12 @@ class Engine {
   virtual std::vector<float> embed(std::string_view text) = 0;
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
   // The same of tokens as they are given: the begin token is the caller's. Throws DataError for an empty list, a token
-  // outside the vocabulary, or more tokens than the context.
+  // outside the vocabulary, or more tokens than the context. Empty when `service` was cancelled.
   virtual std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
                                                        const Service& service) = 0;
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.
   virtual double log_likelihood(std::string_view prefix, std::string_view continuation) = 0;
-  // The same of many continuations of one prefix, which is computed once.
+  // The same of many continuations of one prefix, which is computed once. Empty when `service` was cancelled.
   virtual std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
                                               const Service& service = {});
   virtual EngineStats stats() const { return {}; }

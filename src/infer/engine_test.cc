@@ -298,6 +298,20 @@ TEST_F(EngineTest, EmbeddingsHaveLengthOneAndDifferByText) {
   EXPECT_TRUE(engine->embed_batch({}).empty());
 }
 
+TEST_F(EngineTest, WhatIsCancelledBeforeItsFirstTextReadsNothingAndSaysSo) {
+  const Service service{.cancelled = std::make_shared<std::atomic<bool>>(true)};
+  const std::vector<TokenId> prompt(100, 7);
+  const uint64_t before = engine->stats().prompt_tokens;
+  SamplingOptions options = kSampled;
+  options.service = service;
+  EXPECT_EQ(engine->generate(prompt, options).finish, FinishReason::cancelled);
+  options.max_tokens = 0, options.logprobs = 0, options.prompt_logprobs = true;
+  EXPECT_EQ(engine->generate(prompt, options).finish, FinishReason::cancelled) << "a text that is only scored";
+  EXPECT_TRUE(engine->embed_tokens({prompt}, service).empty());
+  EXPECT_TRUE(engine->log_likelihoods("the quick", {" brown", " fox"}, service).empty());
+  EXPECT_EQ(engine->stats().prompt_tokens, before);
+}
+
 TEST_F(EngineTest, LogLikelihoodsOfPartsAddUp) {
   const double both = engine->log_likelihood("the", " quick brown"), first = engine->log_likelihood("the", " quick"),
                second = engine->log_likelihood("the quick", " brown");

@@ -29,9 +29,9 @@ bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_view tex
 bool schema_accepts(const char* schema, std::string_view text) {
   return accepts(json_schema_grammar(Json::parse(schema)), text);
 }
-std::string refusal_of(const std::string& schema) {
+std::string refusal_of(const std::string& schema, const GrammarLimits& limits = {}) {
   try {
-    json_schema_grammar(Json::parse(schema));
+    json_schema_grammar(Json::parse(schema), limits);
     return "taken";
   } catch (const ConfigError& error) {
     return error.what();
@@ -142,6 +142,16 @@ TEST(JsonSchema, TakesValidTextsAndNoOthers) {
       {R"({"type":"string","pattern":"^\"+$"})", {R"("\"\"")"}, {R"("")", R"(""")"}},
       {R"({"type":"string","pattern":"a","maxLength":2})", {R"("a")", R"("ba")"}, {R"("b")", R"("bba")"}},
       {R"({"type":"string","format":"date"})", {R"("2024-02-28")"}, {R"("2024-02-30")", R"("24-1-1")"}},
+      {R"({"type":"string","format":"ipv6"})",
+       {R"("::")", R"("::1")", R"("fe80::1:2")", R"("2001:db8:0:0:0:0:0:1")"},
+       {R"("")", R"(":1")", R"("1::2::3")", R"("1:2:3:4:5:6:7")", R"("1:2:3:4:5:6:7:8:9")", R"("::12345")"}},
+      {R"({"type":"string","format":"duration"})",
+       {R"("P3D")", R"("P1Y2M10D")", R"("PT1H30M")", R"("P1DT12H")", R"("P4W")", R"("PT0S")"},
+       {R"("P")", R"("PT")", R"("P1DT")", R"("P1Y2D")", R"("PT1H5S")", R"("P1W2D")", R"("3D")"}},
+      {R"({"type":"string","format":"uri"})",
+       {R"("https://example.org")", R"("http://a/b/c.html")"},
+       {R"("example.org")", R"("https://")", R"("https://a b")"}},
+      {R"({"type":"integer","format":"int32"})", {"7"}, {R"("7")"}},
       {R"({"enum":["a",1,null,{"x":[true]}]})", {R"("a")", "1", "null", R"({"x":[true]})"}, {"2", R"("b")"}},
       {R"({"type":"string","enum":["a",1]})", {R"("a")"}, {"1"}},
       {R"({"const":"é"})", {R"("é")"}, {R"("e")"}},
@@ -228,6 +238,10 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"(?=a)"})x"), HasSubstr("look-around"));
   EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("anyOf"));
   EXPECT_THAT(refusal_of(R"({"type":"colour"})"), HasSubstr("colour"));
+  EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"type":"string","format":"json-pointer"}}})"),
+              HasSubstr("#/properties/a: `format` \"json-pointer\""));
+  EXPECT_THAT(refusal_of(R"({"format":"iri"})"), HasSubstr("iri"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","format":"date","pattern":"^2"})"), HasSubstr("`pattern`"));
   EXPECT_THAT(refusal_of(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"$ref":"#"})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"allOf":[{"$ref":"#"}]})"), HasSubstr("back to themselves"));
@@ -239,6 +253,9 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
 TEST(JsonSchema, OneThatIsTooLargeIsRefusedByALimit) {
   EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"^((a{1,100}){1,100}){1,100}$"})x"), HasSubstr("states"));
   EXPECT_THAT(refusal_of(R"({"type":"array","minItems":900000})"), HasSubstr("it "));
+  const std::string slow = R"x({"type":"string","pattern":"^((a{1,20}){1,20}){1,20}$"})x";
+  EXPECT_EQ(refusal_of(slow), "taken");
+  EXPECT_THAT(refusal_of(slow, {.seconds = 0}), HasSubstr("to compile"));
   // Each level refers twice to the next: 2^40 when it is written out
   Json schema = {{"$ref", "#/$defs/d0"}};
   for (int i = 0; i < 40; ++i) {

@@ -54,7 +54,14 @@ constexpr std::pair<const char*, const char*> kFormats[] = {
     {"uuid", R"(^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$)"},
     {"email", R"(^[a-z0-9]{1,32}([._-][a-z0-9]{1,16}){0,3}@[a-z0-9]{1,32}(\.[a-z0-9]{1,16}){0,2}\.[a-z]{2,6}$)"},
     {"ipv4", R"(^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$)"},
-    {"hostname", R"(^[a-z0-9]{1,32}(\.[a-z0-9]{1,32}){0,4}$)"}};
+    // All eight groups, or up to three on either side of "::".
+    {"ipv6",
+     R"(^(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,2})?::([0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,2})?)$)"},
+    {"hostname", R"(^[a-z0-9]{1,32}(\.[a-z0-9]{1,32}){0,4}$)"},
+    {"uri", R"(^https?://[a-z0-9]{1,32}(\.[a-z0-9]{1,32}){0,4}(/[A-Za-z0-9._~-]{0,64}){0,8}$)"},
+    // RFC 3339, appendix A: a unit may be followed only by the next smaller one.
+    {"duration",
+     R"(^P(\d{1,4}W|((\d{1,4}Y(\d{1,4}M(\d{1,4}D)?)?|\d{1,4}M(\d{1,4}D)?|\d{1,4}D)(T(\d{1,4}H(\d{1,4}M(\d{1,4}S)?)?|\d{1,4}M(\d{1,4}S)?|\d{1,4}S))?|T(\d{1,4}H(\d{1,4}M(\d{1,4}S)?)?|\d{1,4}M(\d{1,4}S)?|\d{1,4}S)))$)"}};
 
 const char* type_name(const Json& value) {
   switch (value.type()) {
@@ -222,16 +229,24 @@ class SchemaCompiler {
     if (schema.contains("maxLength")) most = count(schema, "maxLength", 0, where);
     from = grammar_.literal(from, "\"");
     std::string pattern = schema.contains("pattern") ? text(schema, "pattern", where) : "";
-    if (schema.contains("format"))
-      for (const auto& [name, regex] : kFormats) {
-        if (schema["format"] != name) continue;
-        if (!pattern.empty()) throw schema_refused(where, "`pattern` beside this `format` is not supported");
-        pattern = regex;
-      }
+    if (schema.contains("format")) {
+      if (!pattern.empty()) throw schema_refused(where, "`pattern` beside `format` is not supported");
+      pattern = pattern_of_format(schema, where);
+    }
     Node end;
     if (pattern.empty()) end = repeated(from, string_character(), least, most);
     else end = patterned(from, pattern, least, most, where);
     return grammar_.literal(end, "\"");
+  }
+  static std::string pattern_of_format(const Json& schema, const std::string& where) {
+    const std::string format = text(schema, "format", where);
+    std::vector<std::string> known;
+    for (const auto& [name, regex] : kFormats) {
+      if (format == name) return regex;
+      known.emplace_back(name);
+    }
+    throw schema_refused(where,
+                         fmt::format("`format` \"{}\" is not supported; {} are", format, fmt::join(known, ", ")));
   }
   Node patterned(Node from, const std::string& pattern, int64_t least, std::optional<int64_t> most,
                  const std::string& where) {

@@ -4,11 +4,12 @@
 //
 // Taken: type, enum, const, properties, required, additionalProperties, patternProperties (one), propertyNames, items,
 // prefixItems, minItems, maxItems, minProperties and maxProperties where they hold by themselves, minLength, maxLength,
-// pattern (grammar_regex.h), format (date, time, date-time, uuid, email, ipv4, hostname), minimum, maximum,
-// exclusiveMinimum, exclusiveMaximum, multipleOf (whole, up to 100, or a power of ten below 1), $ref within the
-// document, $defs, allOf, anyOf, oneOf when its branches exclude each other evidently. An object without
-// additionalProperties has only the properties it declares; one that declares none may have any. Any other keyword that
-// restricts is refused with a ConfigError that says where it stands; unknown ones are ignored.
+// pattern (grammar_regex.h), format (of texts: date, time, date-time, duration, uuid, email, ipv4, ipv6, hostname, uri;
+// another is refused by name), minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf (whole, up to 100, or a
+// power of ten below 1), $ref within the document, $defs, allOf, anyOf, oneOf when its branches exclude each other
+// evidently. An object without additionalProperties has only the properties it declares; one that declares none may
+// have any. Any other keyword that restricts is refused with a ConfigError that says where it stands; unknown ones are
+// ignored.
 #pragma once
 
 #include <memory>

@@ -171,7 +171,8 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
   const std::vector<Job*> ranked = ranked_jobs();
   for (Job* job : ranked) {
     job->running = true;
-    for (Sequence* sequence : job->sequences) sequence->finished = sequence->ended();
+    for (Sequence* sequence : job->sequences)
+      sequence->finished = sequence->ended() || job->service.is_cancelled();
   }
   admit(ranked);
   size_t decoding = 0;

@@ -154,6 +154,42 @@ TEST_P(SchedulerBits, AreTheSamePreempted) {
   EXPECT_EQ(sequence.seen, expected.seen);
 }
 
+// Reads, and is cancelled, on the scheduler's thread, while its first step is delivered.
+struct Leaving : Sequence {
+  Leaving(std::vector<TokenId> prompt, std::atomic<bool>& left) : Sequence(std::move(prompt)), cancelled(left) {}
+  void take_hidden(int64_t, std::span<const float>) override { cancelled = true; }
+  std::atomic<bool>& cancelled;
+};
+
+TEST_F(SchedulerTest, ACancelledJobLeavesAtTheNextStepAndGivesItsPagesBack) {
+  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  Scheduler scheduler(decoder_, 8192);
+  std::vector<std::unique_ptr<Leaving>> sequences;
+  std::vector<Sequence*> job;
+  for (uint64_t i = 0; i < 40; ++i)
+    job.push_back(sequences.emplace_back(std::make_unique<Leaving>(random_prompt(i, 150), *cancelled)).get());
+  scheduler.run(job, {}, {.cancelled = cancelled});
+  const EngineStats stats = scheduler.stats();
+  EXPECT_EQ(stats.steps, 2u) << "one that read, one that found the job cancelled; all 6000 tokens take 12";
+  EXPECT_TRUE(stats.prompt_tokens > 0 && stats.prompt_tokens <= 512) << stats.prompt_tokens;
+  EXPECT_EQ(stats.pages_used, stats.pages_cached) << "a page is held by nobody";
+  EXPECT_EQ(stats.jobs, 0);
+}
+
+TEST_F(SchedulerTest, ACancelledJobLeavesThoughItsTurnHasNotCome) {
+  const Service left{.priority = Priority::batch, .cancelled = std::make_shared<std::atomic<bool>>(true)};
+  Scheduler scheduler(decoder_, 160);
+  Greedy urgent(random_prompt(1, 20), 120), waiting(random_prompt(2, 150), 5);
+  Sequence *const first[] = {&urgent}, *const second[] = {&waiting};
+  bool asked = false;
+  scheduler.run(first, [&] {
+    if (!std::exchange(asked, true)) scheduler.run(second, {}, left);
+  });
+  EXPECT_TRUE(asked && urgent.ended());
+  EXPECT_EQ(waiting.tokens.size(), waiting.prompt_size);
+  EXPECT_EQ(scheduler.stats().prompt_tokens, 20u);
+}
+
 TEST_F(SchedulerTest, RightGuessesSaveSteps) {
   const auto steps = [&](bool speculate, uint64_t& right) {
     Scheduler scheduler(decoder_, 4096);

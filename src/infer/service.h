@@ -1,7 +1,9 @@
 // Who asks and how urgently, and what the engine did for all.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace starling {
@@ -12,6 +14,11 @@ struct Service {
   Priority priority = Priority::interactive;
   std::string tenant;     // tenants of one priority share the engine evenly, and no prefix of one serves another
   bool speculate = true;  // guess tokens from the text itself; the output is the same
+  // Becomes true when nobody waits for the result any more: the work ends at the next step, wherever it is, and gives
+  // its pages back. Null: somebody always does.
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+
+  bool is_cancelled() const { return cancelled && *cancelled; }
 };
 
 // Counted since the engine was made.

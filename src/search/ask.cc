@@ -168,7 +168,8 @@ void keep_live(AskAnswer& answer, const std::vector<SearchHit>& hits, const AskS
 
 }  // namespace
 
-AskAnswer answer_question(const std::string& question, const AskSources& sources, Engine* writer) {
+AskAnswer answer_question(const std::string& question, const AskSources& sources, Engine* writer,
+                          const Service& service) {
   AskAnswer answer;
   std::vector<std::string> words = content_words(question).words;
   if (words.size() > kMaxQuestionWords) words.resize(kMaxQuestionWords);
@@ -182,6 +183,7 @@ AskAnswer answer_question(const std::string& question, const AskSources& sources
     SamplingOptions options;
     options.max_tokens = 96;
     options.temperature = 0;
+    options.service = service;
     add_written(answer, writer->chat(writer_messages(question, posts), options).text, weighed, posts);
   }
   if (answer.sentences.empty())

@@ -24,6 +24,7 @@ struct AskSources {
   int64_t total_posts = 0;
 };
 
-AskAnswer answer_question(const std::string& question, const AskSources& sources, Engine* writer);
+AskAnswer answer_question(const std::string& question, const AskSources& sources, Engine* writer,
+                          const Service& service = {});
 
 }  // namespace starling

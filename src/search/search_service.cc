@@ -229,7 +229,7 @@ SearchResult SearchService::search(const SearchRequest& request) {
   return result;
 }
 
-AskAnswer SearchService::ask(const std::string& question, Engine* writer) {
+AskAnswer SearchService::ask(const std::string& question, Engine* writer, const Service& service) {
   AskSources sources;
   sources.search = [this](const std::string& query) { return search({.query = query, .limit = kAskPosts}); };
   sources.document_frequency = [this](const std::string& word) { return state_->reader->document_frequency(word); };
@@ -237,7 +237,7 @@ AskAnswer SearchService::ask(const std::string& question, Engine* writer) {
     return !state_->control.is_deleted(post.id, post.author) && !state_->control.has_opted_out(post.author, "search");
   };
   sources.total_posts = static_cast<int64_t>(state_->reader->size());
-  return answer_question(question, sources, writer);
+  return answer_question(question, sources, writer, service);
 }
 
 void SearchService::add(const Post& post) {

@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "core/workspace.h"
+#include "infer/service.h"
 #include "posts/post.h"
 #include "posts/post_store.h"
 #include "store/control_db.h"
@@ -71,10 +72,11 @@ class SearchService {
                 Engine* embedder);
   ~SearchService();
 
-  SearchResult search(const SearchRequest& request);           // throws DataError for a malformed query
-  AskAnswer ask(const std::string& question, Engine* writer);  // without a writer: sentences taken from the posts
-  void add(const Post& post);                                  // visible to the next search
-  void hide_deleted();                                         // after new tombstones; search also checks each hit
+  SearchResult search(const SearchRequest& request);  // throws DataError for a malformed query
+  // Without a writer: sentences taken from the posts. The writer writes for `service`.
+  AskAnswer ask(const std::string& question, Engine* writer, const Service& service = {});
+  void add(const Post& post);  // visible to the next search
+  void hide_deleted();         // after new tombstones; search also checks each hit
 
   // Counts of distinct authors for posts that match `query` (opt-outs for "ads" and deleted posts left out); for
   // audiences.

@@ -43,12 +43,14 @@ class LetterEngine : public Engine {
  public:
   std::string reply;
   std::vector<ChatMessage> asked;
+  Service asked_for;
 
   const ModelConfig& config() const override { return config_; }
   const Tokenizer& tokenizer() const override { throw Error("not used"); }
   std::string name() const override { return "letters"; }
   bool has_chat_template() const override { return true; }
-  Generation generate(const std::vector<TokenId>&, const SamplingOptions&, const OnText&) override {
+  Generation generate(const std::vector<TokenId>&, const SamplingOptions& options, const OnText&) override {
+    asked_for = options.service;
     Generation out;
     out.text = reply;
     return out;
@@ -392,6 +394,10 @@ TEST_F(SearchServiceTest, AskKeepsOnlyWhatAPostSupportsAndObeysNoPost) {
       EXPECT_THAT(sentence.text, ::testing::Not(HasSubstr("GOLD"))) << c.reply;
   }
   EXPECT_THAT(letters_.asked.back().content, HasSubstr("[1] The ferry to Skye"));
+  const Service service{.tenant = "ann", .cancelled = std::make_shared<std::atomic<bool>>(false)};
+  service_->ask("When does the ferry to Skye leave from Mallaig?", &letters_, service);
+  EXPECT_EQ(letters_.asked_for.tenant, "ann");
+  EXPECT_EQ(letters_.asked_for.cancelled, service.cancelled) << "who leaves ends the writing";
 }
 
 // With pooled states of a language model no held-out query of the demo found its thread. Tuned rows must, through the

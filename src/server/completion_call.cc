@@ -201,6 +201,16 @@ void add_requests(CompletionCall& call, std::vector<TokenId> prompt, const Sampl
     throw wrong_field("n", fmt::format("so that there are at most {} choices in all", kMaxRequests));
 }
 
+// Takes the most tokens that the call can use: each prompt once, and what every choice may write.
+void reserve_tokens(CompletionCall& call, const ApiKey& key) {
+  int64_t most = 0;
+  for (size_t i = 0; i < call.requests.size(); ++i) {
+    if (i % call.n == 0) most += static_cast<int64_t>(call.requests[i].prompt.size());
+    most += call.requests[i].options.max_tokens;
+  }
+  call.quota = call.platform->quota.reserve(key, most, call.created_s);
+}
+
 // The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
 // which is the order that the output's will have.
 std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, const JsonBody& body,
@@ -244,11 +254,9 @@ CompletionCall begin_call(Platform& platform, const Request& request, const Json
     call.include_usage = options->value("include_usage", json()) == true;
   call.id = (kind == ApiKind::chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
   call.created_s = now_s();
-  call.start_s = monotonic_s();
-  call.key_name = request.key.name;
+  call.start_s = request.arrival_s;
   if (body.find("service_tier"))
     call.service_tier = service_of(body, request).priority == Priority::batch ? "flex" : "default";
-  call.cancelled = request.cancelled;
   return call;
 }
 
@@ -258,7 +266,9 @@ Service service_of(const JsonBody& body, const Request& request) {
   const std::string tier = body.text("service_tier", "auto");
   const bool interactive = tier == "auto" || tier == "default" || tier == "priority";
   if (!interactive && tier != "flex") throw wrong_field("service_tier", "auto, default, priority or flex");
-  return {.priority = interactive ? Priority::interactive : Priority::batch, .tenant = request.key.name};
+  return {.priority = interactive ? Priority::interactive : Priority::batch,
+          .tenant = request.key.name,
+          .cancelled = request.cancelled};
 }
 
 std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const char* field) {
@@ -290,6 +300,7 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   options.constraint = constraint_of(call, body, ordered);
   options.service = service_of(body, request);
   add_requests(call, call.engine->chat_prompt(chat_messages(body, call.tools)), options);
+  reserve_tokens(call, request.key);
   return call;
 }
 
@@ -309,6 +320,7 @@ CompletionCall read_text_call(Platform& platform, const Request& request) {
     if (echo) call.echo.push_back(std::move(prompt.text));
     add_requests(call, std::move(prompt.tokens), options);
   }
+  reserve_tokens(call, request.key);
   return call;
 }
 

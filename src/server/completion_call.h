@@ -2,13 +2,13 @@
 // parameter that we cannot honour is refused by name, not ignored.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "infer/engine.h"
+#include "server/token_quota.h"
 #include "server/tool_calls.h"
 
 namespace starling {
@@ -32,19 +32,19 @@ struct CompletionCall {
   Tools tools;
   bool stream = false, include_usage = false;
   std::string service_tier;  // as the answer says it: "default" or "flex"; empty when none was asked for
-  std::string key_name;      // whose tokens these are
+  std::shared_ptr<TokenQuota::Reservation> quota;  // the most tokens that it can use
   std::string id;
   int64_t created_s = 0;
-  double start_s = 0;
-  std::shared_ptr<const std::atomic<bool>> cancelled;
+  double start_s = 0;  // when the request arrived
 };
 
 // Both throw HttpError 400 (404 for an unknown model).
 CompletionCall read_chat_call(Platform& platform, const Request& request);
 CompletionCall read_text_call(Platform& platform, const Request& request);
 
-// For whom, by the request's key, and how urgently, by OpenAI's `service_tier`: "flex" is batch work, which runs in the
-// room that the others leave; "auto", "default" and "priority" are interactive. Throws HttpError 400 for another.
+// For whom, by the request's key, until when, as long as its client is there, and how urgently, by OpenAI's
+// `service_tier`: "flex" is batch work, which runs in the room that the others leave; "auto", "default" and "priority"
+// are interactive. Throws HttpError 400 for another.
 Service service_of(const JsonBody& body, const Request& request);
 
 // Token ids of `engine`, from a JSON list. Throws HttpError 400 that names `field`.

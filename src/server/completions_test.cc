@@ -2,6 +2,8 @@
 #include <cmath>
 #include <thread>
 
+#include "core/time.h"
+#include "server/routes.h"
 #include "server/test_server.h"
 
 namespace starling {
@@ -133,22 +135,37 @@ TEST_F(CompletionsTest, AnswersUnderASchemaAreValidAtAnyTemperature) {
   EXPECT_THAT(letters["choices"][0]["text"].get<std::string>(), testing::MatchesRegex("[ab]+\\."));
 }
 
-TEST_F(CompletionsTest, AFormThatPassesTheLimitsIsRefusedWhileAStreamGoesOn) {
-  start();
-  const json long_body = text_body({{"max_tokens", 1500}, {"ignore_eos", true}, {"stream", true}});
-  const std::string alone = call("POST", "/v1/completions", long_body).body;
-  std::string beside;
-  std::atomic<bool> ended = false;
-  std::thread stream([&] {
-    beside = call("POST", "/v1/completions", long_body).body;
-    ended = true;
-  });
-  const auto text_of = [](const std::string& body) {
-    std::string text;
-    for (const json& event : events_of(body))
-      for (const json& choice : event["choices"]) text += choice["text"].get<std::string>();
-    return text;
-  };
+class FormsBesideAStream : public CompletionsTest {
+ protected:
+  void TearDown() override {
+    client_.reset();  // so that the server has nothing to wait for
+    CompletionsTest::TearDown();
+  }
+  // A generation that goes on until its client is closed.
+  void begin_stream() {
+    context_ = 1 << 16;
+    start();
+    client_ = std::make_unique<TestClient>(server_->port());
+    const std::string body =
+        text_body({{"max_tokens", 60'000}, {"n", 4}, {"ignore_eos", true}, {"stream", true}}).dump();
+    client_->send(
+        fmt::format("POST /v1/completions HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n"
+                    "{}",
+                    keys_.at("admin"), body.size(), body));
+    ASSERT_TRUE(client_->receive_until("data: "));
+  }
+  uint64_t decoded() { return server_->platform().models.own()->stats().decoded_tokens; }
+  // False when it stands still for 20 s.
+  bool stream_gets(uint64_t tokens) {
+    const uint64_t wanted = decoded() + tokens;
+    for (int i = 0; i < 20'000 && decoded() < wanted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return decoded() >= wanted;
+  }
+  std::unique_ptr<TestClient> client_;
+};
+
+TEST_F(FormsBesideAStream, AFormThatPassesTheLimitsIsRefused) {
+  begin_stream();
   std::string stars = "a";
   for (int i = 0; i < 60; ++i) stars = "(" + stars + ")*";
   for (const std::string& pattern : {std::string("^((a{1,100}){1,100}){1,100}$"), std::string("^.*x.{9999}$"),
@@ -158,9 +175,34 @@ TEST_F(CompletionsTest, AFormThatPassesTheLimitsIsRefusedWhileAStreamGoesOn) {
     const ClientResponse response = call("POST", "/v1/chat/completions", chat_body({{"response_format", format}}));
     EXPECT_EQ(response.status, 400) << pattern << response.body;
     EXPECT_EQ(error_code(response), "invalid_schema") << pattern;
+    EXPECT_TRUE(stream_gets(1)) << pattern;
   }
-  stream.join();
-  EXPECT_EQ(text_of(beside), text_of(alone));
+}
+
+// However long a form takes: this one is not refused before the stream has had a hundred tokens.
+TEST_F(FormsBesideAStream, TheStreamGetsItsTokensWhileAFormIsCompiled) {
+  begin_stream();
+  bool went_on = false;
+  const auto slow = [&]() -> std::shared_ptr<const Grammar> {
+    went_on = stream_gets(100);
+    throw ConfigError("it takes too long");
+  };
+  Platform& platform = server_->platform();
+  EXPECT_THROW(platform.constraints.get(*platform.models.own(), "slow", slow), ConfigError);
+  EXPECT_TRUE(went_on);
+}
+
+// Another request's form, and a stream that obeys one, do not wait for it either.
+TEST_F(FormsBesideAStream, AnotherFormIsCompiledAndObeyedWhileAFormIsCompiled) {
+  begin_stream();
+  std::string text;
+  const auto slow = [&]() -> std::shared_ptr<const Grammar> {
+    text = complete({{"grammar", "root ::= \"quark\""}})["choices"][0]["text"];
+    throw ConfigError("it takes too long");
+  };
+  Platform& platform = server_->platform();
+  EXPECT_THROW(platform.constraints.get(*platform.models.own(), "slow", slow), ConfigError);
+  EXPECT_EQ(text, "quark");
 }
 
 json weather_tool() {
@@ -204,6 +246,102 @@ TEST_F(CompletionsTest, ARequiredToolIsCalledWithArgumentsOfItsSchema) {
   messages.push_back({{"role", "tool"}, {"tool_call_id", tool_call["id"]}, {"content", "sunny"}});
   const json next = chat({{"messages", messages}, {"tools", more["tools"]}, {"tool_choice", "none"}});
   EXPECT_TRUE(next["choices"][0]["message"]["content"].is_string());
+}
+
+TEST_F(CompletionsTest, OffsetsOfATextCountCharacters) {
+  start();
+  const json scores =
+      complete({{"prompt", "é中😀x"}, {"echo", true}, {"logprobs", 0}, {"max_tokens", 0}})["choices"][0]["logprobs"];
+  const auto offsets = scores["text_offset"].get<std::vector<int>>();
+  ASSERT_FALSE(offsets.empty());
+  EXPECT_EQ(offsets.front(), 0);
+  EXPECT_EQ(scores["tokens"].back(), "x");
+  EXPECT_EQ(offsets.back(), 3) << scores["text_offset"];
+}
+
+TEST_F(CompletionsTest, UsageSaysWhatCameFromTheCache) {
+  start();
+  const json body = {{"prompt", std::string(100, 'q')}};
+  const json first = complete(body)["usage"], second = complete(body)["usage"];
+  EXPECT_EQ(first["prompt_tokens_details"]["cached_tokens"], 0);
+  EXPECT_GE(second["prompt_tokens_details"]["cached_tokens"], 16) << "whole pages";
+  EXPECT_LT(second["prompt_tokens_details"]["cached_tokens"], second["prompt_tokens"]);
+  EXPECT_EQ(second["completion_tokens_details"]["reasoning_tokens"], 0);
+}
+
+TEST_F(CompletionsTest, ASeedRepeatsAndAnotherDoesNot) {
+  start();
+  const auto text = [&](int seed) { return complete({{"seed", seed}, {"temperature", 1.5}})["choices"][0]["text"]; };
+  EXPECT_EQ(text(1), text(1));
+  EXPECT_NE(text(1), text(2));
+}
+
+TEST_F(CompletionsTest, AStopStringAcrossTokensCutsTheTextBeforeIt) {
+  start();
+  ASSERT_GT(tokens_of("rk").size(), 1u);
+  const json more = {{"grammar", "root ::= \"quark soup\""}, {"max_tokens", 20}, {"stop", {"zz", "rk"}}};
+  const json choice = complete(more)["choices"][0];
+  EXPECT_EQ(choice["text"], "qua");
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  json streamed = text_body(more);
+  streamed["stream"] = true;
+  std::string text;
+  for (const json& event : events_of(call("POST", "/v1/completions", streamed).body))
+    for (const json& part : event["choices"]) text += part["text"].get<std::string>();
+  EXPECT_EQ(text, "qua");
+}
+
+TEST_F(CompletionsTest, PenaltiesMoveTheTextToTokensThatItDoesNotHave) {
+  start();
+  const std::string x = std::to_string(tokens_of("x").at(0)), y = std::to_string(tokens_of("y").at(0));
+  const auto text = [&](const json& more = json::object()) {
+    json body = {{"temperature", 0}, {"logit_bias", {{x, 50}, {y, 48.5}}}};
+    body.update(more);
+    return complete(body)["choices"][0]["text"].get<std::string>();
+  };
+  EXPECT_EQ(text(), "xxxxxxxx");
+  EXPECT_THAT(text({{"frequency_penalty", 2}}), testing::MatchesRegex("x+y[xy]*"));
+  EXPECT_THAT(text({{"presence_penalty", 2}}), testing::MatchesRegex("x+y[xy]*"));
+}
+
+TEST_F(CompletionsTest, EmbeddingsOfFewerDimensionsAreTheFirstOnesAtLengthOne) {
+  start();
+  const auto embed = [&](const json& more = json::object()) {
+    json body = {{"model", "own"}, {"input", "a laptop"}};
+    body.update(more);
+    return ok("POST", "/v1/embeddings", body)["data"][0]["embedding"].get<std::vector<float>>();
+  };
+  const std::vector<float> whole = embed(), part = embed({{"dimensions", 8}});
+  ASSERT_EQ(part.size(), 8u);
+  double squares = 0;
+  for (size_t i = 0; i < 8; ++i) squares += static_cast<double>(whole[i]) * whole[i];
+  for (size_t i = 0; i < 8; ++i) EXPECT_NEAR(part[i], whole[i] / std::sqrt(squares), 1e-6);  // f32 rounding
+  EXPECT_EQ(embed({{"dimensions", whole.size()}}), whole);
+  for (const int wrong : {0, 33})
+    EXPECT_EQ(error_of("/v1/embeddings", {{"input", "a"}, {"dimensions", wrong}})["param"], "dimensions");
+}
+
+TEST_F(CompletionsTest, TheFirstTokensTimeBeginsWhenTheRequestArrived) {
+  start();
+  Request request{.body = text_body().dump(), .key = {.name = "admin", .role = "admin"}};
+  request.arrival_s = monotonic_s() - 1000;  // it waited for its turn
+  EXPECT_EQ(create_completion(server_->platform(), request).status, 200);
+  const std::string text = call("GET", "/metrics").body;
+  EXPECT_GE(metric(text, "starling_time_to_first_token_seconds_sum{model=\"own\"} "), 1000);
+  EXPECT_EQ(metric(text, "starling_time_to_first_token_seconds_count{model=\"own\"} "), 1);
+  EXPECT_EQ(metric(text, "starling_time_per_output_token_seconds_count{model=\"own\"} "), 1);
+  EXPECT_LT(metric(text, "starling_time_per_output_token_seconds_sum{model=\"own\"} "), 1000);
+  EXPECT_EQ(metric(text, "starling_tokens_total{kind=\"completion\",model=\"own\"} "), 8);
+}
+
+TEST_F(CompletionsTest, MetricsSayHowManyPagesThereAreAndWhoHoldsThem) {
+  start();
+  complete({{"prompt", std::string(100, 'q')}});
+  const std::string text = call("GET", "/metrics").body;
+  EXPECT_GE(metric(text, "starling_kv_pages "), 2048 / 16) << "at least one context";
+  EXPECT_GE(metric(text, "starling_kv_pages_used "), 1);
+  EXPECT_EQ(metric(text, "starling_kv_pages_cached "), metric(text, "starling_kv_pages_used "));
+  EXPECT_EQ(metric(text, "starling_engine_jobs "), 0);
 }
 
 TEST_F(CompletionsTest, WhatCannotBeHonouredIsNamed) {
@@ -250,7 +388,7 @@ TEST_F(CompletionsTest, AScoreNeedsCandidatesThatFitTheContext) {
 }
 
 TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARestart) {
-  start({"server.tokens_per_day=20"});
+  start({"server.tokens_per_day=40"});
   complete({{"max_tokens", 30}, {"ignore_eos", true}});
   const ClientResponse spent = call("POST", "/v1/completions", text_body());
   EXPECT_EQ(spent.status, 429);
@@ -260,7 +398,7 @@ TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARest
   EXPECT_EQ(call("GET", "/v1/models").status, 200);
   EXPECT_EQ(call("POST", "/v1/completions", text_body(), "search").status, 200);  // another key's tokens
   const std::map<std::string, std::string> keys = keys_;
-  restart({"server.tokens_per_day=20"});
+  restart({"server.tokens_per_day=40"});
   EXPECT_EQ(fetch(server_->port(), "POST", "/v1/completions", keys.at("admin"), text_body().dump()).status, 429);
 }
 

@@ -7,19 +7,11 @@
 namespace starling {
 namespace {
 
-const char* error_type(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 429:
-      return "rate_limit_error";
-    default:
-      return status >= 500 ? "server_error" : "invalid_request_error";
-  }
+// The types that OpenAI's guide to error codes names.
+const char* error_type(const HttpError& error) {
+  if (error.status == 429) return error.code == "insufficient_quota" ? "insufficient_quota" : "rate_limit_error";
+  if (error.status == 503) return "service_unavailable_error";
+  return error.status >= 500 ? "server_error" : "invalid_request_error";
 }
 
 int hex_digit(char c) {
@@ -65,7 +57,7 @@ std::string error_body(const HttpError& error) {
   const auto or_null = [](const std::string& text) { return text.empty() ? nlohmann::json() : nlohmann::json(text); };
   const nlohmann::ordered_json body = {{"error",
                                         {{"message", error.what()},
-                                         {"type", error_type(error.status)},
+                                         {"type", error_type(error)},
                                          {"param", or_null(error.param)},
                                          {"code", or_null(error.code)}}}};
   // An error may quote input: bytes that are not UTF-8 become U+FFFD.

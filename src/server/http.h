@@ -24,7 +24,8 @@ struct Request {
   std::string authorization;                      // the header's value
   std::string if_none_match;                      // the header's value
   std::string body;
-  ApiKey key;  // whose request it is; set by authorization
+  ApiKey key;            // whose request it is; set by authorization
+  double arrival_s = 0;  // monotonic: when its head had been read; the body and the wait for a thread come after it
   // True once the client has gone: long work looks at it and ends early. Never null inside a handler.
   std::shared_ptr<const std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
 };
@@ -55,7 +56,7 @@ struct HttpError : Error {
   int retry_after_s = 0;
 };
 
-// {"error":{"message","type","param","code"}}; `type` follows from the status, as OpenAI's does.
+// {"error":{"message","type","param","code"}}; `type` follows from the status and the code, as OpenAI's does.
 Response error_response(const HttpError& error);
 std::string error_body(const HttpError& error);
 

@@ -240,7 +240,8 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   http_10_ = head.version() < 11;
   Request request{.method = head.method_string(),
                   .authorization = head[http::field::authorization],
-                  .if_none_match = head[http::field::if_none_match]};
+                  .if_none_match = head[http::field::if_none_match],
+                  .arrival_s = start_s};
   Dispatch dispatch;
   std::optional<Response> refused;
   try {
@@ -431,7 +432,7 @@ asio::awaitable<void> HttpServer::State::accept() {
   constexpr std::string_view kFull =
       "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: "
       "close\r\n\r\n"
-      R"({"error":{"message":"too many connections","type":"server_error","param":null,"code":"too_many_connections"}})";
+      R"({"error":{"message":"too many connections","type":"service_unavailable_error","param":null,"code":"too_many_connections"}})";
   while (!stopping) {
     auto [error, socket] = co_await acceptor.async_accept(kAwait);
     if (error == asio::error::operation_aborted || stopping) co_return;

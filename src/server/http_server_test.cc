@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/time.h"
 #include "server/test_client.h"
 
 namespace starling {
@@ -41,6 +42,7 @@ class HttpServerTest : public testing::Test {
       found.lane = Lane::io;
       found.answer = [](const Request&) { return Response{.body = "ok"}; };
     }
+    if (name == "when") found.answer = [](const Request& r) { return Response{.body = std::to_string(r.arrival_s)}; };
     if (name == "refused")
       found.admit = [](Request&) { return std::optional(error_response(HttpError(401, "no", "no"))); };
     if (name == "throws") found.answer = [](const Request&) -> Response { throw Error("secret path /srv/x"); };
@@ -98,6 +100,23 @@ TEST_F(HttpServerTest, OneConnectionServesManyRequests) {
   start();
   TestClient client(server_->port());
   for (const char* body : {"a", "bb", ""}) EXPECT_EQ(client.request("POST", "/echo", "", body).body, body);
+}
+
+TEST_F(HttpServerTest, ARequestArrivesBeforeItsBodyAndBeforeAThreadIsFree) {
+  HttpOptions one_thread;
+  one_thread.quick_threads = 1;
+  start(one_thread);
+  TestClient blocks(server_->port()), waits(server_->port());
+  blocks.send("GET /block HTTP/1.1\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return blocked_ == 1; }));
+  waits.send("POST /when HTTP/1.1\r\nContent-Length: 2\r\n\r\nx");
+  waits.send("x");
+  ASSERT_TRUE(eventually([&] { return server_->queued(Lane::quick) == 1; }));
+  const double queued_s = monotonic_s();
+  release_ = true;
+  const double arrival_s = std::stod(waits.read_response().body);
+  EXPECT_GT(arrival_s, 0);
+  EXPECT_LE(arrival_s, queued_s);
 }
 
 TEST_F(HttpServerTest, RequestsSentBeforeTheAnswersAreAnsweredInOrder) {

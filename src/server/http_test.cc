@@ -41,10 +41,24 @@ TEST(ErrorResponse, HasOpenAisShape) {
   const auto body =
       nlohmann::json::parse(error_response(HttpError(404, "model_not_found", "no \"x\"\xff", "model")).body);
   EXPECT_EQ(body["error"]["message"], "no \"x\"\xEF\xBF\xBD");
-  EXPECT_EQ(body["error"]["type"], "not_found_error");
+  EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "model");
   EXPECT_EQ(body["error"]["code"], "model_not_found");
   EXPECT_TRUE(nlohmann::json::parse(error_body(HttpError(400, "c", "m")))["error"]["param"].is_null());
+}
+
+TEST(ErrorResponse, HasTheTypeThatOpenAisGuideNames) {
+  const auto type_of = [](int status, const char* code) {
+    return nlohmann::json::parse(error_body(HttpError(status, code, "m")))["error"]["type"].get<std::string>();
+  };
+  EXPECT_EQ(type_of(400, "bad_json"), "invalid_request_error");
+  EXPECT_EQ(type_of(401, "invalid_api_key"), "invalid_request_error");
+  EXPECT_EQ(type_of(403, "role_not_allowed"), "invalid_request_error");
+  EXPECT_EQ(type_of(404, "model_not_found"), "invalid_request_error");
+  EXPECT_EQ(type_of(429, "rate_limit_exceeded"), "rate_limit_error");
+  EXPECT_EQ(type_of(429, "insufficient_quota"), "insufficient_quota");
+  EXPECT_EQ(type_of(500, "internal_error"), "server_error");
+  EXPECT_EQ(type_of(503, "overloaded"), "service_unavailable_error");
 }
 
 TEST(JsonDepth, CountsBracketsOutsideStrings) {
@@ -104,13 +118,18 @@ TEST(MatchRoute, FillsParametersAndTellsTheAllowedMethods) {
 
 TEST(RateLimiter, GivesABurstThenTheRate) {
   RateLimiter limiter(2, 3);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take("a", 100), 0);
-  EXPECT_DOUBLE_EQ(limiter.take("a", 100), 0.5);
-  EXPECT_EQ(limiter.take("b", 100), 0);  // each key has its own bucket
-  EXPECT_EQ(limiter.take("a", 100.5), 0);
-  EXPECT_GT(limiter.take("a", 100.5), 0);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take("a", 1000), 0);  // never more than the burst
-  EXPECT_GT(limiter.take("a", 1000), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take({.name = "a"}, 100), 0);
+  EXPECT_DOUBLE_EQ(limiter.take({.name = "a"}, 100), 0.5);
+  EXPECT_EQ(limiter.take({.name = "b"}, 100), 0);  // each key has its own bucket
+  EXPECT_EQ(limiter.take({.name = "a"}, 100.5), 0);
+  EXPECT_GT(limiter.take({.name = "a"}, 100.5), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limiter.take({.name = "a"}, 1000), 0);  // never more than the burst
+  EXPECT_GT(limiter.take({.name = "a"}, 1000), 0);
+  const ApiKey fast{.name = "fast", .limits = {.requests_per_second = 4}}, slow{.name = "slow", .limits = {0.1}};
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(limiter.take(fast, 100), 0) << "twice the rate, twice at once";
+  EXPECT_DOUBLE_EQ(limiter.take(fast, 100), 0.25);
+  EXPECT_EQ(limiter.take(slow, 100), 0) << "one in any case";
+  EXPECT_DOUBLE_EQ(limiter.take(slow, 100), 10);
 }
 
 }  // namespace

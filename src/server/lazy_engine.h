@@ -1,7 +1,8 @@
-// An engine that is loaded at its first use, so that a server with a large writer starts at once. Thread-safe. A load
-// that fails throws what Engine::load throws, and is tried again at the next use.
+// An engine that is loaded at its first use, so that a server with a large writer starts at once, and then stays.
+// Thread-safe. A load that fails throws what Engine::load throws, and is tried again at the next use.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "infer/engine.h"
@@ -44,21 +45,28 @@ class LazyEngine final : public Engine {
                                       const Service& service) override {
     return loaded().log_likelihoods(prefix, continuations, service);
   }
-  EngineStats stats() const override {  // does not load
-    std::lock_guard lock(mutex_);
-    return engine_ ? engine_->stats() : EngineStats{};
+  EngineStats stats() const override {  // neither loads nor waits for a load
+    const Engine* engine = ready_;
+    return engine ? engine->stats() : EngineStats{};
   }
+
+  bool is_loaded() const { return ready_ != nullptr; }
+  void load() { loaded(); }
+  const std::filesystem::path& folder() const { return folder_; }
 
  private:
   Engine& loaded() const {
+    if (Engine* engine = ready_) return *engine;
     std::lock_guard lock(mutex_);
     if (!engine_) engine_ = Engine::load(folder_, options_);
+    ready_ = engine_.get();
     return *engine_;
   }
   const std::filesystem::path folder_;
   const EngineOptions options_;
   mutable std::mutex mutex_;
   mutable std::unique_ptr<Engine> engine_;
+  mutable std::atomic<Engine*> ready_ = nullptr;
 };
 
 }  // namespace starling

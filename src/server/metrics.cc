@@ -32,19 +32,21 @@ struct Metrics::State {
                                                            .Name("starling_http_request_seconds")
                                                            .Help("From the head read to the response written")
                                                            .Register(registry);
-  prometheus::Family<prometheus::Histogram>& first_token = prometheus::BuildHistogram()
-                                                               .Name("starling_time_to_first_token_seconds")
-                                                               .Help("From the request to the first generated text")
-                                                               .Register(registry);
+  prometheus::Family<prometheus::Histogram>& first_token =
+      prometheus::BuildHistogram()
+          .Name("starling_time_to_first_token_seconds")
+          .Help("From the arrival of the request, its wait for a turn included, to the first generated text")
+          .Register(registry);
   prometheus::Family<prometheus::Histogram>& token_time =
       prometheus::BuildHistogram()
           .Name("starling_time_per_output_token_seconds")
           .Help("Mean time of a generation's tokens after its first")
           .Register(registry);
-  prometheus::Family<prometheus::Counter>& cancellations = prometheus::BuildCounter()
-                                                               .Name("starling_generations_cancelled_total")
-                                                               .Help("Generations whose client left")
-                                                               .Register(registry);
+  prometheus::Family<prometheus::Counter>& cancellations =
+      prometheus::BuildCounter()
+          .Name("starling_generations_cancelled_total")
+          .Help("Generations, embeddings and scores whose client left")
+          .Register(registry);
   prometheus::Family<prometheus::Counter>& tokens =
       prometheus::BuildCounter().Name("starling_tokens_total").Help("Tokens by model and kind").Register(registry);
   prometheus::Family<prometheus::Counter>& decisions = prometheus::BuildCounter()

@@ -9,9 +9,10 @@
 
 namespace starling {
 
+// A generation, or an embedding or a score, which only read.
 struct GenerationCount {
   int prompt_tokens = 0, completion_tokens = 0;
-  double first_token_s = 0;  // from the request to its first text
+  double first_token_s = 0;  // from the arrival of the request, so the wait for its turn is in it; 0: it had no text
   double token_s = 0;        // mean of the tokens after the first; 0: there were none
   bool cancelled = false;
 };

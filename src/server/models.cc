@@ -3,19 +3,75 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <fstream>
+
 #include "server/http.h"
 #include "server/lazy_engine.h"
 
 namespace starling {
+namespace {
+
+// What the system could give to a program without swapping; 0 when it does not say. A container's own limit is not
+// seen.
+uint64_t available_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (uint64_t kilobytes = 0; file >> name >> kilobytes && std::getline(file, unit);)
+    if (name == "MemAvailable:") return kilobytes * 1024;
+  return 0;
+}
+
+uint64_t weight_bytes(const std::filesystem::path& folder) {
+  uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::filesystem::path kind = entry.path().extension();
+    if (entry.is_regular_file() && (kind == ".safetensors" || kind == ".gguf")) bytes += entry.file_size();
+  }
+  return bytes;
+}
+
+// The files are a measure, not the need: weights may shrink to 8 bits, and keys and values come on top. It keeps a
+// request from ending the server for want of memory where that is evident.
+void load_now(LazyEngine& engine) {
+  const std::string name = engine.name();
+  try {
+    const uint64_t bytes = weight_bytes(engine.folder()), available = available_memory_bytes();
+    if (available > 0 && bytes > available)
+      throw HttpError(503, "model_unavailable",
+                      fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left", name,
+                                  static_cast<double>(bytes) / 1e9, static_cast<double>(available) / 1e9),
+                      "model");
+    engine.load();
+  } catch (const HttpError&) {
+    throw;
+  } catch (const std::exception& error) {
+    spdlog::error("model {}: {}", name, error.what());
+    throw HttpError(503, "model_unavailable",
+                    fmt::format("the model `{}` cannot be loaded; the server's log says why", name), "model");
+  }
+}
+
+}  // namespace
 
 Models::Models(const Workspace& workspace, const ServerOptions& options) {
   const EngineOptions engine{.weights = options.weights, .cache = options.cache, .cache_tokens = options.cache_tokens};
   own_ = load(workspace, options.model, engine, true);
   embedder_ = load(workspace, options.embedder, engine, false);
   if (!embedder_) embedder_ = own_;
-  writer_ = own_;
-  if (std::filesystem::exists(workspace.model(options.writer) / "config.json") && !engines_.contains(options.writer))
-    writer_ = (engines_[options.writer] = std::make_unique<LazyEngine>(workspace.model(options.writer), engine)).get();
+  writer_ = load_later(workspace, options.writer, engine);
+  if (!writer_) writer_ = own_;
+  for (const std::string& name : options.models)
+    if (!load_later(workspace, name, engine))
+      problems_.push_back(fmt::format("there is no model `{}`, which server.models names", name));
+}
+
+Engine* Models::load_later(const Workspace& workspace, const std::string& name, const EngineOptions& options) {
+  std::unique_ptr<Engine>& place = engines_[name];
+  if (!place && std::filesystem::exists(workspace.model(name) / "config.json"))
+    place = std::make_unique<LazyEngine>(workspace.model(name), options);
+  if (place) return place.get();
+  engines_.erase(name);
+  return nullptr;
 }
 
 Engine* Models::load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required) {
@@ -37,12 +93,19 @@ Engine* Models::load(const Workspace& workspace, const std::string& name, const 
   }
 }
 
-Engine& Models::require(const std::string& name) const {
+Engine& Models::find(const std::string& name) const {
   const auto known = engines_.find(name);
   if (known != engines_.end()) return *known->second;
   const std::string here =
       engines_.empty() ? "this server has none" : fmt::format("it has {}", fmt::join(names(), ", "));
   throw HttpError(404, "model_not_found", fmt::format("this server has no model `{}`; {}", name, here), "model");
+}
+
+Engine& Models::require(const std::string& name) const {
+  Engine& engine = find(name);
+  auto* lazy = dynamic_cast<LazyEngine*>(&engine);
+  if (lazy && !lazy->is_loaded()) load_now(*lazy);
+  return engine;
 }
 
 Engine& Models::require_embedder(const std::string& name) const {

@@ -21,7 +21,7 @@ void add_engine_gauges(Platform& platform) {
   const auto add = [&](const char* name, const char* help, double (*read)(const EngineStats&)) {
     platform.metrics.add_gauge(name, help, [&models = platform.models, read] {
       double sum = 0;
-      for (const std::string& model : models.names()) sum += read(models.require(model).stats());
+      for (const std::string& model : models.names()) sum += read(models.find(model).stats());
       return sum;
     });
   };

@@ -5,14 +5,17 @@
 #include <mutex>
 #include <string>
 
+#include "store/control_db.h"
+
 namespace starling {
 
 class RateLimiter {
  public:
   RateLimiter(double per_second, double burst);
 
-  // 0 when the request may pass, else the seconds until one may. `now_s` is monotonic.
-  double take(const std::string& key, double now_s);
+  // 0 when the request may pass, else the seconds until one may. `now_s` is monotonic. A key with a rate of its own may
+  // send at once what it may send in as many seconds as the others, and one request in any case.
+  double take(const ApiKey& key, double now_s);
 
  private:
   struct Bucket {

@@ -90,9 +90,13 @@ Response create_embeddings(Platform& platform, const Request& request) {
   const int64_t width = engine.config().hidden_size;
   const int64_t dimensions = body.integer("dimensions", width, 1, width);
   const size_t tokens = count_tokens(engine, given);
-  std::vector<std::vector<float>> vectors = engine.embed_tokens(given, service_of(body, request));
+  const Service service = service_of(body, request);
+  const auto quota = platform.quota.reserve(request.key, static_cast<int64_t>(tokens), now_s());
+  std::vector<std::vector<float>> vectors = engine.embed_tokens(given, service);
   for (std::vector<float>& vector : vectors) shorten(vector, static_cast<size_t>(dimensions));
-  platform.quota.spend(request.key.name, static_cast<int64_t>(tokens), now_s());
+  platform.metrics.count_generation(engine.name(),
+                                    {.prompt_tokens = static_cast<int>(tokens), .cancelled = service.is_cancelled()});
+  quota->spend(static_cast<int64_t>(tokens));
   ordered_json data = ordered_json::array();
   for (size_t i = 0; i < vectors.size(); ++i) {
     ordered_json item = {{"object", "embedding"}, {"index", i}};

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -57,8 +58,13 @@ std::string token_name(const Engine& engine, TokenId token) {
   return name;
 }
 
-// {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset`: of the first token in the choice's text, moved
-// on.
+// Those that begin in these bytes of UTF-8: a token may be a part of a character.
+size_t characters_begun(std::string_view bytes) {
+  return static_cast<size_t>(std::ranges::count_if(bytes, [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
+
+// {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset`: in characters, of the first token in the choice's
+// text, moved on.
 ordered_json text_logprobs(const Engine& engine, std::span<const ScoredToken> tokens, size_t& offset) {
   ordered_json list = {{"tokens", ordered_json::array()}, {"token_logprobs", ordered_json::array()}};
   ordered_json tops = ordered_json::array(), offsets = ordered_json::array();
@@ -70,7 +76,7 @@ ordered_json text_logprobs(const Engine& engine, std::span<const ScoredToken> to
     for (const TokenLogprob& other : scored.top) top[token_name(engine, other.token)] = number_or_null(other.logprob);
     tops.push_back(scored.top.empty() ? ordered_json() : std::move(top));
     offsets.push_back(offset);
-    offset += bytes.size();
+    offset += characters_begun(bytes);
   }
   list["top_logprobs"] = std::move(tops);
   list["text_offset"] = std::move(offsets);
@@ -98,7 +104,8 @@ ordered_json usage_of(const CompletionCall& call, const std::vector<Generation>&
   return {{"prompt_tokens", prompt},
           {"completion_tokens", completion},
           {"total_tokens", prompt + completion},
-          {"prompt_tokens_details", {{"cached_tokens", cached}}}};
+          {"prompt_tokens_details", {{"cached_tokens", cached}}},
+          {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
 }
 
 std::string object_name(const CompletionCall& call, bool chunk) {
@@ -120,7 +127,7 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
   double first_s = 0;
   const auto counting = [&](size_t i, const TextPiece& piece) {
     if (first_s == 0) first_s = monotonic_s() - call.start_s;
-    return !*call.cancelled && (!on_piece || on_piece(i, piece));
+    return !on_piece || on_piece(i, piece);
   };
   std::vector<Generation> made = call.engine->generate_all(call.requests, counting);
   int64_t tokens = 0;
@@ -133,7 +140,7 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
     tokens += count.prompt_tokens + count.completion_tokens;
     call.platform->metrics.count_generation(call.engine->name(), count);
   }
-  call.platform->quota.spend(call.key_name, tokens, now_s());
+  call.quota->spend(tokens);
   return made;
 }
 
@@ -325,7 +332,7 @@ Response list_models(Platform& platform, const Request&) {
 }
 
 Response get_model(Platform& platform, const Request& request) {
-  return json_response(model_json(platform.models.require(request.parameters.at("model")).name()));
+  return json_response(model_json(platform.models.find(request.parameters.at("model")).name()));
 }
 
 Response create_chat_completion(Platform& platform, const Request& request) {

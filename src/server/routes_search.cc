@@ -74,7 +74,8 @@ Response search_posts(Platform& platform, const Request& request) {
 Response ask_posts(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   const std::string question = bounded_text(body, "question");
-  const AskAnswer answer = platform.require_search().ask(question, platform.models.writer());
+  const Service service{.tenant = request.key.name, .cancelled = request.cancelled};
+  const AskAnswer answer = platform.require_search().ask(question, platform.models.writer(), service);
   json sentences = json::array();
   for (const AskSentence& sentence : answer.sentences)
     sentences.push_back({{"text", sentence.text}, {"post_ids", sentence.post_ids}});

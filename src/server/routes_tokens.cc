@@ -17,7 +17,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr size_t kMaxCandidates = 4096, kMaxTokens = 1 << 20;
-constexpr size_t kPart = 256;  // candidates between looks at whether the client is still there
+constexpr size_t kPart = 256;  // candidates of one job: what the scheduler looks through at every step
 
 std::vector<std::string> candidates_of(const JsonBody& body) {
   const json& list = body.require("candidates");
@@ -84,14 +84,17 @@ Response score_candidates(Platform& platform, const Request& request) {
     data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
   }
   const Service service = service_of(body, request);
-  for (size_t first = 0; first < candidates.size() && !*request.cancelled; first += kPart) {
+  const auto quota = platform.quota.reserve(request.key, total, now_s());
+  for (size_t first = 0; first < candidates.size() && !service.is_cancelled(); first += kPart) {
     const std::vector<std::string> part(
         candidates.begin() + static_cast<long>(first),
         candidates.begin() + static_cast<long>(std::min(candidates.size(), first + kPart)));
     const std::vector<double> scores = engine.log_likelihoods(prefix, part, service);
     for (size_t i = 0; i < scores.size(); ++i) data[first + i]["log_likelihood"] = scores[i];
   }
-  platform.quota.spend(request.key.name, total, now_s());
+  platform.metrics.count_generation(engine.name(),
+                                    {.prompt_tokens = static_cast<int>(total), .cancelled = service.is_cancelled()});
+  quota->spend(total);
   return json_response(ordered_json{{"object", "list"},
                                     {"model", engine.name()},
                                     {"data", std::move(data)},

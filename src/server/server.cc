@@ -100,7 +100,7 @@ std::optional<Response> Server::State::admit(Request& request, RoleSet roles) {
     return error_response(HttpError(401, "invalid_api_key",
                                     "send `Authorization: Bearer <key>` with a key made by `starling keys create`"));
   }
-  if (const double wait_s = limiter.take(request.key.name, monotonic_s()); wait_s > 0) {
+  if (const double wait_s = limiter.take(request.key, monotonic_s()); wait_s > 0) {
     HttpError limited(429, "rate_limit_exceeded", "this key makes requests faster than it may; wait and try again");
     limited.retry_after_s = static_cast<int>(std::ceil(wait_s));
     return error_response(limited);
@@ -112,9 +112,9 @@ std::optional<Response> Server::State::admit(Request& request, RoleSet roles) {
 }
 
 std::optional<Response> Server::State::check_quota(const Request& request) {
-  const int64_t wait_s = platform.quota.wait_s(request.key.name, now_s());
+  const int64_t wait_s = platform.quota.wait_s(request.key, now_s());
   if (wait_s == 0) return std::nullopt;
-  HttpError spent(429, "insufficient_quota", "this key has used the tokens it has for today (server.tokens_per_day)");
+  HttpError spent(429, "insufficient_quota", "this key has used the tokens it has for a day (UTC)");
   spent.retry_after_s = static_cast<int>(wait_s);
   return error_response(spent);
 }

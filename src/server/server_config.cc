@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
+
 #include "core/error.h"
 
 namespace starling {
@@ -18,6 +20,23 @@ double positive(const Config& config, const char* name) {
   const double value = config.number(name);
   if (!(value > 0 && value <= 1e9)) throw ConfigError(fmt::format("{} is {}; it must be more than 0", name, value));
   return value;
+}
+
+// "a, b": a and b, which are names and not paths.
+std::vector<std::string> model_names(const std::string& list) {
+  constexpr size_t kMost = 32;
+  std::vector<std::string> names;
+  std::istringstream parts(list);
+  for (std::string name; std::getline(parts, name, ',');) {
+    const size_t begin = name.find_first_not_of(' ');
+    if (begin == std::string::npos) continue;
+    name = name.substr(begin, name.find_last_not_of(' ') - begin + 1);
+    if (name.find('/') != std::string::npos || name.starts_with('.'))
+      throw ConfigError(fmt::format("server.models: \"{}\" is not the name of a folder under models/", name));
+    names.push_back(name);
+  }
+  if (names.size() > kMost) throw ConfigError(fmt::format("server.models names more than {} models", kMost));
+  return names;
 }
 
 HttpOptions http_options(const Config& config) {
@@ -58,6 +77,8 @@ std::vector<ConfigKey> server_config_keys() {
        "the model of search vectors and /v1/embeddings, a folder under models/"},
       {"server.writer", std::string("tinyllama"),
        "the model that writes ads and answers, a folder under models/; else the own model"},
+      {"server.models", std::string(),
+       "other models that requests may name, folders under models/ separated by commas; loaded at their first use"},
       {"server.requests_per_second", 50.0, "requests each API key may make on average"},
       {"server.request_burst", 100.0, "requests each API key may make at once"},
       {"server.tokens_per_day", int64_t{0},
@@ -91,6 +112,7 @@ ServerOptions server_options(const Config& config) {
   options.model = config.text("server.model");
   options.embedder = config.text("server.embedder");
   options.writer = config.text("server.writer");
+  options.models = model_names(config.text("server.models"));
   options.requests_per_second = positive(config, "server.requests_per_second");
   options.request_burst = positive(config, "server.request_burst");
   options.tokens_per_day = integer_in(config, "server.tokens_per_day", 0, INT64_MAX);

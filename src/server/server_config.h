@@ -17,6 +17,7 @@ struct ServerOptions {
   HttpOptions http;
   std::string page_folder;                            // empty: found beside the program
   std::string model, embedder, writer;                // names of folders under models/
+  std::vector<std::string> models;                    // and others that requests may name
   double requests_per_second = 0, request_burst = 0;  // for each API key
   int64_t tokens_per_day = 0;                         // for each API key; 0: no limit
   WeightForm weights = WeightForm::automatic;         // of each model

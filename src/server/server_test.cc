@@ -81,6 +81,7 @@ TEST_F(ServerTest, AKeyThatIsTooFastIs429WithRetryAfterAndOthersGoOn) {
   EXPECT_EQ(third.status, 429);
   EXPECT_THAT(std::stoi(third.headers.at("retry-after")), testing::AllOf(testing::Gt(1), testing::Le(100)));
   EXPECT_EQ(json::parse(third.body)["error"]["type"], "rate_limit_error");
+  EXPECT_EQ(error_code(third), "rate_limit_exceeded");
   EXPECT_EQ(call("GET", "/v1/models", {}, "ads").status, 200);
 }
 

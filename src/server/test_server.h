@@ -120,6 +120,12 @@ class ServerTest : public testing::Test {
   std::map<std::string, std::string> keys_;
 };
 
+// The value of a line of /metrics, which begins with `name`; -1 when there is none.
+inline double metric(const std::string& text, const std::string& name) {
+  const size_t at = text.find("\n" + name);
+  return at == std::string::npos ? -1 : std::stod(text.substr(at + 1 + name.size()));
+}
+
 // The events of a stream, without the closing [DONE].
 inline std::vector<json> events_of(const std::string& body) {
   std::vector<json> events;

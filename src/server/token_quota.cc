@@ -1,8 +1,9 @@
 #include "server/token_quota.h"
 
+#include <fmt/format.h>
 #include <soci/soci.h>
 
-#include "store/control_db.h"
+#include "server/http.h"
 
 namespace starling {
 namespace {
@@ -13,11 +14,14 @@ constexpr int64_t kDayS = 86'400;
 
 TokenQuota::TokenQuota(ControlDb& control, int64_t tokens_per_day)
     : control_(control), tokens_per_day_(tokens_per_day) {
-  if (tokens_per_day_ == 0) return;
   control_.transaction([](soci::session& sql) {
     sql << "create table if not exists token_usage (key_name text primary key, day integer not null, used integer not "
            "null)";
   });
+}
+
+int64_t TokenQuota::limit_of(const ApiKey& key) const {
+  return key.limits.tokens_per_day < 0 ? tokens_per_day_ : key.limits.tokens_per_day;
 }
 
 TokenQuota::Day& TokenQuota::today(const std::string& key, int64_t now_s) {
@@ -35,22 +39,61 @@ TokenQuota::Day& TokenQuota::today(const std::string& key, int64_t now_s) {
   return day;
 }
 
-int64_t TokenQuota::wait_s(const std::string& key, int64_t now_s) {
-  if (tokens_per_day_ == 0) return 0;
-  std::lock_guard lock(mutex_);
-  return today(key, now_s).used < tokens_per_day_ ? 0 : kDayS - now_s % kDayS;
-}
-
-void TokenQuota::spend(const std::string& key, int64_t tokens, int64_t now_s) {
-  if (tokens_per_day_ == 0 || tokens == 0) return;
-  std::lock_guard lock(mutex_);
-  Day& day = today(key, now_s);
-  day.used += tokens;
+void TokenQuota::keep(const std::string& key, const Day& day) {
   const auto number = static_cast<long long>(day.day), used = static_cast<long long>(day.used);
   control_.transaction([&](soci::session& sql) {
     sql << "insert or replace into token_usage (key_name, day, used) values (:k, :d, :u)", soci::use(key),
         soci::use(number), soci::use(used);
   });
+}
+
+int64_t TokenQuota::wait_s(const ApiKey& key, int64_t now_s) {
+  const int64_t limit = limit_of(key);
+  if (limit == 0) return 0;
+  std::lock_guard lock(mutex_);
+  return today(key.name, now_s).used < limit ? 0 : kDayS - now_s % kDayS;
+}
+
+std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve(const ApiKey& key, int64_t most, int64_t now_s) {
+  const int64_t limit = limit_of(key);
+  if (limit == 0) most = 0;
+  std::lock_guard lock(mutex_);
+  const int64_t number = now_s / kDayS;
+  if (most > 0) {
+    Day& day = today(key.name, now_s);
+    if (day.used + most > limit) {
+      HttpError spent(429, "insufficient_quota",
+                      fmt::format("this request may use {} tokens, and the key has {} left of the {} it has for a day "
+                                  "(UTC); ask for fewer with `max_tokens`, or wait",
+                                  most, std::max<int64_t>(0, limit - day.used), limit));
+      spent.retry_after_s = static_cast<int>(kDayS - now_s % kDayS);
+      throw spent;
+    }
+    keep(key.name, {day.day, day.used + most});
+    day.used += most;
+  }
+  return std::shared_ptr<Reservation>(new Reservation(*this, key.name, number, most));
+}
+
+// Of the day on which they were taken: another day began with none.
+void TokenQuota::give_back(const std::string& key, int64_t day, int64_t tokens) {
+  std::lock_guard lock(mutex_);
+  Day& known = used_.at(key);
+  if (known.day != day) return;
+  keep(key, {day, known.used - tokens});
+  known.used -= tokens;
+}
+
+void TokenQuota::Reservation::spend(int64_t tokens) {
+  const int64_t unused = std::exchange(taken_, 0) - tokens;
+  if (unused > 0) quota_.give_back(key_, day_, unused);
+}
+
+TokenQuota::Reservation::~Reservation() {
+  try {
+    spend(0);
+  } catch (const std::exception&) {  // the tokens stay taken until the day ends
+  }
 }
 
 }  // namespace starling

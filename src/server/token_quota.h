@@ -1,29 +1,53 @@
-// How many tokens each API key may use in a day (UTC). What is used is kept in the control database, so a restart
-// forgives nothing. Thread-safe.
+// How many tokens each API key may use in a day (UTC). A request takes the most that it can use before it begins and
+// gives back what it did not, so requests that run at the same time cannot pass the limit together. What is taken is
+// kept in the control database: a restart forgives nothing, and what a request had taken when the process was killed
+// stays taken until the day ends. Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
-namespace starling {
+#include "store/control_db.h"
 
-class ControlDb;
+namespace starling {
 
 class TokenQuota {
  public:
-  TokenQuota(ControlDb& control, int64_t tokens_per_day);  // 0: no limit, and nothing is kept
+  TokenQuota(ControlDb& control, int64_t tokens_per_day);  // of keys without a limit of their own; 0: no limit
 
-  // 0 when the key has tokens left, else the seconds until it has some again.
-  int64_t wait_s(const std::string& key, int64_t now_s);
-  void spend(const std::string& key, int64_t tokens, int64_t now_s);
+  // What one request has taken; what it does not spend goes back when it ends.
+  class Reservation {
+   public:
+    Reservation(const Reservation&) = delete;
+    ~Reservation();
+    void spend(int64_t tokens);  // what it has used in the end
+
+   private:
+    friend class TokenQuota;
+    Reservation(TokenQuota& quota, std::string key, int64_t day, int64_t taken)
+        : quota_(quota), key_(std::move(key)), day_(day), taken_(taken) {}
+    TokenQuota& quota_;
+    const std::string key_;
+    const int64_t day_;
+    int64_t taken_;
+  };
+
+  // 0 when the key has a token left, else the seconds until it has some again.
+  int64_t wait_s(const ApiKey& key, int64_t now_s);
+  // Throws HttpError 429 when the key has fewer than `most` tokens left today.
+  std::shared_ptr<Reservation> reserve(const ApiKey& key, int64_t most, int64_t now_s);
 
  private:
   struct Day {
     int64_t day = -1, used = 0;
   };
+  int64_t limit_of(const ApiKey& key) const;
   Day& today(const std::string& key, int64_t now_s);
+  void keep(const std::string& key, const Day& day);
+  void give_back(const std::string& key, int64_t day, int64_t tokens);
 
   ControlDb& control_;
   const int64_t tokens_per_day_;

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace sqlite_api;  // where SOCI puts sqlite3.h's names
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr std::array kRoles = {"admin", "search", "ads", "advertiser", "read"};
 constexpr std::array kPurposes = {"training", "ads", "search"};
 // Above this size the page check at opening would cost more than it tells.
@@ -34,6 +34,12 @@ constexpr std::array kSchema = {
     "create table if not exists opt_out_version (only integer primary key check (only = 0), version integer not null)",
     "insert or ignore into opt_out_version values (0, 0)",
     "create table if not exists api_keys (name text primary key, role text not null, sha256 text not null unique)",
+};
+
+// What a database of schema 1 lacks, and a new one after kSchema.
+constexpr std::array kSchema2 = {
+    "alter table api_keys add column requests_per_second real not null default -1",
+    "alter table api_keys add column tokens_per_day integer not null default -1",
 };
 
 template <size_t N>
@@ -102,7 +108,11 @@ void ControlDb::State::create_schema() {
   }
   if (version == kSchemaVersion) return;
   writer << "begin immediate";
-  for (const char* statement : kSchema) writer << statement;
+  writer << "pragma user_version", soci::into(version);  // another process may have been here first
+  if (version < 1)
+    for (const char* statement : kSchema) writer << statement;
+  if (version < 2)
+    for (const char* statement : kSchema2) writer << statement;
   writer << fmt::format("pragma user_version = {}", kSchemaVersion);
   writer << "commit";
 }
@@ -264,7 +274,7 @@ std::vector<std::string> ControlDb::opted_out_authors(const std::string& purpose
   });
 }
 
-std::string ControlDb::create_key(const std::string& name, const std::string& role) {
+std::string ControlDb::create_key(const std::string& name, const std::string& role, const KeyLimits& limits) {
   require_one_of(kRoles, role, "role");
   if (name.empty()) throw ConfigError("an API key needs the name of whom it is given to");
   const std::string key = "sk-starling-" + random_hex(24);
@@ -274,8 +284,11 @@ std::string ControlDb::create_key(const std::string& name, const std::string& ro
     sql << "select count(*) from api_keys where name = :name", soci::into(known), soci::use(name);
     if (known > 0)
       throw ConfigError(fmt::format("there is a key named `{}` already; revoke it first or choose another name", name));
-    sql << "insert into api_keys (name, role, sha256) values (:name, :role, :sha)", soci::use(name), soci::use(role),
-        soci::use(digest);
+    const auto tokens_per_day = static_cast<long long>(limits.tokens_per_day);
+    sql << "insert into api_keys (name, role, sha256, requests_per_second, tokens_per_day) values (:name, :role, :sha, "
+           ":requests, :tokens)",
+        soci::use(name), soci::use(role), soci::use(digest), soci::use(limits.requests_per_second),
+        soci::use(tokens_per_day);
   });
   return key;
 }
@@ -283,8 +296,11 @@ std::string ControlDb::create_key(const std::string& name, const std::string& ro
 bool ControlDb::find_key(const std::string& key, ApiKey& found) const {
   return state_->read([&] {
     const std::string digest = sha256_hex(key);
-    state_->reader << "select name, role from api_keys where sha256 = :sha", soci::into(found.name),
-        soci::into(found.role), soci::use(digest);
+    long long tokens_per_day = -1;
+    state_->reader << "select name, role, requests_per_second, tokens_per_day from api_keys where sha256 = :sha",
+        soci::into(found.name), soci::into(found.role), soci::into(found.limits.requests_per_second),
+        soci::into(tokens_per_day), soci::use(digest);
+    found.limits.tokens_per_day = tokens_per_day;
     return state_->reader.got_data();
   });
 }
@@ -304,10 +320,16 @@ std::vector<ApiKey> ControlDb::keys() const {
   return state_->read([&] {
     std::vector<ApiKey> found;
     ApiKey row;
-    soci::statement rows = (state_->reader.prepare << "select name, role from api_keys order by name",
-                            soci::into(row.name), soci::into(row.role));
+    long long tokens_per_day = -1;
+    soci::statement rows =
+        (state_->reader.prepare << "select name, role, requests_per_second, tokens_per_day from api_keys order by name",
+         soci::into(row.name), soci::into(row.role), soci::into(row.limits.requests_per_second),
+         soci::into(tokens_per_day));
     rows.execute();
-    while (rows.fetch()) found.push_back(row);
+    while (rows.fetch()) {
+      row.limits.tokens_per_day = tokens_per_day;
+      found.push_back(row);
+    }
     return found;
   });
 }

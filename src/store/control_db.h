@@ -22,9 +22,16 @@ struct Tombstone {
   std::string reason;  // free text, for example "user request"
 };
 
+// What one key may use. Negative: what the server gives to every key.
+struct KeyLimits {
+  double requests_per_second = -1;
+  int64_t tokens_per_day = -1;  // 0: as many as it likes
+};
+
 struct ApiKey {
   std::string name;  // who it was given to
   std::string role;  // "admin", "search", "ads", "advertiser", "read"
+  KeyLimits limits;
 };
 
 class ControlDb {
@@ -45,7 +52,7 @@ class ControlDb {
   std::vector<std::string> opted_out_authors(const std::string& purpose) const;
 
   // API keys: stored as SHA-256; the clear key is returned once. Revoked keys no longer resolve.
-  std::string create_key(const std::string& name, const std::string& role);
+  std::string create_key(const std::string& name, const std::string& role, const KeyLimits& limits = {});
   bool find_key(const std::string& key, ApiKey& found) const;
   bool revoke_key(const std::string& name);
   std::vector<ApiKey> keys() const;

@@ -91,6 +91,41 @@ TEST_F(Store, AKeyResolvesUntilItIsRevokedAndIsNotStoredInClear) {
   EXPECT_FALSE(db.find_key(key, found));
 }
 
+TEST_F(Store, AKeyKeepsItsOwnLimitsAndOneWithoutHasTheServers) {
+  ControlDb db(path_);
+  const std::string own =
+      db.create_key("own", "search", {.requests_per_second = 0.5, .tokens_per_day = int64_t{1} << 40});
+  const std::string plain = db.create_key("plain", "search");
+  ApiKey found;
+  ASSERT_TRUE(db.find_key(own, found));
+  EXPECT_EQ(found.limits.requests_per_second, 0.5);
+  EXPECT_EQ(found.limits.tokens_per_day, int64_t{1} << 40);
+  ASSERT_TRUE(db.find_key(plain, found));
+  EXPECT_LT(found.limits.requests_per_second, 0);
+  EXPECT_LT(found.limits.tokens_per_day, 0);
+  EXPECT_EQ(db.keys().at(0).limits.tokens_per_day, int64_t{1} << 40);
+}
+
+TEST_F(Store, ADatabaseOfTheFirstSchemaKeepsItsKeys) {
+  std::string key;
+  {
+    ControlDb db(path_);
+    key = db.create_key("old", "admin");
+    db.transaction([](soci::session& sql) {
+      sql << "alter table api_keys drop column requests_per_second";
+      sql << "alter table api_keys drop column tokens_per_day";
+      sql << "pragma user_version = 1";
+    });
+  }
+  ControlDb db(path_);
+  ApiKey found;
+  ASSERT_TRUE(db.find_key(key, found));
+  EXPECT_EQ(found.role, "admin");
+  EXPECT_LT(found.limits.tokens_per_day, 0);
+  db.create_key("new", "read", {.tokens_per_day = 5});
+  EXPECT_EQ(ControlDb(path_).keys().at(0).limits.tokens_per_day, 5);
+}
+
 TEST_F(Store, ATransactionThatThrowsLeavesNothing) {
   ControlDb db(path_);
   EXPECT_THROW(db.transaction([&](soci::session&) {

@@ -1,0 +1,130 @@
+// What one API key may use: requests a second and tokens a day, its own or the server's.
+#include <thread>
+
+#include "server/test_server.h"
+#include "server/token_quota.h"
+
+namespace starling {
+namespace {
+
+constexpr int64_t kNoon = 20'000 * 86'400 + 43'200;  // UTC seconds
+
+class QuotaTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    ServerTest::SetUp();
+    control_ = std::make_unique<ControlDb>(root_ / "control.db");
+  }
+  void TearDown() override {
+    control_.reset();
+    ServerTest::TearDown();
+  }
+  std::unique_ptr<ControlDb> control_;
+};
+
+TEST_F(QuotaTest, WhatARequestMayUseIsTakenBeforeAndWhatItDidNotUseComesBack) {
+  TokenQuota quota(*control_, 100);
+  const ApiKey key{.name = "a"};
+  auto first = quota.reserve(key, 60, kNoon);
+  EXPECT_THROW(quota.reserve(key, 60, kNoon), HttpError) << "both could use 120";
+  auto second = quota.reserve(key, 40, kNoon);
+  EXPECT_GT(quota.wait_s(key, kNoon), 0);
+  first->spend(10);
+  EXPECT_EQ(quota.wait_s(key, kNoon), 0);
+  second.reset();  // it failed, and used nothing
+  EXPECT_NO_THROW(quota.reserve(key, 90, kNoon)->spend(90));
+  EXPECT_EQ(quota.wait_s(key, kNoon), 43'200) << "until midnight";
+  EXPECT_NO_THROW(quota.reserve({.name = "b"}, 100, kNoon)) << "another key's tokens";
+  EXPECT_NO_THROW(quota.reserve(key, 100, kNoon + 43'200)) << "the next day";
+}
+
+TEST_F(QuotaTest, ARequestThatOutlivesItsDayGivesNothingToTheNext) {
+  TokenQuota quota(*control_, 100);
+  const ApiKey key{.name = "a"};
+  auto late = quota.reserve(key, 80, kNoon);
+  auto early = quota.reserve(key, 100, kNoon + 43'200);
+  late->spend(1);
+  EXPECT_GT(quota.wait_s(key, kNoon + 43'200), 0);
+}
+
+TEST_F(QuotaTest, WhatWasTakenWhenTheProcessEndedStaysTaken) {
+  const ApiKey key{.name = "a"};
+  TokenQuota killed(*control_, 100);
+  const auto running = killed.reserve(key, 70, kNoon);
+  TokenQuota restarted(*control_, 100);
+  EXPECT_THROW(restarted.reserve(key, 40, kNoon), HttpError);
+  EXPECT_NO_THROW(restarted.reserve(key, 30, kNoon));
+}
+
+TEST_F(QuotaTest, AKeysOwnLimitIsBeforeTheServers) {
+  TokenQuota quota(*control_, 100);
+  EXPECT_THROW(quota.reserve({.name = "small", .limits = {.tokens_per_day = 10}}, 11, kNoon), HttpError);
+  EXPECT_NO_THROW(quota.reserve({.name = "large", .limits = {.tokens_per_day = 1000}}, 1000, kNoon));
+  EXPECT_NO_THROW(quota.reserve({.name = "any", .limits = {.tokens_per_day = 0}}, int64_t{1} << 60, kNoon));
+}
+
+class KeyLimitsTest : public ServerTest {
+ protected:
+  ClientResponse complete(const std::string& key, int max_tokens) {
+    const json body = {{"model", "own"}, {"prompt", "a post"}, {"max_tokens", max_tokens}, {"ignore_eos", true}};
+    return fetch(server_->port(), "POST", "/v1/completions", key, body.dump());
+  }
+};
+
+TEST_F(KeyLimitsTest, ParallelRequestsCannotPassTheTokensOfTheirKeyTogether) {
+  start();
+  constexpr int kTokens = 100, kEach = 20;
+  const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = kTokens});
+  std::atomic<int> used = 0, refused = 0;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 12; ++i)
+    clients.emplace_back([&] {
+      const ClientResponse response = complete(key, kEach);
+      const bool made = response.status == 200;
+      if (made) used += json::parse(response.body)["usage"]["total_tokens"].get<int>();
+      refused += made ? 0 : 1;
+      EXPECT_TRUE(made || error_code(response) == "insufficient_quota") << response.body;
+    });
+  for (std::thread& client : clients) client.join();
+  EXPECT_TRUE(used > 0 && used <= kTokens) << used;
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(complete(keys_.at("search"), kEach).status, 200) << "a key without a limit of its own";
+}
+
+TEST_F(KeyLimitsTest, ARequestThatIsRefusedTakesNothing) {
+  start();
+  const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = 60});
+  const ClientResponse refused = complete(key, 100);
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(json::parse(refused.body)["error"]["type"], "insufficient_quota");
+  EXPECT_TRUE(refused.headers.contains("retry-after"));
+  EXPECT_EQ(fetch(server_->port(), "POST", "/v1/completions", key, R"({"model":"own","prompt":"a","stop":7})").status,
+            400);
+  EXPECT_EQ(complete(key, 40).status, 200);
+}
+
+TEST_F(KeyLimitsTest, EmbeddingsAndScoresCountToo) {
+  start();
+  const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = 30});
+  const auto ask = [&](const char* path, const json& body) {
+    return fetch(server_->port(), "POST", path, key, body.dump()).status;
+  };
+  const json many = json(std::vector<int>(29, 20)), few = json(std::vector<int>(9, 20));  // and a begin token
+  EXPECT_EQ(ask("/v1/embeddings", {{"input", few}}), 200);
+  EXPECT_EQ(ask("/v1/embeddings", {{"input", many}}), 429);
+  EXPECT_EQ(ask("/v1/score", {{"model", "own"}, {"prefix", ""}, {"candidates", {std::string(40, 'q')}}}), 429);
+  EXPECT_EQ(ask("/v1/score", {{"model", "own"}, {"prefix", ""}, {"candidates", {"qqq"}}}), 200);
+}
+
+TEST_F(KeyLimitsTest, AKeysOwnRateIsBeforeTheServers) {
+  start({"server.request_burst=100", "server.requests_per_second=50"});
+  const std::string slow = server_->platform().control.create_key("slow", "read", {.requests_per_second = 0.01});
+  EXPECT_EQ(fetch(server_->port(), "GET", "/v1/models", slow).status, 200);
+  const ClientResponse second = fetch(server_->port(), "GET", "/v1/models", slow);
+  EXPECT_EQ(second.status, 429);
+  EXPECT_EQ(error_code(second), "rate_limit_exceeded");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(call("GET", "/v1/models", {}, "read").status, 200);
+}
+
+}  // namespace
+}  // namespace starling
