@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "infer/kv_cache.h"
 #include "infer/weights.h"
 #include "server/http_server.h"
 
