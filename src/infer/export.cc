@@ -12,6 +12,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "infer/gguf_names.h"
+#include "infer/gguf_tokenizer.h"
 #include "infer/importers.h"
 #include "infer/weights.h"
 #include "model/config.h"
@@ -23,7 +24,6 @@ namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 GgufType type_of(const ExportOptions& options) {
   static const std::map<std::string, GgufType> types = {{"f32", GgufType::f32},   {"f16", GgufType::f16},
@@ -97,79 +97,11 @@ void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& c
   metadata[prefix + "attention.key_length"] = config.head_size();
   metadata[prefix + "attention.value_length"] = config.head_size();
   add_rope(metadata, prefix, config);
-  metadata["tokenizer.ggml.bos_token_id"] = config.bos_token;
-  metadata["tokenizer.ggml.eos_token_id"] = config.eos_token;
-}
-
-// GGUF's kinds of tokens: 1 normal, 2 unknown, 3 control, 5 unused, 6 byte.
-struct Vocabulary {
-  std::vector<std::string> tokens;
-  std::vector<int64_t> types;
-};
-
-Vocabulary read_vocabulary(const Json& json, int64_t size) {
-  Vocabulary v;
-  for (int64_t id = 0; id < size; ++id) v.tokens.push_back(fmt::format("[PAD{}]", id));  // what no token names
-  v.types.assign(static_cast<size_t>(size), 5);
-  const bool bytes = json.at("model").value("byte_fallback", false);
-  const auto set = [&](int64_t id, const std::string& token, int64_t type) {
-    if (id < 0 || id >= size) throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, size));
-    v.tokens[static_cast<size_t>(id)] = token, v.types[static_cast<size_t>(id)] = type;
-  };
-  for (const auto& [token, id] : json.at("model").at("vocab").items())
-    set(id, token, bytes && token.size() == 6 && token.starts_with("<0x") ? 6 : 1);
-  for (const Json& token : json.at("added_tokens")) {
-    const std::string content = token.at("content");
-    set(token.at("id"), content, Json(content) == json.at("model").value("unk_token", Json()) ? 2 : 3);
-  }
-  return v;
-}
-
-std::vector<std::string> read_merges(const Json& model) {
-  std::vector<std::string> merges;
-  for (const Json& merge : model.at("merges")) {
-    merges.push_back(merge.is_string() ? merge.get<std::string>()
-                                       : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
-  }
-  return merges;
-}
-
-// SentencePiece merges the pair whose piece has the highest score: the first merge that makes a piece gives its rank.
-std::vector<double> scores_of(const Vocabulary& v, const std::vector<std::string>& merges) {
-  std::map<std::string, double> rank;
-  for (const std::string& merge : merges) {
-    std::string piece = merge;
-    piece.erase(piece.find(' '), 1);
-    rank.emplace(piece, -static_cast<double>(rank.size()));
-  }
-  std::vector<double> scores;
-  for (const std::string& token : v.tokens) {
-    const auto found = rank.find(token);
-    scores.push_back(found == rank.end() ? 0.0 : found->second);
-  }
-  return scores;
-}
-
-void add_tokenizer(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_json, int64_t vocab_size) {
-  try {
-    const Json json = parse_ordered_json(read_file(tokenizer_json));
-    const Vocabulary v = read_vocabulary(json, vocab_size);
-    const std::vector<std::string> merges = read_merges(json.at("model"));
-    const bool sentencepiece = json.at("model").value("byte_fallback", false);
-    metadata["tokenizer.ggml.model"] = std::string(sentencepiece ? "llama" : "gpt2");
-    metadata["tokenizer.ggml.tokens"] = v.tokens;
-    metadata["tokenizer.ggml.token_type"] = v.types;
-    metadata["tokenizer.ggml.add_bos_token"] = true;
-    if (sentencepiece) metadata["tokenizer.ggml.scores"] = scores_of(v, merges);
-    else metadata["tokenizer.ggml.merges"] = merges, metadata["tokenizer.ggml.pre"] = std::string("gpt-2");
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError(fmt::format("{}: not a tokenizer.json: {}", tokenizer_json.string(), error.what()));
-  }
 }
 
 void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_config) {
   if (!fs::exists(tokenizer_config)) return;
-  const Json json = try_parse_ordered_json(read_file(tokenizer_config));
+  const nlohmann::ordered_json json = try_parse_ordered_json(read_file(tokenizer_config));
   if (json.is_object() && json.contains("chat_template") && json["chat_template"].is_string())
     metadata["tokenizer.chat_template"] = json["chat_template"].get<std::string>();
 }
@@ -246,7 +178,7 @@ void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelCon
   std::map<std::string, GgufValue> metadata;
   metadata["general.name"] = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   add_config(metadata, config);
-  add_tokenizer(metadata, folder / "tokenizer.json", config.vocab_size);
+  add_gguf_tokenizer(metadata, folder / "tokenizer.json", config);
   add_chat_template(metadata, folder / "tokenizer_config.json");
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   GgufTensors made(*source, config, type);

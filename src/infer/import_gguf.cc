@@ -7,10 +7,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "infer/gguf_tokenizer.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/gguf.h"
-#include "tokenizer/tokenizer.h"
 
 namespace starling {
 namespace {
@@ -88,8 +88,8 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
   config.rope_theta = static_cast<float>(gguf.number(prefix + "rope.freq_base", 10000.0));
   config.rms_norm_eps = static_cast<float>(gguf.number(prefix + "attention.layer_norm_rms_epsilon"));
   config.tied_head = !gguf.tensors().contains("output.weight");
-  config.bos_token = gguf.integer("tokenizer.ggml.bos_token_id", 1);
-  config.eos_token = gguf.integer("tokenizer.ggml.eos_token_id", 2);
+  config.bos_token = gguf_begin_token(gguf);
+  config.eos_token = gguf_end_token(gguf);
   config.check();
   config.rope_scaling = read_scaling(gguf, prefix, config);
   config.check();
@@ -99,19 +99,6 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
   return config;
 }
 
-void write_tokenizer(const GgufFile& gguf, const fs::path& path) {
-  const std::string model = gguf.text("tokenizer.ggml.model");
-  if (model != "llama") {
-    throw DataError(
-        fmt::format("its tokenizer is of the kind \"{}\"; give the model's tokenizer.json with --tokenizer", model));
-  }
-  const std::vector<double>& scores = gguf.list<double>("tokenizer.ggml.scores");
-  const std::vector<int64_t>& types = gguf.list<int64_t>("tokenizer.ggml.token_type");
-  make_sentencepiece_bpe(gguf.list<std::string>("tokenizer.ggml.tokens"), {scores.begin(), scores.end()},
-                         {types.begin(), types.end()})
-      ->save(path);
-}
-
 }  // namespace
 
 void import_gguf(const fs::path& file, const fs::path& folder) {
@@ -119,8 +106,9 @@ void import_gguf(const fs::path& file, const fs::path& folder) {
   try {
     const std::string architecture = gguf.text("general.architecture");
     refuse_unsupported(gguf, architecture);
-    gguf_config(gguf, architecture).save(folder / "config.json");
-    if (!fs::exists(folder / "tokenizer.json")) write_tokenizer(gguf, folder / "tokenizer.json");
+    const ModelConfig config = gguf_config(gguf, architecture);
+    config.save(folder / "config.json");
+    if (!fs::exists(folder / "tokenizer.json")) read_gguf_tokenizer(gguf, config)->save(folder / "tokenizer.json");
   } catch (const ConfigError& error) {
     throw DataError(fmt::format("{}: {}", file.string(), error.what()));
   } catch (const DataError& error) {
