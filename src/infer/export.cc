@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "infer/chat_template.h"
 #include "infer/gguf_names.h"
 #include "infer/gguf_tokenizer.h"
 #include "infer/importers.h"
@@ -58,7 +59,7 @@ void write_huggingface(const fs::path& folder, const fs::path& to, const ModelCo
   }
   fs::create_directories(to);
   config.save(to / "config.json");
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", kChatTemplateFile}) {
     if (!fs::exists(folder / name)) continue;
     fs::remove(to / name);
     link_or_copy(folder / name, to / name);
@@ -99,7 +100,12 @@ void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& c
   add_rope(metadata, prefix, config);
 }
 
-void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_config) {
+void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& folder) {
+  if (const fs::path jinja = folder / kChatTemplateFile; fs::exists(jinja)) {
+    metadata["tokenizer.chat_template"] = read_file(jinja);
+    return;
+  }
+  const fs::path tokenizer_config = folder / "tokenizer_config.json";
   if (!fs::exists(tokenizer_config)) return;
   const nlohmann::ordered_json json = try_parse_ordered_json(read_file(tokenizer_config));
   if (json.is_object() && json.contains("chat_template") && json["chat_template"].is_string())
@@ -179,7 +185,7 @@ void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelCon
   metadata["general.name"] = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   add_config(metadata, config);
   add_gguf_tokenizer(metadata, folder / "tokenizer.json", config);
-  add_chat_template(metadata, folder / "tokenizer_config.json");
+  add_chat_template(metadata, folder);
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   GgufTensors made(*source, config, type);
   for (const ParameterShape& parameter : parameter_shapes(config)) made.add(parameter);

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "infer/chat_template.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -53,7 +54,7 @@ void import_huggingface(const fs::path& from, const fs::path& folder) {
   copy_config(source / "config.json", folder / "config.json");
   const ModelConfig config = ModelConfig::load(folder / "config.json");
   if (!fs::exists(folder / "tokenizer.json")) link_or_copy(source / "tokenizer.json", folder / "tokenizer.json");
-  for (const char* name : {"tokenizer_config.json", "model.safetensors.index.json"}) {
+  for (const char* name : {"tokenizer_config.json", kChatTemplateFile, "model.safetensors.index.json"}) {
     if (fs::exists(source / name) && !(single && std::string_view(name).starts_with("model")))
       link_or_copy(source / name, folder / name);
   }

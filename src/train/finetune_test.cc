@@ -261,7 +261,7 @@ TEST_F(ChatRecords, TextsAreTheFieldTextOfEachLine) {
 TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
   const auto tokenizer = train_byte_level_bpe([](std::string&) { return false; }, 259);
   const std::vector<std::string> texts = {"abcdefg", ""};
-  const TextMarks marks{1, 2};
+  const TextMarks marks{{1}, 2};
   const auto examples = text_examples(texts, *tokenizer, marks, 3);
   ASSERT_EQ(examples.size(), 4);
   std::vector<TokenId> learned;
