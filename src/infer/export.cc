@@ -74,6 +74,9 @@ void add_rope(std::map<std::string, GgufValue>& metadata, const std::string& pre
   metadata[prefix + "rope.freq_base"] = static_cast<double>(config.rope_theta);
   metadata[prefix + "rope.dimension_count"] = config.head_size();
   if (scaling.kind == RopeScaling::Kind::none || scaling.kind == RopeScaling::Kind::llama3) return;
+  const RopeScaling plain;
+  if (scaling.beta_fast != plain.beta_fast || scaling.beta_slow != plain.beta_slow || scaling.attention_factor != 0)
+    throw ConfigError("yarn's beta_fast, beta_slow and attention_factor are not written to GGUF; export as safetensors");
   metadata[prefix + "rope.scaling.type"] = std::string(scaling.kind == RopeScaling::Kind::linear ? "linear" : "yarn");
   metadata[prefix + "rope.scaling.factor"] = scaling.factor;
   if (scaling.original_max_positions > 0)
@@ -97,6 +100,7 @@ void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& c
   metadata[prefix + "attention.layer_norm_rms_epsilon"] = static_cast<double>(config.rms_norm_eps);
   metadata[prefix + "attention.key_length"] = config.head_size();
   metadata[prefix + "attention.value_length"] = config.head_size();
+  if (config.sliding_window > 0) metadata[prefix + "attention.sliding_window"] = config.sliding_window;
   add_rope(metadata, prefix, config);
 }
 
@@ -179,8 +183,6 @@ class GgufTensors {
 
 void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
   if (config.is_grok1()) throw ConfigError("Grok-1 is not written to GGUF; export as safetensors");
-  if (config.sliding_window > 0 && config.sliding_window < config.max_positions)
-    throw ConfigError("a sliding window is not written to GGUF; export as safetensors");
   std::map<std::string, GgufValue> metadata;
   metadata["general.name"] = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   add_config(metadata, config);

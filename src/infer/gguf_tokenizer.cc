@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -103,7 +105,7 @@ std::vector<int32_t> read_types(const GgufFile& gguf, size_t tokens, const TextF
     throw DataError(fmt::format("tokenizer.ggml.token_type has {} entries for {} tokens", read.size(), tokens));
   std::vector<int64_t> special(frame.before.begin(), frame.before.end());
   special.insert(special.end(), frame.after.begin(), frame.after.end());
-  for (const char* name : {"bos", "eos", "eot", "eom"}) {
+  for (const char* name : {"eos", "eot", "eom"}) {
     const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
     if (gguf.metadata().contains(key)) special.push_back(gguf.integer(key));
   }
@@ -177,15 +179,20 @@ void add_pre_tokenizer(std::map<std::string, GgufValue>& metadata, const ByteLev
 
 void add_frame(std::map<std::string, GgufValue>& metadata, const Tokenizer& tokenizer, const ModelConfig& config) {
   const std::vector<TokenId> opening = tokenizer.opening_tokens(static_cast<TokenId>(config.bos_token));
-  metadata["tokenizer.ggml.bos_token_id"] = opening.empty() ? config.bos_token : int64_t{opening.front()};
-  metadata["tokenizer.ggml.eos_token_id"] = config.eos_token;
+  const auto is_added = [&](int64_t id) {  // a config.json that says nothing names tokens that may be text
+    const auto same = [id](const SpecialToken& token) { return token.id == id; };
+    return std::ranges::any_of(tokenizer.special_tokens(), same) || std::ranges::any_of(tokenizer.marker_tokens(), same);
+  };
+  const int64_t begin = opening.empty() ? config.bos_token : int64_t{opening.front()};
+  if (is_added(begin)) metadata["tokenizer.ggml.bos_token_id"] = begin;
+  if (is_added(config.eos_token)) metadata["tokenizer.ggml.eos_token_id"] = config.eos_token;
   metadata["tokenizer.ggml.add_bos_token"] = !opening.empty();
 }
 
 }  // namespace
 
 int64_t gguf_begin_token(const GgufFile& gguf) {
-  return gguf.integer("tokenizer.ggml.bos_token_id", is_byte_level(gguf) ? 11 : 1);
+  return gguf.integer("tokenizer.ggml.bos_token_id", is_byte_level(gguf) ? gguf_end_token(gguf) : 1);
 }
 
 int64_t gguf_end_token(const GgufFile& gguf) {

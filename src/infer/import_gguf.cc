@@ -24,8 +24,8 @@ void refuse_unsupported(const GgufFile& gguf, const std::string& architecture) {
     throw DataError("mixtures of experts are supported in the architecture llama alone");
   for (const char* key : {"expert_shared_count", "leading_dense_block_count", "expert_feed_forward_length"})
     if (gguf.integer(architecture + "." + key, 0) != 0) throw DataError(fmt::format("{} is not supported", key));
-  if (gguf.integer(architecture + ".attention.sliding_window", 0) != 0)
-    throw DataError("a sliding window is not supported in GGUF");
+  if (architecture == "qwen2" && gguf.integer("qwen2.attention.sliding_window", 0) != 0)
+    throw DataError("qwen2.attention.sliding_window is not supported: it holds for some layers alone");
   for (const auto& [name, tensor] : gguf.tensors()) {
     const bool known = architecture == "qwen2" && (name.ends_with("attn_q.bias") || name.ends_with("attn_k.bias") ||
                                                    name.ends_with("attn_v.bias"));
@@ -61,6 +61,8 @@ RopeScaling read_scaling(const GgufFile& gguf, const std::string& prefix, const 
   if (factors != gguf.tensors().end()) return llama3_scaling(factors->second, config);
   if (type == "none") return {};
   if (type != "linear" && type != "yarn") throw DataError(fmt::format("rope scaling \"{}\" is not supported", type));
+  for (const auto& [key, usual] : {std::pair{"rope.scaling.attn_factor", 1.0}, {"rope.scaling.yarn_log_multiplier", 0.0}})
+    if (gguf.number(prefix + key, usual) != usual) throw DataError(fmt::format("{}{} is not supported", prefix, key));
   return {
       .kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::yarn,
       .factor = gguf.number(prefix + "rope.scaling.factor"),
@@ -80,6 +82,8 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
     config.type = ModelType::mixtral;
     config.experts_per_token = gguf.integer(prefix + "expert_used_count");
   }
+  config.sliding_window = gguf.integer(prefix + "attention.sliding_window", 0);
+  if (config.sliding_window != 0 && config.num_experts == 0) config.type = ModelType::mistral;
   config.num_heads = gguf.integer(prefix + "attention.head_count");
   config.num_kv_heads = gguf.integer(prefix + "attention.head_count_kv", config.num_heads);
   config.head_dim = gguf.integer(prefix + "attention.key_length", 0);

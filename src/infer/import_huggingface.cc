@@ -29,6 +29,9 @@ void copy_config(const fs::path& from, const fs::path& to) {
     nlohmann::json config = parse_json(read_file(from));
     first_of_list(config, "bos_token_id");
     first_of_list(config, "eos_token_id");
+    // Qwen's may name no begin token: then the end token stands between documents.
+    if (config.value("model_type", "") == "qwen2" && !config.contains("bos_token_id") && config.contains("eos_token_id"))
+      config["bos_token_id"] = nlohmann::json(config["eos_token_id"]);
     write_file_atomic(to, dump_json(config, 2) + "\n");
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: not a Llama config.json: {}", from.string(), error.what()));
