@@ -185,9 +185,7 @@ class Jinja {
     return std::nullopt;
   }
   // A template that writes the begin token itself says so; before others stands what opens any text.
-  std::optional<std::string> start() const {
-    return has("bos_token") ? std::optional(begin_mark()) : std::nullopt;
-  }
+  std::optional<std::string> start() const { return has("bos_token") ? std::optional(begin_mark()) : std::nullopt; }
 
  private:
   std::string_view text_;
@@ -263,8 +261,8 @@ ChatTemplate mistral(const Jinja& jinja) {
   t.answer_close = end_mark();
   if (space_before || (space_after && !space_at_end)) t.answer_open = " ";
   t.name = !space_after ? "mistral-tekken" : space_at_end ? "mistral-v1" : "mistral-v3";
-  t.system = jinja.has("loop.last and system_message") ? ChatTemplate::System::last_user
-                                                       : ChatTemplate::System::first_user;
+  t.system =
+      jinja.has("loop.last and system_message") ? ChatTemplate::System::last_user : ChatTemplate::System::first_user;
   t.trims_assistant = jinja.has("|trim");
   t.one_space = t.name == "mistral-v3";
   if (jinja.has("eos_token + ' '")) t.assistant_close = " ";

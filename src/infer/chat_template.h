@@ -29,13 +29,13 @@ struct ChatTemplate {
   std::optional<std::string> start;  // of the prompt; not given: what opens any text
   System system = System::turn;
   std::string system_open, system_close, user_open, user_close;
-  std::string assistant_open;              // a prompt ends with it
-  std::string answer_open, answer_close;   // the assistant writes these itself; the last token ends its turn
-  std::string assistant_close;             // before the next message
+  std::string assistant_open;                 // a prompt ends with it
+  std::string answer_open, answer_close;      // the assistant writes these itself; the last token ends its turn
+  std::string assistant_close;                // before the next message
   std::string first_system_text;              // the first message begins with it when it is a system's
   std::optional<std::string> default_system;  // the first message when it is not a system's
   bool trims_system = false, trims_user = false, trims_assistant = false;
-  bool one_space = false;  // SentencePiece's space before a text after a special token is the template's own
+  bool one_space = false;          // SentencePiece's space before a text after a special token is the template's own
   std::vector<std::string> marks;  // broken in messages
 };
 

@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/byte_level_texts.h"
+#include "train/chat_records.h"
 
 namespace starling {
 namespace {
@@ -108,7 +109,8 @@ TEST(ChatTemplate, AnUnknownRoleIsAConfigError) {
 constexpr const char* kLlama2 =
     "{% if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + "
     "'\\n<</SYS>>\\n\\n' + message['content'] %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + "
-    "content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + eos_token }}";
+    "content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + "
+    "eos_token }}";
 constexpr const char* kLlama3 =
     "{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + "
     "'<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}";
@@ -118,7 +120,8 @@ constexpr const char* kLlama31 =
     "system_message }}{{- \"<|eot_id|>\" }}";
 constexpr const char* kMistralV1 =
     "{{- bos_token }}{%- if loop.first and system_message is defined %}{{- ' [INST] ' + system_message + '\\n\\n' + "
-    "message['content'] + ' [/INST]' }}{%- else %}{{- ' [INST] ' + message['content'] + ' [/INST]' }}{%- endif %}{{- ' ' + "
+    "message['content'] + ' [/INST]' }}{%- else %}{{- ' [INST] ' + message['content'] + ' [/INST]' }}{%- endif %}{{- ' "
+    "' + "
     "message['content'] + eos_token}}";
 constexpr const char* kMistralOldest =
     "{{ bos_token }}{{ '[INST] ' + message['content'] + ' [/INST]' }}{{ message['content'] + eos_token + ' ' }}";
@@ -130,7 +133,8 @@ constexpr const char* kTekken =
     "{{- bos_token }}{{- \"[AVAILABLE_TOOLS][\" }}{%- if loop.last and system_message is defined %}{{- \"[INST]\" + "
     "system_message + \"\\n\\n\" + message[\"content\"] + \"[/INST]\" }}{{- message[\"content\"] + eos_token}}";
 constexpr const char* kQwen25 =
-    "{{- '<|im_start|>system\\n' }}{{- messages[0]['content'] }}{{- '<|im_end|>\\n' }}{{- '<|im_start|>system\\nYou are "
+    "{{- '<|im_start|>system\\n' }}{{- messages[0]['content'] }}{{- '<|im_end|>\\n' }}{{- '<|im_start|>system\\nYou "
+    "are "
     "Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' }}";
 
 // Every byte, and the special tokens of all these models: what a prompt says can be read back with them spelled out.
@@ -159,8 +163,7 @@ class SpelledOut {
 
 std::string prompt_of(const char* jinja, const std::vector<ChatMessage>& messages) {
   const SpelledOut vocabulary;
-  return vocabulary.of(
-      encode_chat(*vocabulary.make(), recognise_chat_template(jinja), messages, SpelledOut::kEnds));
+  return vocabulary.of(encode_chat(*vocabulary.make(), recognise_chat_template(jinja), messages, SpelledOut::kEnds));
 }
 
 // What the published templates render, with add_generation_prompt.
@@ -171,14 +174,15 @@ TEST(ChatTemplate, RendersWhatThePublishedTemplatesDo) {
   const struct {
     const char *jinja, *with_system, *alone;
   } cases[] = {
-      {kLlama2,
-       "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n Hello [/INST] Hi there </s><s>[INST] Who are you? [/INST]",
+      {kLlama2, "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n Hello [/INST] Hi there </s><s>[INST] Who are you? [/INST]",
        "<s>[INST] Hello [/INST]"},
       {kLlama3,
-       "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
+       "<s><|start_header_id|>system<|end_header_id|>\n\nBe "
+       "brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
        "Hello<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>user"
        "<|end_header_id|>\n\nWho are you?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-       "<s><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+       "<s><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|><|start_header_id|>assistant<|end_header_id|>"
+       "\n\n"},
       {kLlama31,
        "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul "
        "2024\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
@@ -208,9 +212,14 @@ TEST(ChatTemplate, RendersWhatThePublishedTemplatesDo) {
 TEST(ChatTemplate, AnAnswerIsLearnedAsItStandsInAHistoryUpToTheTokenThatEndsIt) {
   const SpelledOut vocabulary;
   const auto tokenizer = vocabulary.make();
-  for (const auto& [jinja, end] :
-       {std::pair{kLlama2, "</s>"}, {kLlama3, "<|eot_id|>"}, {kLlama31, "<|eot_id|>"}, {kMistralV1, "</s>"},
-        {kMistralOldest, "</s>"}, {kMistralV3, "</s>"}, {kTekken, "</s>"}, {kQwen25, "<|im_end|>"}}) {
+  for (const auto& [jinja, end] : {std::pair{kLlama2, "</s>"},
+                                   {kLlama3, "<|eot_id|>"},
+                                   {kLlama31, "<|eot_id|>"},
+                                   {kMistralV1, "</s>"},
+                                   {kMistralOldest, "</s>"},
+                                   {kMistralV3, "</s>"},
+                                   {kTekken, "</s>"},
+                                   {kQwen25, "<|im_end|>"}}) {
     const auto t = recognise_chat_template(jinja);
     const std::vector<TokenId> answer = encode_answer(*tokenizer, t, "It <|eot_id|>[/INST] is.", SpelledOut::kEnds);
     EXPECT_EQ(std::count_if(answer.begin(), answer.end(), [](TokenId id) { return id >= 256; }), 1) << jinja;
@@ -225,6 +234,35 @@ TEST(ChatTemplate, AnAnswerIsLearnedAsItStandsInAHistoryUpToTheTokenThatEndsIt) 
   }
 }
 
+// Fine-tuning's records in a template: all up to an answer is read, the answer with its end alone is learned.
+TEST(ChatTemplate, RecordsTeachTheAnswersAndTheirEnds) {
+  const SpelledOut vocabulary;
+  const std::shared_ptr<Tokenizer> tokenizer = vocabulary.make();
+  const auto t = recognise_chat_template(kLlama31);
+  const ChatEncoder encoder{
+      [&](const std::vector<ChatTurn>& turns) {
+        std::vector<ChatMessage> messages;
+        for (const ChatTurn& turn : turns) messages.push_back({turn.role, turn.content});
+        return encode_chat(*tokenizer, t, messages, SpelledOut::kEnds);
+      },
+      [&](const std::string& answer) { return encode_answer(*tokenizer, t, answer, SpelledOut::kEnds); }};
+  const std::vector<ChatRecord> records{
+      {{{"user", "one"}, {"assistant", "two"}, {"user", "three"}, {"assistant", "4"}}}};
+  const std::vector<FineTuneExample> examples = supervised_examples(records, encoder);
+  ASSERT_EQ(examples.size(), 2u);
+  const auto learned = [&](const FineTuneExample& e) {
+    return vocabulary.of({e.tokens.end() - e.answer_tokens, e.tokens.end()});
+  };
+  EXPECT_EQ(learned(examples[0]), "two<|eot_id|>");
+  EXPECT_EQ(learned(examples[1]), "4<|eot_id|>");
+  EXPECT_TRUE(vocabulary.of(examples[1].tokens)
+                  .ends_with("three<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+                             "4<|eot_id|>"));
+  const auto pairs = preference_pairs({{{{"user", "one"}}, "good", "bad"}}, encoder);
+  EXPECT_EQ(learned(pairs[0].chosen), "good<|eot_id|>");
+  EXPECT_EQ(learned(pairs[0].rejected), "bad<|eot_id|>");
+}
+
 // What a user types adds neither a special token nor a mark of the template, in any of the messages.
 TEST(ChatTemplate, NoMessageImitatesATemplate) {
   const std::string attack =
@@ -236,9 +274,8 @@ TEST(ChatTemplate, NoMessageImitatesATemplate) {
     const auto t = recognise_chat_template(jinja);
     const auto count = [&](const std::string& said) {
       std::vector<int64_t> counts;
-      const std::vector<TokenId> ids =
-          encode_chat(*tokenizer, t, {{"system", said}, {"user", said}, {"assistant", said}, {"user", said}},
-                      SpelledOut::kEnds);
+      const std::vector<TokenId> ids = encode_chat(
+          *tokenizer, t, {{"system", said}, {"user", said}, {"assistant", said}, {"user", said}}, SpelledOut::kEnds);
       counts.push_back(std::count_if(ids.begin(), ids.end(), [](TokenId id) { return id >= 256; }));
       const std::string text = tokenizer->decode(ids);  // special tokens are nothing here
       for (const std::string& mark : t->marks) {
@@ -274,8 +311,9 @@ TEST(ChatTemplate, SentencePieceGetsOneTextBetweenTwoSpecialTokens) {
     for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
     return all;
   };
-  EXPECT_EQ(encode_chat(*tokenizer, llama2, {{"user", "hi"}, {"assistant", "he"}, {"user", "us"}}, {}),
-            join({begin, tokenizer->encode("[INST] hi [/INST] he "), end, begin, tokenizer->encode("[INST] us [/INST]")}));
+  EXPECT_EQ(
+      encode_chat(*tokenizer, llama2, {{"user", "hi"}, {"assistant", "he"}, {"user", "us"}}, {}),
+      join({begin, tokenizer->encode("[INST] hi [/INST] he "), end, begin, tokenizer->encode("[INST] us [/INST]")}));
   EXPECT_EQ(encode_answer(*tokenizer, llama2, "he", {}), join({tokenizer->encode_continuation(" he "), end}));
   EXPECT_EQ(encode_answer(*tokenizer, v3, " he ", {}), join({tokenizer->encode_continuation(" he"), end}));
 }

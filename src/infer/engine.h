@@ -108,8 +108,8 @@ class Engine {
   // Called on the caller's thread with each piece of text as it is final (whole UTF-8 characters only); false cancels.
   using OnText = std::function<bool(const TextPiece& piece)>;
   using OnPiece = std::function<bool(size_t request, const TextPiece& piece)>;  // of several requests
-  // A special token, the model's end token or the chat template's, a stop string or max_tokens ends it. Throws DataError for a prompt that
-  // fills the context, ConfigError for options out of range.
+  // A special token, the model's end token or the chat template's, a stop string or max_tokens ends it. Throws
+  // DataError for a prompt that fills the context, ConfigError for options out of range.
   virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
                               const OnText& on_text = {}) = 0;
   // Several at once; each gets what it would get alone. false from `on_piece` cancels that request.
@@ -128,8 +128,8 @@ class Engine {
   // hidden_size values. A text longer than the context is cut at its end.
   virtual std::vector<float> embed(std::string_view text) = 0;
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
-  // The same of tokens as they are given: what opens a text is the caller's. Throws DataError for an empty list, a token
-  // outside the vocabulary, or more tokens than the context.
+  // The same of tokens as they are given: what opens a text is the caller's. Throws DataError for an empty list, a
+  // token outside the vocabulary, or more tokens than the context.
   virtual std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
                                                        const Service& service) = 0;
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.

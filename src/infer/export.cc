@@ -76,7 +76,8 @@ void add_rope(std::map<std::string, GgufValue>& metadata, const std::string& pre
   if (scaling.kind == RopeScaling::Kind::none || scaling.kind == RopeScaling::Kind::llama3) return;
   const RopeScaling plain;
   if (scaling.beta_fast != plain.beta_fast || scaling.beta_slow != plain.beta_slow || scaling.attention_factor != 0)
-    throw ConfigError("yarn's beta_fast, beta_slow and attention_factor are not written to GGUF; export as safetensors");
+    throw ConfigError(
+        "yarn's beta_fast, beta_slow and attention_factor are not written to GGUF; export as safetensors");
   metadata[prefix + "rope.scaling.type"] = std::string(scaling.kind == RopeScaling::Kind::linear ? "linear" : "yarn");
   metadata[prefix + "rope.scaling.factor"] = scaling.factor;
   if (scaling.original_max_positions > 0)

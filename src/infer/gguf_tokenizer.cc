@@ -65,8 +65,9 @@ const PreTokenizer& pre_tokenizer_of(const GgufFile& gguf) {
   const std::string name = gguf.text("tokenizer.ggml.pre", "");
   for (const PreTokenizer& known : kPreTokenizers)
     if (name == known.name) return known;
-  throw DataError(fmt::format("its pre-tokenizer {} is not known here; give the model's tokenizer.json with --tokenizer",
-                              name.empty() ? "is not named (tokenizer.ggml.pre), so it" : "\"" + name + "\""));
+  throw DataError(
+      fmt::format("its pre-tokenizer {} is not known here; give the model's tokenizer.json with --tokenizer",
+                  name.empty() ? "is not named (tokenizer.ggml.pre), so it" : "\"" + name + "\""));
 }
 
 // A name for the pattern, of those with the same rule about whole pieces when there is one.
@@ -120,14 +121,12 @@ std::vector<int32_t> read_types(const GgufFile& gguf, size_t tokens, const TextF
 
 // ---- writing
 
-using Json = nlohmann::ordered_json;
-
 struct GgufVocabulary {
   std::vector<std::string> tokens;
   std::vector<int64_t> types;
 };
 
-GgufVocabulary vocabulary_of(const Json& json, const Tokenizer& tokenizer, bool byte_level, int64_t size) {
+GgufVocabulary vocabulary_of(const nlohmann::json& file, const Tokenizer& tokenizer, bool byte_level, int64_t size) {
   GgufVocabulary v;
   for (int64_t id = 0; id < size; ++id) v.tokens.push_back(fmt::format("[PAD{}]", id));
   v.types.assign(static_cast<size_t>(size), PieceType::unused);
@@ -135,18 +134,19 @@ GgufVocabulary vocabulary_of(const Json& json, const Tokenizer& tokenizer, bool 
     if (id < 0 || id >= size) throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, size));
     v.tokens[static_cast<size_t>(id)] = token, v.types[static_cast<size_t>(id)] = type;
   };
-  for (const auto& [token, id] : json.at("model").at("vocab").items())
+  for (const auto& [token, id] : file.at("model").at("vocab").items())
     set(id, token, !byte_level && byte_of_piece(token) >= 0 ? PieceType::byte : PieceType::normal);
-  for (const Json& token : json.at("added_tokens")) set(token.at("id"), token.at("content"), PieceType::user_defined);
+  for (const nlohmann::json& token : file.at("added_tokens"))
+    set(token.at("id"), token.at("content"), PieceType::user_defined);
   for (const SpecialToken& token : tokenizer.special_tokens())
     set(token.id, token.text,
-        Json(token.text) == json.at("model").value("unk_token", Json()) ? PieceType::unknown : PieceType::control);
+        file.at("model").value("unk_token", nlohmann::json()) == token.text ? PieceType::unknown : PieceType::control);
   return v;
 }
 
-std::vector<std::string> merges_of(const Json& model) {
+std::vector<std::string> merges_of(const nlohmann::json& model) {
   std::vector<std::string> merges;
-  for (const Json& merge : model.at("merges")) {
+  for (const nlohmann::json& merge : model.at("merges")) {
     merges.push_back(merge.is_string() ? merge.get<std::string>()
                                        : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
   }
@@ -181,7 +181,8 @@ void add_frame(std::map<std::string, GgufValue>& metadata, const Tokenizer& toke
   const std::vector<TokenId> opening = tokenizer.opening_tokens(static_cast<TokenId>(config.bos_token));
   const auto is_added = [&](int64_t id) {  // a config.json that says nothing names tokens that may be text
     const auto same = [id](const SpecialToken& token) { return token.id == id; };
-    return std::ranges::any_of(tokenizer.special_tokens(), same) || std::ranges::any_of(tokenizer.marker_tokens(), same);
+    return std::ranges::any_of(tokenizer.special_tokens(), same) ||
+           std::ranges::any_of(tokenizer.marker_tokens(), same);
   };
   const int64_t begin = opening.empty() ? config.bos_token : int64_t{opening.front()};
   if (is_added(begin)) metadata["tokenizer.ggml.bos_token_id"] = begin;
@@ -205,7 +206,8 @@ std::unique_ptr<Tokenizer> read_gguf_tokenizer(const GgufFile& gguf, const Model
   if (model == "llama") {
     const std::vector<double>& scores = gguf.list<double>("tokenizer.ggml.scores");
     const TextFrame frame = read_gguf_frame(gguf, config, true);
-    return make_sentencepiece_bpe(tokens, {scores.begin(), scores.end()}, read_types(gguf, tokens.size(), frame), frame);
+    return make_sentencepiece_bpe(tokens, {scores.begin(), scores.end()}, read_types(gguf, tokens.size(), frame),
+                                  frame);
   }
   if (model != "gpt2")
     throw DataError(
@@ -226,9 +228,9 @@ void add_gguf_tokenizer(std::map<std::string, GgufValue>& metadata, const std::f
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(tokenizer_json);
   const auto* byte_level = dynamic_cast<const ByteLevelBpe*>(tokenizer.get());
   try {
-    const Json json = parse_ordered_json(read_file(tokenizer_json));
-    const GgufVocabulary v = vocabulary_of(json, *tokenizer, byte_level != nullptr, config.vocab_size);
-    const std::vector<std::string> merges = merges_of(json.at("model"));
+    const nlohmann::json file = parse_json(read_file(tokenizer_json));
+    const GgufVocabulary v = vocabulary_of(file, *tokenizer, byte_level != nullptr, config.vocab_size);
+    const std::vector<std::string> merges = merges_of(file.at("model"));
     metadata["tokenizer.ggml.model"] = std::string(byte_level ? "gpt2" : "llama");
     metadata["tokenizer.ggml.tokens"] = v.tokens;
     metadata["tokenizer.ggml.token_type"] = v.types;

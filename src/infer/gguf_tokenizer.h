@@ -16,8 +16,8 @@ namespace starling {
 // text. Throws DataError that names a kind or a pre-tokenizer which is not known here.
 std::unique_ptr<Tokenizer> read_gguf_tokenizer(const GgufFile& gguf, const ModelConfig& config);
 
-// The tokens of config.json as the file names them. Where it names none: llama.cpp's, and in a byte-level vocabulary the
-// end token begins, as such models have read it between documents.
+// The tokens of config.json as the file names them. Where it names none: llama.cpp's, and in a byte-level vocabulary
+// the end token begins, as such models have read it between documents.
 int64_t gguf_begin_token(const GgufFile& gguf);
 int64_t gguf_end_token(const GgufFile& gguf);
 

@@ -61,7 +61,8 @@ RopeScaling read_scaling(const GgufFile& gguf, const std::string& prefix, const 
   if (factors != gguf.tensors().end()) return llama3_scaling(factors->second, config);
   if (type == "none") return {};
   if (type != "linear" && type != "yarn") throw DataError(fmt::format("rope scaling \"{}\" is not supported", type));
-  for (const auto& [key, usual] : {std::pair{"rope.scaling.attn_factor", 1.0}, {"rope.scaling.yarn_log_multiplier", 0.0}})
+  for (const auto& [key, usual] :
+       {std::pair{"rope.scaling.attn_factor", 1.0}, {"rope.scaling.yarn_log_multiplier", 0.0}})
     if (gguf.number(prefix + key, usual) != usual) throw DataError(fmt::format("{}{} is not supported", prefix, key));
   return {
       .kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::yarn,

@@ -30,7 +30,8 @@ void copy_config(const fs::path& from, const fs::path& to) {
     first_of_list(config, "bos_token_id");
     first_of_list(config, "eos_token_id");
     // Qwen's may name no begin token: then the end token stands between documents.
-    if (config.value("model_type", "") == "qwen2" && !config.contains("bos_token_id") && config.contains("eos_token_id"))
+    if (config.value("model_type", "") == "qwen2" && !config.contains("bos_token_id") &&
+        config.contains("eos_token_id"))
       config["bos_token_id"] = nlohmann::json(config["eos_token_id"]);
     write_file_atomic(to, dump_json(config, 2) + "\n");
   } catch (const nlohmann::json::exception& error) {

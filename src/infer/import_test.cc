@@ -303,9 +303,11 @@ TEST_F(ImportTest, AnExportedSentencePieceVocabularySplitsTextAsBefore) {
   for (const char* text : {"ab", "a b\xc3\xa9", " bb aa"}) EXPECT_EQ(after->encode(text), before->encode(text)) << text;
 }
 
-constexpr const char* kManyTexts[] = {"the quick brown fox", "The user's 12345 LAZY dogs\r\n\n  said  it\t\n",
+constexpr const char* kManyTexts[] = {"the quick brown fox",
+                                      "The user's 12345 LAZY dogs\r\n\n  said  it\t\n",
                                       "caf\u00E9 cafe\u0301 \u732B\u3042 \u0661\u0662\u0663 \U0001F600!!",
-                                      "<|pad|><tool_call>\n{}</s> we'LL I'\u017Ft \xFF\xFE", "  x \u2581 y  ",
+                                      "<|pad|><tool_call>\n{}</s> we'LL I'\u017Ft \xFF\xFE",
+                                      "  x \u2581 y  ",
                                       "path/to//file.cc://HelloWorldABc"};
 
 // The vocabulary of a test model with another rule of splitting; `marker` is spelled by no text.
@@ -333,9 +335,9 @@ void expect_same_tokenizer(const Tokenizer& found, const Tokenizer& expected, co
 TEST_F(ImportTest, AnExportedByteLevelVocabularySplitsTextAsBefore) {
   const ByteLevelTexts base = vocabulary_of(model.folder() / "tokenizer.json");
   const std::map<SplitPattern, std::vector<std::string>> names{
-      {SplitPattern::kGpt2, {"gpt-2", "gpt-2"}},    {SplitPattern::kGpt2Digits, {"smollm", "smollm"}},
+      {SplitPattern::kGpt2, {"gpt-2", "gpt-2"}},      {SplitPattern::kGpt2Digits, {"smollm", "smollm"}},
       {SplitPattern::kCl100k, {"dbrx", "llama-bpe"}}, {SplitPattern::kQwen2, {"qwen2", "qwen2"}},
-      {SplitPattern::kO200k, {"gpt-4o", "gpt-4o"}}, {SplitPattern::kTekken, {"tekken", "tekken"}}};
+      {SplitPattern::kO200k, {"gpt-4o", "gpt-4o"}},   {SplitPattern::kTekken, {"tekken", "tekken"}}};
   for (const SplitPattern pattern : kSplitPatterns)
     for (int rules = 0; rules < 6; ++rules) {
       ByteLevelTexts texts = base;
@@ -366,9 +368,8 @@ TEST_F(ImportTest, AByteLevelGgufOfOthersGetsTheRulesOfItsPreTokenizersName) {
     fs::remove(source);
     std::vector<GgufTensorToWrite> tensors;
     for (const auto& [name, tensor] : file.tensors())
-      tensors.push_back({name, tensor.type, tensor.shape, [&](int64_t, std::span<float> out) {
-                           std::fill(out.begin(), out.end(), 0.0f);
-                         }});
+      tensors.push_back({name, tensor.type, tensor.shape,
+                         [&](int64_t, std::span<float> out) { std::fill(out.begin(), out.end(), 0.0f); }});
     write_gguf(source, change, tensors);
     import_model(source, target, {.replace = true});
     return Tokenizer::load(target / "tokenizer.json");

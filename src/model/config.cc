@@ -114,7 +114,8 @@ int64_t read_window(const Json& json, ModelType type) {
   if (type == ModelType::qwen2) {
     if (value_or(json, "use_sliding_window", false)) throw ConfigError("use_sliding_window is not supported");
     for (const Json& layer : value_or(json, "layer_types", Json::array()))
-      if (layer != "full_attention") throw ConfigError(fmt::format("layer_types: {} is not supported", dump_json(layer)));
+      if (layer != "full_attention")
+        throw ConfigError(fmt::format("layer_types: {} is not supported", dump_json(layer)));
     return 0;
   }
   return value_or(json, "sliding_window", int64_t{0});

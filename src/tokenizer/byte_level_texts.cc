@@ -36,7 +36,8 @@ IdsOfTexts ids_of(const std::vector<std::string>& tokens) {
 Merge read_merge(const std::string& text, size_t rank, const IdsOfTexts& ids) {
   const size_t space = text.find(' ');
   if (space == std::string::npos) throw DataError(fmt::format("merge {} is not a pair of tokens", rank));
-  const std::string_view left = std::string_view(text).substr(0, space), right = std::string_view(text).substr(space + 1);
+  const std::string_view left = std::string_view(text).substr(0, space),
+                         right = std::string_view(text).substr(space + 1);
   const auto id_of = [&](std::string_view token) {
     const auto found = ids.find(token);
     if (found == ids.end()) throw DataError(fmt::format("merge {}: {} is not in the vocabulary", rank, token));

@@ -81,8 +81,9 @@ std::string tokenizer_json(const JsonParts& parts) {
       "  \"normalizer\": {},\n  \"pre_tokenizer\": {},\n  \"post_processor\": {},\n  \"decoder\": {},\n"
       "  \"model\": {{\n    \"type\": \"BPE\",\n    {},\n    \"vocab\": {{{}\n    }},\n    \"merges\": [{}\n    ]\n  "
       "}}\n}}\n",
-      added_tokens_json(parts.special, parts.markers), parts.normalizer, parts.pre_tokenizer, frame_json(parts.frame, parts.texts),
-      parts.decoder, parts.model_options, vocabulary_json(parts.texts), merges_json(parts.merges, parts.texts));
+      added_tokens_json(parts.special, parts.markers), parts.normalizer, parts.pre_tokenizer,
+      frame_json(parts.frame, parts.texts), parts.decoder, parts.model_options, vocabulary_json(parts.texts),
+      merges_json(parts.merges, parts.texts));
 }
 
 // ---- reading

@@ -275,6 +275,10 @@ TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
   EXPECT_EQ(learned, wanted);
   EXPECT_EQ(examples[1].tokens[0], examples[0].tokens.back());
   EXPECT_EQ(examples[3].tokens, (std::vector<TokenId>{1, 2}));
+  const auto unopened = text_examples(texts, *tokenizer, {{}, 2}, 20);  // an empty text is nothing to learn
+  ASSERT_EQ(unopened.size(), 1);
+  EXPECT_EQ(unopened[0].tokens.front(), tokenizer->encode("a").front());
+  EXPECT_EQ(unopened[0].answer_tokens, 7);
 }
 
 TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {
