@@ -22,10 +22,12 @@ struct EvalQuantArguments {
 
 // Lines of a text file, or the posts of the validation split; about so many tokens.
 std::vector<std::vector<TokenId>> read_samples(const EvalQuantArguments& arguments, const Workspace& workspace,
-                                               const Tokenizer& tokenizer, TokenId begin) {
+                                               const Tokenizer& tokenizer, const ModelConfig& config) {
   std::vector<std::vector<TokenId>> samples;
+  const std::vector<TokenId> opening = tokenizer.opening_tokens(static_cast<TokenId>(config.bos_token));
   int64_t left = arguments.tokens;
   const auto add = [&](std::vector<TokenId> tokens) {
+    tokens.insert(tokens.begin(), opening.begin(), opening.end());
     left -= static_cast<int64_t>(tokens.size());
     samples.push_back(std::move(tokens));
   };
@@ -35,19 +37,12 @@ std::vector<std::vector<TokenId>> read_samples(const EvalQuantArguments& argumen
       throw DataError("the validation split is empty; run `starling prepare`, or name a text file with --text");
     if (valid.tokenizer_sha256() != sha256_file_hex(workspace.model(arguments.model) / "tokenizer.json"))
       throw DataError("the shards have another tokenizer than this model; name a text file with --text");
-    for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i) {
-      std::vector<TokenId> tokens = valid.sample(i).tokens;
-      tokens.insert(tokens.begin(), begin);
-      add(std::move(tokens));
-    }
+    for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i) add(valid.sample(i).tokens);
     return samples;
   }
   std::istringstream lines(read_file(arguments.text));
   for (std::string line; left > 0 && std::getline(lines, line);) {
-    if (line.empty()) continue;
-    std::vector<TokenId> tokens = tokenizer.encode(line);
-    tokens.insert(tokens.begin(), begin);
-    add(std::move(tokens));
+    if (!line.empty()) add(tokenizer.encode(line));
   }
   return samples;
 }
@@ -57,7 +52,7 @@ void eval_quant(const EvalQuantArguments& arguments, const GlobalOptions& option
   const std::filesystem::path folder = workspace.model(arguments.model);
   const ModelConfig config = ModelConfig::load(folder / "config.json");
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
-  const auto samples = read_samples(arguments, workspace, *tokenizer, static_cast<TokenId>(config.bos_token));
+  const auto samples = read_samples(arguments, workspace, *tokenizer, config);
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   Decoder reference(config, load_weights(*source, config, WeightForm::bf16));
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();

@@ -33,19 +33,13 @@ struct FinetuneArguments {
 ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
   const std::shared_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
   const std::optional<ChatTemplate> chat_template = load_chat_template(folder);
-  const auto begin = static_cast<TokenId>(config.bos_token), end = static_cast<TokenId>(config.eos_token);
+  const TextEnds ends{static_cast<TokenId>(config.bos_token), static_cast<TokenId>(config.eos_token)};
   return {[=](const std::vector<ChatTurn>& turns) {
             std::vector<ChatMessage> messages;
             for (const ChatTurn& turn : turns) messages.push_back({turn.role, turn.content});
-            return encode_chat(*tokenizer, chat_template, messages, begin);
+            return encode_chat(*tokenizer, chat_template, messages, ends);
           },
-          [=](const std::string& answer) {
-            // Without a template a prompt ends with "assistant:".
-            const std::string text = (chat_template ? "" : " ") + without_role_marks(answer);
-            std::vector<TokenId> tokens = tokenizer->encode_continuation(text);
-            tokens.push_back(end);
-            return tokens;
-          }};
+          [=](const std::string& answer) { return encode_answer(*tokenizer, chat_template, answer, ends); }};
 }
 
 // Ids of posts of the workspace that are trained on go to `seen`.
@@ -56,8 +50,9 @@ FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Worksp
   if (a.objective == "preference")
     return finetune(model, preference_pairs(read_chat_records(a.data, RecordKind::preference), encoder), a.options);
   const auto examples_of = [&](const std::vector<std::string>& texts) {
-    return text_examples(texts, *Tokenizer::load(base / "tokenizer.json"),
-                         {static_cast<TokenId>(config.bos_token), static_cast<TokenId>(config.eos_token)},
+    const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(base / "tokenizer.json");
+    const auto begin = static_cast<TokenId>(config.bos_token), end = static_cast<TokenId>(config.eos_token);
+    return text_examples(texts, *tokenizer, {tokenizer->opening_tokens(begin), end},
                          std::min(a.options.max_length, a.options.batch_tokens));
   };
   std::vector<FineTuneExample> general, examples;

@@ -17,7 +17,7 @@ teardown() { rm -rf "$folder"; }
 }
 
 @test "every command has help with an example" {
-  for command in init ingest prepare tokenizer train eval generate chat import index search ask ads audit delete keys serve plan bench info; do
+  for command in init ingest prepare tokenizer train eval finetune generate chat import export index search ask ads audit delete keys serve plan bench info; do
     run "$STARLING" "$command" --help
     [ "$status" -eq 0 ] || { echo "$command: $output"; false; }
     [[ "$output" == *"starling $command"* ]] || { echo "$command has no example"; false; }
@@ -90,6 +90,23 @@ make_small_model() {
   run "$STARLING" --workspace "$workspace" finetune "$folder/general.jsonl" --objective preference --general "$folder/general.jsonl" --base own --name no
   [ "$status" -eq 2 ]
   [[ "$output" == *"--general"* ]]
+}
+
+@test "eval quant compares every form of weights and of the cache with bf16, on a file or the later posts" {
+  make_small_model
+  printf 'a line about linux\n\nand another about mailers\n' > "$folder/lines.txt"
+  run --separate-stderr "$STARLING" --workspace "$workspace" --quiet --json eval quant --model own --weights bf16,int8 --cache f16,int8 --text "$folder/lines.txt"
+  [ "$status" -eq 0 ]
+  python3 - "$output" <<'END'
+import json, sys
+rows = json.loads(sys.argv[1])
+assert [(r["weights"], r["cache"]) for r in rows] == [("bf16", "f16"), ("bf16", "int8"), ("int8", "f16"), ("int8", "int8")], rows
+assert rows[0]["mean_kl_nats"] == 0 and all(0 < r["mean_kl_nats"] < 0.1 for r in rows[1:]), rows
+assert all(r["positions"] == rows[0]["positions"] > 4 for r in rows), rows
+END
+  run "$STARLING" --workspace "$workspace" --quiet eval quant --model own --weights int4 --text "$folder/none.txt"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"none.txt"* ]]
 }
 
 @test "train --profile prints where the time of a step goes, and trains nothing" {

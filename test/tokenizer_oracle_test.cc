@@ -16,6 +16,8 @@
 
 #include "core/file.h"
 #include "core/random.h"
+#include "infer/gguf_tokenizer.h"
+#include "model/gguf_writer.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tiktoken_ranks.h"
@@ -169,8 +171,9 @@ TEST_P(OracleOf, GivesTheSameIds) {
   if (!made_before) {
     ASSERT_TRUE(oracle(fmt::format("encode {} {} {}", name, quoted(texts_.path), quoted(ids_path))));
   }
-  // Hugging Face's takes every special token that a text spells out; tiktoken is told to take none.
-  const std::vector<TokenId> allowed = is_tiktoken(name) ? std::vector<TokenId>() : all_special(*tokenizer);
+  // Hugging Face's takes every added token that a text spells out; tiktoken is told to take none.
+  std::vector<TokenId> allowed = is_tiktoken(name) ? std::vector<TokenId>() : all_special(*tokenizer);
+  for (const SpecialToken& token : tokenizer->marker_tokens()) allowed.push_back(token.id);
   const MappedFile file(ids_path);
   std::string_view rest = file.text();
   size_t different = 0;
@@ -191,6 +194,47 @@ TEST_P(OracleOf, GivesTheSameIds) {
   EXPECT_EQ(different, 0u) << "of " << texts_.texts.size();
   EXPECT_TRUE(rest.empty());
   if (!made_before) fs::remove(ids_path);
+}
+
+// What export writes of a published vocabulary, import reads again, without the tokenizer.json.
+TEST_F(Oracle, AGgufOfAVocabularyGivesTheSameIds) {
+  for (const std::string name : {"gpt2", "llama3_2", "qwen2_5", "mistral_nemo", "llama2"}) {
+    const fs::path json = kFolder / "node_modules/@lenml" / ("tokenizer-" + name) / "models/tokenizer.json";
+    const auto tokenizer = Tokenizer::load(json);
+    ModelConfig config;
+    config.vocab_size = tokenizer->vocab_size() + 40;
+    config.bos_token = tokenizer->special_tokens().front().id;
+    if (const auto begin = tokenizer->special_id("<s>")) config.bos_token = *begin;
+    config.eos_token = tokenizer->special_tokens().back().id;
+    std::map<std::string, GgufValue> metadata;
+    add_gguf_tokenizer(metadata, json, config);
+    const fs::path gguf = scratch("oracle.gguf");
+    write_gguf(gguf, metadata, {});
+    const auto read = read_gguf_tokenizer(GgufFile(gguf), config);
+    fs::remove(gguf);
+    std::vector<TokenId> added = all_special(*tokenizer);
+    for (const SpecialToken& token : tokenizer->marker_tokens()) added.push_back(token.id);
+    size_t different = 0;
+    for (const std::string& text : texts_.texts)
+      different += read->encode_with_special(text, added) != tokenizer->encode_with_special(text, added);
+    EXPECT_EQ(different, 0u) << name;
+    EXPECT_EQ(read->opening_tokens(7), tokenizer->opening_tokens(7)) << name;
+    if (name == "llama2") continue;  // there the ids that fill the vocabulary up stay tokens
+    EXPECT_EQ(read->vocab_size(), tokenizer->vocab_size()) << name;
+  }
+}
+
+TEST_F(Oracle, TokensThatArentSpecialAreText) {
+  const auto qwen = load("qwen2_5");
+  ASSERT_EQ(qwen->marker_tokens().front().text, "<tool_call>");
+  const TokenId id = qwen->marker_tokens().front().id;
+  EXPECT_EQ(qwen->decode(std::vector<TokenId>{id}), "<tool_call>");
+  EXPECT_GT(qwen->encode("<tool_call>").size(), 1u);
+  EXPECT_EQ(qwen->encode_with_special("<tool_call>", std::vector<TokenId>{id}), std::vector<TokenId>{id});
+  EXPECT_TRUE(qwen->opening_tokens(151643).empty());
+  EXPECT_EQ(load("llama3_2")->opening_tokens(128000), std::vector<TokenId>{128000});
+  EXPECT_EQ(load("mistral_nemo")->opening_tokens(1), std::vector<TokenId>{1});
+  EXPECT_TRUE(load("gpt2")->opening_tokens(50256).empty());
 }
 
 // The texts as lines: what Hugging Face's trainer reads.

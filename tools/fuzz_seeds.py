@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def gguf_text(text):
-    return struct.pack("<Q", len(text)) + text.encode()
+    return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
 def gguf(tensor_type=0, block_bytes=128, version=3):
@@ -31,6 +31,48 @@ def gguf(tensor_type=0, block_bytes=128, version=3):
     head = b"GGUF" + struct.pack("<IQQ", version, 1, len(keys)) + b"".join(keys)
     head += gguf_text("output.weight") + struct.pack("<IQQIQ", 2, columns, 1, tensor_type, 0)
     return head + b"\0" * (-len(head) % 32) + bytes(range(256))[:block_bytes].ljust(block_bytes, b"\1")
+
+
+def gguf_list(name, kind, values):
+    return gguf_text(name) + struct.pack("<IIQ", 9, kind, len(values)) + b"".join(values)
+
+
+def gguf_vocabulary(model, tokens, types, **more):
+    """No tensors: the vocabulary alone. more: pre, merges, scores, and the numbers of tokens."""
+    keys = [gguf_text("tokenizer.ggml.model") + struct.pack("<I", 8) + gguf_text(model),
+            gguf_list("tokenizer.ggml.tokens", 8, [gguf_text(token) for token in tokens]),
+            gguf_list("tokenizer.ggml.token_type", 5, [struct.pack("<i", kind) for kind in types])]
+    for name, value in more.items():
+        key = "tokenizer.ggml." + name
+        if name == "pre":
+            keys.append(gguf_text(key) + struct.pack("<I", 8) + gguf_text(value))
+        elif name == "merges":
+            keys.append(gguf_list(key, 8, [gguf_text(merge) for merge in value]))
+        elif name == "scores":
+            keys.append(gguf_list(key, 6, [struct.pack("<f", score) for score in value]))
+        elif isinstance(value, bool):
+            keys.append(gguf_text(key) + struct.pack("<IB", 7, value))
+        else:
+            keys.append(gguf_text(key) + struct.pack("<II", 4, value))
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, len(keys)) + b"".join(keys)
+    return head + b"\0" * (32 + -len(head) % 32)
+
+
+def byte_alphabet():
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in plain else next(others)) for byte in range(256)]
+
+
+def gguf_vocabularies():
+    merges = ["h e", "l l", "he ll", "\u0120 w"]
+    tokens = byte_alphabet() + [merge.replace(" ", "") for merge in merges] + ["<|end|>", "<tool_call>", "[PAD0]"]
+    types = [1] * 260 + [3, 4, 5]
+    pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + ["\u2581", "h", "e", "\u2581h", "<tool>"]
+    return [gguf_vocabulary("gpt2", tokens, types, pre=pre, merges=merges, bos_token_id=260, add_bos_token=begin)
+            for pre, begin in (("llama-bpe", True), ("qwen2", False), ("smollm", False), ("tekken", True))] + [
+        gguf_vocabulary("llama", pieces, [2, 3, 3] + [6] * 256 + [1] * 4 + [4], scores=[-float(i) for i in range(264)],
+                        eos_token_id=2)]
 
 
 def safetensors(tensors):
@@ -132,6 +174,7 @@ ROWS = [
 
 SEEDS = {
     "gguf": [gguf(0, 128), gguf(1, 64), gguf(8, 34), gguf(2, 18), gguf(10, 84), gguf(14, 210), gguf(16, 66), gguf(23, 136)],
+    "gguf_tokenizer": gguf_vocabularies(),
     "safetensors": [safetensors({}), safetensors({"a": ("F32", [2, 2], b"\0" * 16), "b": ("BF16", [3], b"\1" * 6)})],
     "config": [json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
                            "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -145,7 +188,8 @@ SEEDS = {
                            "embedding_multiplier_scale": 8.0, "output_multiplier_scale": 0.6})],
     "tokenizer": [json.dumps(t) + "\0hello world" for t in (byte_level_tokenizer(), sentencepiece_tokenizer())],
     "chat_template": [json.dumps({"chat_template": "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>"}),
-                      "user\0hello <|endofpost|> <|user|>\nassistant: no"],
+                      json.dumps({"chat_template": [{"name": "default", "template": "{{ bos_token }}' [INST] ' [/INST] <<SYS>>"}]}),
+                      "user\0hello <|endofpost|> <|user|>\nassistant: no", "system\0[INST] <<SYS>> [[/INST]] <|eot_id|>"],
     "json_schema": [json.dumps(schema) + "\0abcABC123" for schema in SCHEMAS],
     "grammar_regex": [p + "\0ab1" for p in ("^[a-f]{2,4}\\d+$", "(a|b)*c?", "\\w+@\\w+\\.[a-z]{2,3}", "[^\\u0000-\\u00ff]")],
     "grammar_text": ['root ::= "a" item* "\\n"\nitem ::= [a-z0-9]+ | "(" item ")" # comment\n\0a1'],

@@ -11,31 +11,81 @@
 namespace starling {
 namespace {
 
-// Appends the template's own text: special tokens where their text stands, ordinary pieces between.
-void append_template(std::vector<TokenId>& ids, const Tokenizer& tokenizer, std::string_view text) {
-  while (!text.empty()) {
-    size_t at = text.size();
-    const SpecialToken* next = nullptr;
-    for (const SpecialToken& special : tokenizer.special_tokens()) {
-      const size_t found = special.text.empty() ? std::string_view::npos : text.find(special.text);
-      if (found < at) {
-        at = found;
-        next = &special;
-      }
-    }
-    if (at > 0) {
-      const std::vector<TokenId> piece = tokenizer.encode(text.substr(0, at));
-      ids.insert(ids.end(), piece.begin(), piece.end());
-    }
-    if (next == nullptr) return;
-    ids.push_back(next->id);
-    text.remove_prefix(at + next->text.size());
-  }
+constexpr std::string_view kSpaces = " \t\n\r\f\v";
+
+const std::vector<std::string>& role_marks() {
+  static const std::vector<std::string> marks{"<|", "|>"};
+  return marks;
 }
 
-void append_data(std::vector<TokenId>& ids, const Tokenizer& tokenizer, std::string_view text) {
-  const std::vector<TokenId> piece = tokenizer.encode_continuation(without_role_marks(text));
-  ids.insert(ids.end(), piece.begin(), piece.end());
+// A special or marker token, or one of the model's own.
+struct FoundToken {
+  size_t at = std::string_view::npos, size = 0;
+  TokenId id = 0;
+};
+
+FoundToken first_token(std::string_view text, const Tokenizer& tokenizer, TextEnds ends) {
+  FoundToken first;
+  const auto look_for = [&](std::string_view spelled, TokenId id) {
+    const size_t at = spelled.empty() ? std::string_view::npos : text.find(spelled);
+    if (at < first.at) first = {at, spelled.size(), id};
+  };
+  look_for(std::string_view(&ChatTemplate::kBeginMark, 1), ends.begin);
+  look_for(std::string_view(&ChatTemplate::kEndMark, 1), ends.end);
+  for (const auto* tokens : {&tokenizer.special_tokens(), &tokenizer.marker_tokens()})
+    for (const SpecialToken& token : *tokens) look_for(token.text, token.id);
+  return first;
+}
+
+// A prompt grows by a template's text and by data.
+class PromptWriter {
+ public:
+  PromptWriter(const Tokenizer& tokenizer, const ChatTemplate& t, TextEnds ends)
+      : tokenizer_(tokenizer), template_(t), ends_(ends) {}
+
+  // What comes next follows text that is tokenized already.
+  void continue_text() { continues_ = true; }
+
+  void add_token(TokenId id) {
+    end_run();
+    ids_.push_back(id);
+    continues_ = false;
+  }
+  void add_template(std::string_view text) {
+    for (FoundToken token; !text.empty(); text.remove_prefix(token.at + token.size)) {
+      token = first_token(text, tokenizer_, ends_);
+      run_ += text.substr(0, token.at);
+      if (token.at == std::string_view::npos) return;
+      add_token(token.id);
+    }
+  }
+  void add_data(std::string_view text) { run_ += without_role_marks(text, template_.marks); }
+
+  std::vector<TokenId> finish() {
+    end_run();
+    return std::move(ids_);
+  }
+
+ private:
+  void end_run() {
+    if (run_.empty()) return;
+    if (continues_ || template_.one_space) tokenizer_.append_continuation(run_, ids_);
+    else tokenizer_.append_tokens(run_, ids_);
+    run_.clear();
+  }
+
+  const Tokenizer& tokenizer_;
+  const ChatTemplate& template_;
+  TextEnds ends_;
+  std::vector<TokenId> ids_;
+  std::string run_;  // since the last special token
+  bool continues_ = false;
+};
+
+std::string_view trimmed(std::string_view text, bool left, bool right) {
+  if (left) text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
+  if (right) text = text.substr(0, text.find_last_not_of(kSpaces) + 1);
+  return text;
 }
 
 void check(const std::vector<ChatMessage>& messages) {
@@ -45,6 +95,59 @@ void check(const std::vector<ChatMessage>& messages) {
       throw ConfigError(fmt::format("chat: role \"{}\" is not system, user or assistant", message.role));
     }
   }
+}
+
+// A message, and the system's text at its start.
+struct Turn {
+  ChatMessage message;
+  std::optional<std::string> system;
+};
+
+// The templates that put the system's text into a user's message know one such text, so several become one.
+std::vector<Turn> with_system_in_user(const std::vector<ChatMessage>& messages, ChatTemplate::System place) {
+  std::vector<Turn> turns;
+  std::optional<std::string> system;
+  for (const ChatMessage& message : messages) {
+    if (message.role == "system") system = system ? *system + "\n\n" + message.content : message.content;
+    else turns.push_back({message, {}});
+  }
+  if (!system) return turns;
+  const auto is_user = [](const Turn& turn) { return turn.message.role == "user"; };
+  if (std::none_of(turns.begin(), turns.end(), is_user)) turns.insert(turns.begin(), {{"user", ""}, {}});
+  if (place == ChatTemplate::System::first_user) std::find_if(turns.begin(), turns.end(), is_user)->system = system;
+  else std::find_if(turns.rbegin(), turns.rend(), is_user)->system = system;
+  return turns;
+}
+
+std::vector<Turn> turns_of(const ChatTemplate& t, const std::vector<ChatMessage>& messages) {
+  if (t.system != ChatTemplate::System::turn) return with_system_in_user(messages, t.system);
+  std::vector<Turn> turns;
+  if (t.default_system && messages.front().role != "system") turns.push_back({{"system", *t.default_system}, {}});
+  for (const ChatMessage& message : messages) turns.push_back({message, {}});
+  return turns;
+}
+
+void add_turn(PromptWriter& prompt, const ChatTemplate& t, const Turn& turn, bool first) {
+  const auto& [role, content] = turn.message;
+  if (role == "system") {
+    prompt.add_template(t.system_open);
+    if (first) prompt.add_template(t.first_system_text);
+    prompt.add_data(trimmed(content, t.trims_system, t.trims_system));
+    return prompt.add_template(t.system_close);
+  }
+  if (role == "assistant") {
+    prompt.add_template(t.assistant_open + t.answer_open);
+    prompt.add_data(trimmed(content, t.trims_assistant, t.trims_assistant));
+    return prompt.add_template(t.answer_close + t.assistant_close);
+  }
+  prompt.add_template(t.user_open);
+  if (turn.system) {
+    prompt.add_template(t.system_open);
+    prompt.add_data(*turn.system);
+    prompt.add_template(t.system_close);
+  }
+  prompt.add_data(trimmed(content, t.trims_user && !turn.system, t.trims_user));
+  prompt.add_template(t.user_close);
 }
 
 // "role: content" lines; a line end inside a message could begin a line of another role, so it becomes a space.
@@ -57,54 +160,200 @@ std::vector<TokenId> encode_lines(const Tokenizer& tokenizer, const std::vector<
         content.begin(), content.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     text += message.role + ": " + content + "\n";
   }
-  std::vector<TokenId> ids{begin_token};
-  const std::vector<TokenId> body = tokenizer.encode(text + "assistant:");
-  ids.insert(ids.end(), body.begin(), body.end());
+  std::vector<TokenId> ids = tokenizer.opening_tokens(begin_token);
+  tokenizer.append_tokens(text + "assistant:", ids);
   return ids;
+}
+
+// ---- the templates
+
+std::string begin_mark() { return {ChatTemplate::kBeginMark}; }
+std::string end_mark() { return {ChatTemplate::kEndMark}; }
+
+class Jinja {
+ public:
+  explicit Jinja(std::string_view text) : text_(text) {}
+  bool has(std::string_view mark) const { return text_.find(mark) != std::string_view::npos; }
+  // The text between two marks where it stands whole in the template, not put together from parts.
+  std::optional<std::string> literal(std::string_view open, std::string_view close) const {
+    for (size_t at = text_.find(open); at != std::string_view::npos; at = text_.find(open, at + 1)) {
+      const std::string_view rest = text_.substr(at + open.size());
+      const size_t end = rest.find(close);
+      if (end != std::string_view::npos && rest.substr(0, end).find_first_of("'\"{}\\") == std::string_view::npos)
+        return std::string(rest.substr(0, end));
+    }
+    return std::nullopt;
+  }
+  // A template that writes the begin token itself says so; before others stands what opens any text.
+  std::optional<std::string> start() const { return has("bos_token") ? std::optional(begin_mark()) : std::nullopt; }
+
+ private:
+  std::string_view text_;
+};
+
+// Every message the same but for its role's name.
+ChatTemplate with_role_names(const std::string& open, const std::string& middle, const std::string& end,
+                             const std::string& gap) {
+  ChatTemplate t;
+  t.system_open = open + "system" + middle, t.system_close = end + gap;
+  t.user_open = open + "user" + middle, t.user_close = end + gap;
+  t.assistant_open = open + "assistant" + middle, t.answer_close = end, t.assistant_close = gap;
+  t.marks = role_marks();
+  return t;
+}
+
+ChatTemplate chatml(const Jinja& jinja) {
+  ChatTemplate t = with_role_names("<|im_start|>", "\n", "<|im_end|>", "\n");
+  t.name = "chatml";
+  t.start = jinja.start();
+  t.default_system = jinja.literal("<|im_start|>system\\n", "<|im_end|>");  // Jinja writes a line end as \n
+  return t;
+}
+
+ChatTemplate zephyr(const Jinja& jinja) {
+  ChatTemplate t = with_role_names("<|", "|>\n", end_mark(), "\n");
+  t.name = "zephyr";
+  t.start = jinja.start();
+  return t;
+}
+
+// From 3.1 on a system message says dates. Today's is the one that the template falls back on: the same prompt has the
+// same tokens every day.
+ChatTemplate llama3(const Jinja& jinja) {
+  ChatTemplate t = with_role_names("<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>", "");
+  t.name = "llama3";
+  t.start = begin_mark();
+  t.trims_system = t.trims_user = t.trims_assistant = true;
+  if (jinja.has("Cutting Knowledge Date: December 2023")) {
+    t.first_system_text = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+    t.default_system = "";
+  }
+  return t;
+}
+
+const std::vector<std::string>& instruction_marks() {
+  static const std::vector<std::string> marks{"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"};
+  return marks;
+}
+
+ChatTemplate llama2() {
+  return {.name = "llama2",
+          .start = "",
+          .system = ChatTemplate::System::first_user,
+          .system_open = "<<SYS>>\n",
+          .system_close = "\n<</SYS>>\n\n",
+          .user_open = begin_mark() + "[INST] ",
+          .user_close = " [/INST]",
+          .answer_open = " ",
+          .answer_close = " " + end_mark(),
+          .trims_user = true,
+          .trims_assistant = true,
+          .marks = instruction_marks()};
+}
+
+// Mistral's spaces differ from version to version; the template's text shows which it has.
+ChatTemplate mistral(const Jinja& jinja) {
+  const bool space_before = jinja.has("' [INST] '") || jinja.has("\" [INST] \"");
+  const bool space_after = jinja.has("[INST] "), space_at_end = jinja.has(" [/INST]");
+  ChatTemplate t{.start = begin_mark(), .system_close = "\n\n", .marks = instruction_marks()};
+  t.user_open = std::string(space_before ? " " : "") + "[INST]" + (space_after ? " " : "");
+  t.user_close = space_at_end ? " [/INST]" : "[/INST]";
+  t.answer_close = end_mark();
+  if (space_before || (space_after && !space_at_end)) t.answer_open = " ";
+  t.name = !space_after ? "mistral-tekken" : space_at_end ? "mistral-v1" : "mistral-v3";
+  t.system =
+      jinja.has("loop.last and system_message") ? ChatTemplate::System::last_user : ChatTemplate::System::first_user;
+  t.trims_assistant = jinja.has("|trim");
+  t.one_space = t.name == "mistral-v3";
+  if (jinja.has("eos_token + ' '")) t.assistant_close = " ";
+  return t;
+}
+
+// A text, or a list of them with names.
+std::string template_text(const nlohmann::json& tokenizer_config) {
+  const auto found = tokenizer_config.find("chat_template");
+  if (found == tokenizer_config.end()) return {};
+  if (found->is_string()) return *found;
+  for (const nlohmann::json& named : found->is_array() ? *found : nlohmann::json::array())
+    if (named.is_object() && named.value("name", nlohmann::json()) == "default" &&
+        named.value("template", nlohmann::json()).is_string())
+      return named.at("template");
+  return {};
 }
 
 }  // namespace
 
-std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja) {
-  const auto has = [&](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
-  if (has("<|im_start|>") && has("<|im_end|>")) return ChatTemplate{"chatml", "<|im_start|>", "\n", "<|im_end|>\n"};
-  if (has("<|user|>") && has("<|assistant|>")) return ChatTemplate{"zephyr", "<|", "|>\n", "</s>\n"};
+std::optional<ChatTemplate> recognise_chat_template(std::string_view text) {
+  const Jinja jinja(text);
+  if (jinja.has("<|im_start|>") && jinja.has("<|im_end|>") && !jinja.has("<|im_sep|>")) return chatml(jinja);
+  if (jinja.has("<|start_header_id|>") && jinja.has("<|end_header_id|>") && jinja.has("<|eot_id|>"))
+    return llama3(jinja);
+  if (jinja.has("[INST]") && jinja.has("[/INST]") && !jinja.has("[SYSTEM_PROMPT]"))
+    return jinja.has("<<SYS>>") ? llama2() : mistral(jinja);
+  if (jinja.has("<|user|>") && jinja.has("<|assistant|>") && !jinja.has("<|end|>")) return zephyr(jinja);
   return std::nullopt;
 }
 
 std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
+  if (const std::filesystem::path jinja = folder / kChatTemplateFile; std::filesystem::exists(jinja))
+    return recognise_chat_template(read_file(jinja));
   const std::filesystem::path path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return std::nullopt;
   const nlohmann::json json = try_parse_json(read_file(path));
   if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
-  const auto found = json.find("chat_template");
-  return found != json.end() && found->is_string() ? recognise_chat_template(found->get<std::string>()) : std::nullopt;
+  return recognise_chat_template(template_text(json));
 }
 
-std::string without_role_marks(std::string_view text) {
+std::string without_role_marks(std::string_view text, std::span<const std::string> marks) {
   std::string broken;
   for (size_t i = 0; i < text.size(); ++i) {
     broken += text[i];
-    const std::string_view pair = text.substr(i, 2);
-    if (pair == "<|" || pair == "|>") broken += ' ';
+    const auto begins = [&](const std::string& mark) { return text.substr(i).starts_with(mark); };
+    if (std::any_of(marks.begin(), marks.end(), begins)) broken += ' ';
   }
   return broken;
 }
 
+std::string without_role_marks(std::string_view text) { return without_role_marks(text, role_marks()); }
+
 std::vector<TokenId> encode_chat(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,
-                                 const std::vector<ChatMessage>& messages, TokenId begin_token) {
+                                 const std::vector<ChatMessage>& messages, TextEnds ends) {
   check(messages);
-  if (!chat_template) return encode_lines(tokenizer, messages, begin_token);
+  if (!chat_template) return encode_lines(tokenizer, messages, ends.begin);
   const ChatTemplate& t = *chat_template;
-  std::vector<TokenId> ids{begin_token};
-  std::string between;  // template text since the last message, tokenized in one piece
-  for (const ChatMessage& message : messages) {
-    append_template(ids, tokenizer, between + t.open + message.role + t.middle);
-    append_data(ids, tokenizer, message.content);
-    between = t.close;
+  PromptWriter prompt(tokenizer, t, ends);
+  if (t.start) prompt.add_template(*t.start);
+  else
+    for (const TokenId id : tokenizer.opening_tokens(ends.begin)) prompt.add_token(id);
+  bool first = true;
+  for (const Turn& turn : turns_of(t, messages)) add_turn(prompt, t, turn, std::exchange(first, false));
+  prompt.add_template(t.assistant_open);
+  return prompt.finish();
+}
+
+std::vector<TokenId> encode_answer(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,
+                                   const std::string& answer, TextEnds ends) {
+  if (!chat_template) {  // the prompt ends with "assistant:"
+    std::vector<TokenId> ids = tokenizer.encode_continuation(" " + without_role_marks(answer));
+    ids.push_back(ends.end);
+    return ids;
   }
-  append_template(ids, tokenizer, between + t.open + "assistant" + t.middle);
-  return ids;
+  const ChatTemplate& t = *chat_template;
+  PromptWriter written(tokenizer, t, ends);
+  written.continue_text();
+  written.add_template(t.answer_open);
+  written.add_data(trimmed(answer, t.trims_assistant, t.trims_assistant));
+  const std::string_view close = t.answer_close;
+  const FoundToken end = first_token(close, tokenizer, ends);
+  written.add_template(close.substr(0, end.at));
+  written.add_token(end_of_turn(tokenizer, chat_template, ends));
+  return written.finish();
+}
+
+TokenId end_of_turn(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template, TextEnds ends) {
+  if (!chat_template) return ends.end;
+  const FoundToken found = first_token(chat_template->answer_close, tokenizer, ends);
+  return found.at == std::string_view::npos ? ends.end : found.id;
 }
 
 }  // namespace starling

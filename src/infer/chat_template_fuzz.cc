@@ -15,11 +15,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const size_t border = std::min(input.find('\0'), input.size());
   const ChatMessage given{std::string(input.substr(0, border)), std::string(input.substr(border))};
-  for (const char* jinja : {"", "<|im_start|><|im_end|>", "<|user|><|assistant|>"}) {
-    may_be_refused([&] { encode_chat(*tokenizer, recognise_chat_template(jinja), {given}, 1); });
+  for (const char* jinja : {"", "<|im_start|><|im_end|>", "<|user|><|assistant|>",
+                            "<|start_header_id|><|end_header_id|><|eot_id|>", "[INST] <<SYS>>[/INST]",
+                            "' [INST] ' [/INST]", "[INST] [/INST]'loop.last and system_message'", "[INST][/INST]"}) {
+    may_be_refused([&] { encode_chat(*tokenizer, recognise_chat_template(jinja), {given}, {}); });
     const auto specials = [&](const std::string& content) {
       int count = 0;
-      for (const TokenId id : encode_chat(*tokenizer, recognise_chat_template(jinja), {{"user", content}}, 1))
+      for (const TokenId id : encode_chat(*tokenizer, recognise_chat_template(jinja), {{"user", content}}, {}))
         count += tokenizer->token_bytes(id).empty();
       return count;
     };

@@ -28,15 +28,16 @@ constexpr int64_t kMaxPositions = int64_t{1} << 22;
 // Samples one token after another. The text is handed to the caller's thread through take_text().
 class GenerationSequence : public Sequence {
  public:
+  // `ends`: what ends an answer, in order; outlives the sequence, as the tokenizer does.
   GenerationSequence(const std::vector<TokenId>& prompt, const SamplingOptions& options, int most,
-                     const Tokenizer& tokenizer)
+                     const Tokenizer& tokenizer, const std::vector<TokenId>& ends)
       : Sequence(prompt),
         options_(options),
         most_(most),
         tokenizer_(tokenizer),
+        ends_(ends),
         text_(options.stop),
         chooser_(options_, most, prompt) {
-    for (const SpecialToken& special : tokenizer.special_tokens()) special_.push_back(special.id);
     result_.prompt_tokens = static_cast<int>(prompt.size());
   }
 
@@ -92,7 +93,7 @@ class GenerationSequence : public Sequence {
   }
   void take_token(TokenId id, std::span<const float> logits) {
     ++result_.completion_tokens;
-    const bool special = std::find(special_.begin(), special_.end(), id) != special_.end();
+    const bool special = std::binary_search(ends_.begin(), ends_.end(), id);
     if (!special && options_.logprobs >= 0) note_score(score_token(logits, id, options_.logprobs));
     const bool last = special || result_.completion_tokens >= most_ || chooser_.complete();
     std::string text = special ? std::string() : text_.push(tokenizer_.token_bytes(id));
@@ -128,7 +129,7 @@ class GenerationSequence : public Sequence {
   SamplingOptions options_;
   int most_;
   const Tokenizer& tokenizer_;
-  std::vector<TokenId> special_;
+  const std::vector<TokenId>& ends_;
   TextStream text_;
   TokenChooser chooser_;
   Generation result_;
@@ -207,7 +208,12 @@ class LlamaEngine : public Engine {
         tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
         decoder_(config, std::move(weights)),
-        scheduler_(decoder_, cache_tokens(options, config), options.cache) {}
+        scheduler_(decoder_, cache_tokens(options, config), options.cache) {
+    for (const SpecialToken& special : tokenizer_->special_tokens()) ends_.push_back(special.id);
+    ends_.push_back(static_cast<TokenId>(config.eos_token));
+    ends_.push_back(end_of_turn(*tokenizer_, chat_template_, text_ends()));
+    std::sort(ends_.begin(), ends_.end());
+  }
 
   const ModelConfig& config() const override { return decoder_.config(); }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -226,7 +232,7 @@ class LlamaEngine : public Engine {
     std::vector<Sequence*> job;
     for (const GenerationRequest& request : requests) {
       const int most = check_request(request);
-      sequences.emplace_back(request.prompt, request.options, most, *tokenizer_);
+      sequences.emplace_back(request.prompt, request.options, most, *tokenizer_, ends_);
       if (most > 0 || request.options.prompt_logprobs) job.push_back(&sequences.back());
     }
     const auto show = [&] {
@@ -247,7 +253,7 @@ class LlamaEngine : public Engine {
   }
 
   std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
-    return encode_chat(*tokenizer_, chat_template_, messages, begin_token());
+    return encode_chat(*tokenizer_, chat_template_, messages, text_ends());
   }
 
   std::vector<float> embed(std::string_view text) override { return embed_batch({std::string(text)}).front(); }
@@ -255,7 +261,7 @@ class LlamaEngine : public Engine {
   std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
     std::vector<std::vector<TokenId>> inputs;
     for (const std::string& text : texts) {
-      std::vector<TokenId>& ids = inputs.emplace_back(with_begin(tokenizer_->encode(text)));
+      std::vector<TokenId>& ids = inputs.emplace_back(text_tokens(text));
       if (ids.size() > static_cast<size_t>(config().max_positions)) ids.resize(config().max_positions);
     }
     return embed_tokens(inputs, {});
@@ -284,12 +290,14 @@ class LlamaEngine : public Engine {
 
   std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
                                       const Service& service) override {
-    const std::vector<TokenId> before = with_begin(tokenizer_->encode(prefix));
+    const std::vector<TokenId> before = text_tokens(prefix);
     std::deque<ScoreSequence> sequences;
     for (const std::string& continuation : continuations) {
-      const std::vector<TokenId> all = with_begin(tokenizer_->encode(std::string(prefix) + continuation));
+      std::vector<TokenId> all = text_tokens(std::string(prefix) + continuation);
       // A token across the border counts as continuation.
-      const auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
+      auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
+      // What is scored stands after something.
+      if (border == 0) all.insert(all.begin(), text_ends().begin), border = 1;
       check_context(all.size());
       sequences.emplace_back(all, border);
     }
@@ -308,10 +316,8 @@ class LlamaEngine : public Engine {
   EngineStats stats() const override { return scheduler_.stats(); }
 
  private:
-  TokenId begin_token() const { return static_cast<TokenId>(config().bos_token); }
-  std::vector<TokenId> with_begin(std::vector<TokenId> ids) const {
-    ids.insert(ids.begin(), begin_token());
-    return ids;
+  TextEnds text_ends() const {
+    return {static_cast<TokenId>(config().bos_token), static_cast<TokenId>(config().eos_token)};
   }
   // How many tokens there is room for.
   int check_request(const GenerationRequest& request) const {
@@ -340,6 +346,7 @@ class LlamaEngine : public Engine {
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
+  std::vector<TokenId> ends_;  // of an answer, in order
   Decoder decoder_;
   Scheduler scheduler_;
 };
@@ -390,10 +397,16 @@ std::vector<Generation> Engine::generate_all(const std::vector<GenerationRequest
   return results;
 }
 
+std::vector<TokenId> Engine::text_tokens(std::string_view text) const {
+  const auto begin = static_cast<TokenId>(config().bos_token);
+  std::vector<TokenId> ids = tokenizer().opening_tokens(begin);
+  tokenizer().append_tokens(text, ids);
+  if (ids.empty()) ids.push_back(begin);
+  return ids;
+}
+
 Generation Engine::complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text) {
-  std::vector<TokenId> ids = tokenizer().encode(prompt);
-  ids.insert(ids.begin(), static_cast<TokenId>(config().bos_token));
-  return generate(ids, options, on_text);
+  return generate(text_tokens(prompt), options, on_text);
 }
 
 Generation Engine::chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options,

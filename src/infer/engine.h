@@ -108,26 +108,29 @@ class Engine {
   // Called on the caller's thread with each piece of text as it is final (whole UTF-8 characters only); false cancels.
   using OnText = std::function<bool(const TextPiece& piece)>;
   using OnPiece = std::function<bool(size_t request, const TextPiece& piece)>;  // of several requests
-  // The end token, any other special token, a stop string or max_tokens ends it. Throws DataError for a prompt that
-  // fills the context, ConfigError for options out of range. options.service.cancelled ends it at any step, before the
-  // first text too; what it then returns is FinishReason::cancelled.
+  // A special token, the model's end token or the chat template's, a stop string or max_tokens ends it. Throws
+  // DataError for a prompt that fills the context, ConfigError for options out of range. options.service.cancelled ends
+  // it at any step, before the first text too; what it then returns is FinishReason::cancelled.
   virtual Generation generate(const std::vector<TokenId>& prompt, const SamplingOptions& options,
                               const OnText& on_text = {}) = 0;
   // Several at once; each gets what it would get alone. false from `on_piece` cancels that request.
   virtual std::vector<Generation> generate_all(const std::vector<GenerationRequest>& requests,
                                                const OnPiece& on_piece = {});
-  // Plain text: the model's begin token, then the text as data.
+  // The tokens that open a text (Tokenizer::opening_tokens), then the text as data. Never none: where nothing opens a
+  // text, an empty one is the model's begin token.
+  std::vector<TokenId> text_tokens(std::string_view text) const;
+  // Plain text: its text_tokens().
   Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
   // Template text becomes control tokens, messages do not. A model without a template gets "role: content" lines.
   Generation chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options, const OnText& on_text = {});
   virtual std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
 
-  // Mean of the last hidden states (after the final norm) over the begin token and the text's, L2-normalised;
+  // Mean of the last hidden states (after the final norm) over text_tokens(), L2-normalised;
   // hidden_size values. A text longer than the context is cut at its end.
   virtual std::vector<float> embed(std::string_view text) = 0;
   virtual std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) = 0;
-  // The same of tokens as they are given: the begin token is the caller's. Throws DataError for an empty list, a token
-  // outside the vocabulary, or more tokens than the context. Empty when `service` was cancelled.
+  // The same of tokens as they are given: what opens a text is the caller's. Throws DataError for an empty list, a
+  // token outside the vocabulary, or more tokens than the context. Empty when `service` was cancelled.
   virtual std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>& inputs,
                                                        const Service& service) = 0;
   // Sum of log p(continuation | prefix) in nats. Both are tokenized as one text; a token across the border counts.

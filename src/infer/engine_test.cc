@@ -319,6 +319,51 @@ TEST_F(EngineTest, LogLikelihoodsOfPartsAddUp) {
   EXPECT_NEAR(both, first + second, 1e-9);  // the same tokens: only the order of the sum differs
 }
 
+// The model of the other tests with a vocabulary that opens no text, a marker token and a template.
+std::unique_ptr<Engine> unopened_engine(const TestModel& model) {
+  const std::filesystem::path path = model.folder() / "tokenizer.json";
+  nlohmann::ordered_json json = nlohmann::ordered_json::parse(read_file(path));
+  json["post_processor"] = {{"type", "ByteLevel"}};
+  const auto size = static_cast<int>(json["model"]["vocab"].size());
+  json["added_tokens"].push_back({{"id", size}, {"content", "<tool_call>"}, {"special", false}});
+  json["added_tokens"].push_back({{"id", size + 1}, {"content", "<|im_end|>"}, {"special", false}});
+  json["added_tokens"].push_back({{"id", size + 2}, {"content", "<|im_start|>"}, {"special", true}});
+  write_file_atomic(path, json.dump());
+  write_file_atomic(model.folder() / "tokenizer_config.json", R"({"chat_template": "<|im_start|><|im_end|>"})");
+  return Engine::load(model.folder());
+}
+
+TEST_F(EngineTest, ATextIsOpenedAsItsTokenizerSays) {
+  const TestModel other;
+  const auto unopened = unopened_engine(other);
+  std::vector<TokenId> ids = unopened->tokenizer().encode("the quick");
+  EXPECT_EQ(unopened->text_tokens("the quick"), ids);
+  EXPECT_EQ(unopened->text_tokens(""), std::vector<TokenId>{1}) << "something has to be read";
+  EXPECT_EQ(unopened->complete("the quick", kSampled).prompt_tokens, static_cast<int>(ids.size()));
+  EXPECT_EQ(unopened->chat_prompt({{"user", "hi"}}).front(), unopened->tokenizer().special_id("<|im_start|>"));
+  EXPECT_EQ(unopened->embed("the quick"), unopened->embed_tokens({ids}, {}).front());
+  ids.insert(ids.begin(), 1);
+  EXPECT_EQ(engine->text_tokens("the quick"), ids);
+  // Every token of a candidate counts, the first too.
+  EXPECT_EQ(unopened->log_likelihood("", "the quick"), engine->log_likelihood("", "the quick"));
+  EXPECT_NE(unopened->log_likelihood("the", " quick"), engine->log_likelihood("the", " quick"));
+}
+
+TEST_F(EngineTest, AMarkerIsTextAndTheTemplatesEndOfATurnEndsAnAnswerWhateverItsKind) {
+  const TestModel other;
+  const auto unopened = unopened_engine(other);
+  const auto size = static_cast<TokenId>(unopened->tokenizer().vocab_size());
+  const auto forced = [&](TokenId token) {
+    return unopened->complete("the", {.max_tokens = 3, .temperature = 0, .logit_bias = {{token, 1000}}});
+  };
+  const Generation marker = forced(size - 3), end = forced(size - 2);
+  EXPECT_EQ(marker.text, "<tool_call><tool_call><tool_call>");
+  EXPECT_EQ(marker.finish, FinishReason::length);
+  EXPECT_EQ(end.text, "");
+  EXPECT_EQ(end.finish, FinishReason::stop);
+  EXPECT_EQ(end.completion_tokens, 1);
+}
+
 TEST_F(EngineTest, APromptThatFillsTheContextIsAnErrorThatSaysSo) {
   const std::string text(2000, 'x');
   try {

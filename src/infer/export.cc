@@ -11,7 +11,9 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "infer/chat_template.h"
 #include "infer/gguf_names.h"
+#include "infer/gguf_tokenizer.h"
 #include "infer/importers.h"
 #include "infer/weights.h"
 #include "model/config.h"
@@ -23,7 +25,6 @@ namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 GgufType type_of(const ExportOptions& options) {
   static const std::map<std::string, GgufType> types = {{"f32", GgufType::f32},   {"f16", GgufType::f16},
@@ -58,7 +59,7 @@ void write_huggingface(const fs::path& folder, const fs::path& to, const ModelCo
   }
   fs::create_directories(to);
   config.save(to / "config.json");
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", kChatTemplateFile}) {
     if (!fs::exists(folder / name)) continue;
     fs::remove(to / name);
     link_or_copy(folder / name, to / name);
@@ -73,6 +74,10 @@ void add_rope(std::map<std::string, GgufValue>& metadata, const std::string& pre
   metadata[prefix + "rope.freq_base"] = static_cast<double>(config.rope_theta);
   metadata[prefix + "rope.dimension_count"] = config.head_size();
   if (scaling.kind == RopeScaling::Kind::none || scaling.kind == RopeScaling::Kind::llama3) return;
+  const RopeScaling plain;
+  if (scaling.beta_fast != plain.beta_fast || scaling.beta_slow != plain.beta_slow || scaling.attention_factor != 0)
+    throw ConfigError(
+        "yarn's beta_fast, beta_slow and attention_factor are not written to GGUF; export as safetensors");
   metadata[prefix + "rope.scaling.type"] = std::string(scaling.kind == RopeScaling::Kind::linear ? "linear" : "yarn");
   metadata[prefix + "rope.scaling.factor"] = scaling.factor;
   if (scaling.original_max_positions > 0)
@@ -96,80 +101,18 @@ void add_config(std::map<std::string, GgufValue>& metadata, const ModelConfig& c
   metadata[prefix + "attention.layer_norm_rms_epsilon"] = static_cast<double>(config.rms_norm_eps);
   metadata[prefix + "attention.key_length"] = config.head_size();
   metadata[prefix + "attention.value_length"] = config.head_size();
+  if (config.sliding_window > 0) metadata[prefix + "attention.sliding_window"] = config.sliding_window;
   add_rope(metadata, prefix, config);
-  metadata["tokenizer.ggml.bos_token_id"] = config.bos_token;
-  metadata["tokenizer.ggml.eos_token_id"] = config.eos_token;
 }
 
-// GGUF's kinds of tokens: 1 normal, 2 unknown, 3 control, 5 unused, 6 byte.
-struct Vocabulary {
-  std::vector<std::string> tokens;
-  std::vector<int64_t> types;
-};
-
-Vocabulary read_vocabulary(const Json& json, int64_t size) {
-  Vocabulary v;
-  for (int64_t id = 0; id < size; ++id) v.tokens.push_back(fmt::format("[PAD{}]", id));  // what no token names
-  v.types.assign(static_cast<size_t>(size), 5);
-  const bool bytes = json.at("model").value("byte_fallback", false);
-  const auto set = [&](int64_t id, const std::string& token, int64_t type) {
-    if (id < 0 || id >= size) throw DataError(fmt::format("token {} is outside the vocabulary of {}", id, size));
-    v.tokens[static_cast<size_t>(id)] = token, v.types[static_cast<size_t>(id)] = type;
-  };
-  for (const auto& [token, id] : json.at("model").at("vocab").items())
-    set(id, token, bytes && token.size() == 6 && token.starts_with("<0x") ? 6 : 1);
-  for (const Json& token : json.at("added_tokens")) {
-    const std::string content = token.at("content");
-    set(token.at("id"), content, Json(content) == json.at("model").value("unk_token", Json()) ? 2 : 3);
+void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& folder) {
+  if (const fs::path jinja = folder / kChatTemplateFile; fs::exists(jinja)) {
+    metadata["tokenizer.chat_template"] = read_file(jinja);
+    return;
   }
-  return v;
-}
-
-std::vector<std::string> read_merges(const Json& model) {
-  std::vector<std::string> merges;
-  for (const Json& merge : model.at("merges")) {
-    merges.push_back(merge.is_string() ? merge.get<std::string>()
-                                       : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
-  }
-  return merges;
-}
-
-// SentencePiece merges the pair whose piece has the highest score: the first merge that makes a piece gives its rank.
-std::vector<double> scores_of(const Vocabulary& v, const std::vector<std::string>& merges) {
-  std::map<std::string, double> rank;
-  for (const std::string& merge : merges) {
-    std::string piece = merge;
-    piece.erase(piece.find(' '), 1);
-    rank.emplace(piece, -static_cast<double>(rank.size()));
-  }
-  std::vector<double> scores;
-  for (const std::string& token : v.tokens) {
-    const auto found = rank.find(token);
-    scores.push_back(found == rank.end() ? 0.0 : found->second);
-  }
-  return scores;
-}
-
-void add_tokenizer(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_json, int64_t vocab_size) {
-  try {
-    const Json json = parse_ordered_json(read_file(tokenizer_json));
-    const Vocabulary v = read_vocabulary(json, vocab_size);
-    const std::vector<std::string> merges = read_merges(json.at("model"));
-    const bool sentencepiece = json.at("model").value("byte_fallback", false);
-    metadata["tokenizer.ggml.model"] = std::string(sentencepiece ? "llama" : "gpt2");
-    metadata["tokenizer.ggml.tokens"] = v.tokens;
-    metadata["tokenizer.ggml.token_type"] = v.types;
-    metadata["tokenizer.ggml.add_bos_token"] = true;
-    if (sentencepiece) metadata["tokenizer.ggml.scores"] = scores_of(v, merges);
-    else metadata["tokenizer.ggml.merges"] = merges, metadata["tokenizer.ggml.pre"] = std::string("gpt-2");
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError(fmt::format("{}: not a tokenizer.json: {}", tokenizer_json.string(), error.what()));
-  }
-}
-
-void add_chat_template(std::map<std::string, GgufValue>& metadata, const fs::path& tokenizer_config) {
+  const fs::path tokenizer_config = folder / "tokenizer_config.json";
   if (!fs::exists(tokenizer_config)) return;
-  const Json json = try_parse_ordered_json(read_file(tokenizer_config));
+  const nlohmann::ordered_json json = try_parse_ordered_json(read_file(tokenizer_config));
   if (json.is_object() && json.contains("chat_template") && json["chat_template"].is_string())
     metadata["tokenizer.chat_template"] = json["chat_template"].get<std::string>();
 }
@@ -241,13 +184,11 @@ class GgufTensors {
 
 void write_gguf_model(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
   if (config.is_grok1()) throw ConfigError("Grok-1 is not written to GGUF; export as safetensors");
-  if (config.sliding_window > 0 && config.sliding_window < config.max_positions)
-    throw ConfigError("a sliding window is not written to GGUF; export as safetensors");
   std::map<std::string, GgufValue> metadata;
   metadata["general.name"] = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   add_config(metadata, config);
-  add_tokenizer(metadata, folder / "tokenizer.json", config.vocab_size);
-  add_chat_template(metadata, folder / "tokenizer_config.json");
+  add_gguf_tokenizer(metadata, folder / "tokenizer.json", config);
+  add_chat_template(metadata, folder);
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   GgufTensors made(*source, config, type);
   for (const ParameterShape& parameter : parameter_shapes(config)) made.add(parameter);

@@ -19,7 +19,7 @@ struct ImportReport {
   std::string format;
   int64_t parameters = 0;
   uint64_t weight_bytes = 0;  // on disk
-  std::string chat_template;  // "zephyr", "chatml" or empty
+  std::string chat_template;  // its name (infer/chat_template.h) or empty
 };
 
 // `from` is a Hugging Face folder or a single file; `folder` is made. Everything is written and checked beside it and

@@ -7,10 +7,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "infer/gguf_tokenizer.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/gguf.h"
-#include "tokenizer/tokenizer.h"
 
 namespace starling {
 namespace {
@@ -24,8 +24,8 @@ void refuse_unsupported(const GgufFile& gguf, const std::string& architecture) {
     throw DataError("mixtures of experts are supported in the architecture llama alone");
   for (const char* key : {"expert_shared_count", "leading_dense_block_count", "expert_feed_forward_length"})
     if (gguf.integer(architecture + "." + key, 0) != 0) throw DataError(fmt::format("{} is not supported", key));
-  if (gguf.integer(architecture + ".attention.sliding_window", 0) != 0)
-    throw DataError("a sliding window is not supported in GGUF");
+  if (architecture == "qwen2" && gguf.integer("qwen2.attention.sliding_window", 0) != 0)
+    throw DataError("qwen2.attention.sliding_window is not supported: it holds for some layers alone");
   for (const auto& [name, tensor] : gguf.tensors()) {
     const bool known = architecture == "qwen2" && (name.ends_with("attn_q.bias") || name.ends_with("attn_k.bias") ||
                                                    name.ends_with("attn_v.bias"));
@@ -61,6 +61,9 @@ RopeScaling read_scaling(const GgufFile& gguf, const std::string& prefix, const 
   if (factors != gguf.tensors().end()) return llama3_scaling(factors->second, config);
   if (type == "none") return {};
   if (type != "linear" && type != "yarn") throw DataError(fmt::format("rope scaling \"{}\" is not supported", type));
+  for (const auto& [key, usual] :
+       {std::pair{"rope.scaling.attn_factor", 1.0}, {"rope.scaling.yarn_log_multiplier", 0.0}})
+    if (gguf.number(prefix + key, usual) != usual) throw DataError(fmt::format("{}{} is not supported", prefix, key));
   return {
       .kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::yarn,
       .factor = gguf.number(prefix + "rope.scaling.factor"),
@@ -80,6 +83,8 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
     config.type = ModelType::mixtral;
     config.experts_per_token = gguf.integer(prefix + "expert_used_count");
   }
+  config.sliding_window = gguf.integer(prefix + "attention.sliding_window", 0);
+  if (config.sliding_window != 0 && config.num_experts == 0) config.type = ModelType::mistral;
   config.num_heads = gguf.integer(prefix + "attention.head_count");
   config.num_kv_heads = gguf.integer(prefix + "attention.head_count_kv", config.num_heads);
   config.head_dim = gguf.integer(prefix + "attention.key_length", 0);
@@ -88,8 +93,8 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
   config.rope_theta = static_cast<float>(gguf.number(prefix + "rope.freq_base", 10000.0));
   config.rms_norm_eps = static_cast<float>(gguf.number(prefix + "attention.layer_norm_rms_epsilon"));
   config.tied_head = !gguf.tensors().contains("output.weight");
-  config.bos_token = gguf.integer("tokenizer.ggml.bos_token_id", 1);
-  config.eos_token = gguf.integer("tokenizer.ggml.eos_token_id", 2);
+  config.bos_token = gguf_begin_token(gguf);
+  config.eos_token = gguf_end_token(gguf);
   config.check();
   config.rope_scaling = read_scaling(gguf, prefix, config);
   config.check();
@@ -99,19 +104,6 @@ ModelConfig gguf_config(const GgufFile& gguf, const std::string& architecture) {
   return config;
 }
 
-void write_tokenizer(const GgufFile& gguf, const fs::path& path) {
-  const std::string model = gguf.text("tokenizer.ggml.model");
-  if (model != "llama") {
-    throw DataError(
-        fmt::format("its tokenizer is of the kind \"{}\"; give the model's tokenizer.json with --tokenizer", model));
-  }
-  const std::vector<double>& scores = gguf.list<double>("tokenizer.ggml.scores");
-  const std::vector<int64_t>& types = gguf.list<int64_t>("tokenizer.ggml.token_type");
-  make_sentencepiece_bpe(gguf.list<std::string>("tokenizer.ggml.tokens"), {scores.begin(), scores.end()},
-                         {types.begin(), types.end()})
-      ->save(path);
-}
-
 }  // namespace
 
 void import_gguf(const fs::path& file, const fs::path& folder) {
@@ -119,8 +111,9 @@ void import_gguf(const fs::path& file, const fs::path& folder) {
   try {
     const std::string architecture = gguf.text("general.architecture");
     refuse_unsupported(gguf, architecture);
-    gguf_config(gguf, architecture).save(folder / "config.json");
-    if (!fs::exists(folder / "tokenizer.json")) write_tokenizer(gguf, folder / "tokenizer.json");
+    const ModelConfig config = gguf_config(gguf, architecture);
+    config.save(folder / "config.json");
+    if (!fs::exists(folder / "tokenizer.json")) read_gguf_tokenizer(gguf, config)->save(folder / "tokenizer.json");
   } catch (const ConfigError& error) {
     throw DataError(fmt::format("{}: {}", file.string(), error.what()));
   } catch (const DataError& error) {

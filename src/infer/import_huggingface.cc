@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "infer/chat_template.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -28,6 +29,10 @@ void copy_config(const fs::path& from, const fs::path& to) {
     nlohmann::json config = parse_json(read_file(from));
     first_of_list(config, "bos_token_id");
     first_of_list(config, "eos_token_id");
+    // Qwen's may name no begin token: then the end token stands between documents.
+    if (config.value("model_type", "") == "qwen2" && !config.contains("bos_token_id") &&
+        config.contains("eos_token_id"))
+      config["bos_token_id"] = nlohmann::json(config["eos_token_id"]);
     write_file_atomic(to, dump_json(config, 2) + "\n");
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: not a Llama config.json: {}", from.string(), error.what()));
@@ -53,7 +58,7 @@ void import_huggingface(const fs::path& from, const fs::path& folder) {
   copy_config(source / "config.json", folder / "config.json");
   const ModelConfig config = ModelConfig::load(folder / "config.json");
   if (!fs::exists(folder / "tokenizer.json")) link_or_copy(source / "tokenizer.json", folder / "tokenizer.json");
-  for (const char* name : {"tokenizer_config.json", "model.safetensors.index.json"}) {
+  for (const char* name : {"tokenizer_config.json", kChatTemplateFile, "model.safetensors.index.json"}) {
     if (fs::exists(source / name) && !(single && std::string_view(name).starts_with("model")))
       link_or_copy(source / name, folder / name);
   }

@@ -17,6 +17,7 @@
 #include "model/gguf.h"
 #include "model/gguf_writer.h"
 #include "model/safetensors.h"
+#include "tokenizer/byte_level_texts.h"
 
 namespace starling {
 namespace {
@@ -300,6 +301,153 @@ TEST_F(ImportTest, AnExportedSentencePieceVocabularySplitsTextAsBefore) {
   import_model(to, second, {});
   const auto before = Tokenizer::load(target / "tokenizer.json"), after = Tokenizer::load(second / "tokenizer.json");
   for (const char* text : {"ab", "a b\xc3\xa9", " bb aa"}) EXPECT_EQ(after->encode(text), before->encode(text)) << text;
+}
+
+constexpr const char* kManyTexts[] = {"the quick brown fox",
+                                      "The user's 12345 LAZY dogs\r\n\n  said  it\t\n",
+                                      "caf\u00E9 cafe\u0301 \u732B\u3042 \u0661\u0662\u0663 \U0001F600!!",
+                                      "<|pad|><tool_call>\n{}</s> we'LL I'\u017Ft \xFF\xFE",
+                                      "  x \u2581 y  ",
+                                      "path/to//file.cc://HelloWorldABc"};
+
+// The vocabulary of a test model with another rule of splitting; `marker` is spelled by no text.
+ByteLevelTexts vocabulary_of(const fs::path& tokenizer_json) {
+  const nlohmann::json json = nlohmann::json::parse(read_file(tokenizer_json));
+  ByteLevelTexts texts;
+  texts.tokens.resize(json["model"]["vocab"].size());
+  texts.types.assign(texts.tokens.size(), PieceType::normal);
+  for (const auto& [token, id] : json["model"]["vocab"].items()) texts.tokens[id] = token;
+  for (const auto& token : json["added_tokens"]) texts.types[token["id"]] = PieceType::control;
+  texts.merges = json["model"]["merges"].get<std::vector<std::string>>();
+  texts.tokens.push_back("<tool_call>"), texts.types.push_back(PieceType::user_defined);
+  return texts;
+}
+
+void expect_same_tokenizer(const Tokenizer& found, const Tokenizer& expected, const std::string& what) {
+  ASSERT_EQ(found.vocab_size(), expected.vocab_size()) << what;
+  for (TokenId id = 0; id < expected.vocab_size(); ++id)
+    EXPECT_EQ(found.token_bytes(id), expected.token_bytes(id)) << what << " " << id;
+  for (const char* text : kManyTexts) EXPECT_EQ(found.encode(text), expected.encode(text)) << what << " " << text;
+  EXPECT_EQ(found.opening_tokens(1), expected.opening_tokens(1)) << what;
+  ASSERT_EQ(found.marker_tokens().size(), expected.marker_tokens().size()) << what;
+}
+
+TEST_F(ImportTest, AnExportedByteLevelVocabularySplitsTextAsBefore) {
+  const ByteLevelTexts base = vocabulary_of(model.folder() / "tokenizer.json");
+  const std::map<SplitPattern, std::vector<std::string>> names{
+      {SplitPattern::kGpt2, {"gpt-2", "gpt-2"}},      {SplitPattern::kGpt2Digits, {"smollm", "smollm"}},
+      {SplitPattern::kCl100k, {"dbrx", "llama-bpe"}}, {SplitPattern::kQwen2, {"qwen2", "qwen2"}},
+      {SplitPattern::kO200k, {"gpt-4o", "gpt-4o"}},   {SplitPattern::kTekken, {"tekken", "tekken"}}};
+  for (const SplitPattern pattern : kSplitPatterns)
+    for (int rules = 0; rules < 6; ++rules) {
+      ByteLevelTexts texts = base;
+      texts.pattern = pattern, texts.whole_pieces_first = rules % 2 == 1, texts.normalize_nfc = rules / 2 == 1;
+      if (rules / 2 == 1) texts.frame = {.given = true, .before = {1}, .after = {}};
+      if (rules / 2 == 2) texts.frame = {.given = true, .before = {}, .after = {}};
+      make_byte_level_bpe(texts)->save(model.folder() / "tokenizer.json");
+      const fs::path to = model.folder() / "exported.gguf";
+      export_model(model.folder(), to, {.type = "q8_0", .replace = true});
+      const GgufFile gguf(to);
+      EXPECT_EQ(gguf.text("tokenizer.ggml.pre"), names.at(pattern)[static_cast<size_t>(rules % 2)]);
+      EXPECT_EQ(std::get<bool>(gguf.metadata().at("tokenizer.ggml.add_bos_token")), rules / 2 != 2);
+      EXPECT_EQ(gguf.list<int64_t>("tokenizer.ggml.token_type")[base.tokens.size() - 1], 4);
+      import_model(to, target, {.replace = true});
+      expect_same_tokenizer(*Tokenizer::load(target / "tokenizer.json"),
+                            *Tokenizer::load(model.folder() / "tokenizer.json"), fmt::format("rules {}", rules));
+    }
+}
+
+// A file as others make it: the vocabulary alone, with `change` made to its metadata.
+TEST_F(ImportTest, AByteLevelGgufOfOthersGetsTheRulesOfItsPreTokenizersName) {
+  const fs::path exported = model.folder() / "exported.gguf";
+  export_model(model.folder(), exported, {.type = "f32"});
+  const auto with = [&](std::map<std::string, GgufValue> change) {
+    const GgufFile file(exported);
+    for (const auto& [key, value] : file.metadata())
+      if (!key.starts_with("tokenizer.ggml.add_") && key != "tokenizer.ggml.pre") change.emplace(key, value);
+    fs::remove(source);
+    std::vector<GgufTensorToWrite> tensors;
+    for (const auto& [name, tensor] : file.tensors())
+      tensors.push_back({name, tensor.type, tensor.shape,
+                         [&](int64_t, std::span<float> out) { std::fill(out.begin(), out.end(), 0.0f); }});
+    write_gguf(source, change, tensors);
+    import_model(source, target, {.replace = true});
+    return Tokenizer::load(target / "tokenizer.json");
+  };
+  const auto saved = [&] { return read_file(target / "tokenizer.json"); };
+  const std::string pre = "tokenizer.ggml.pre";
+  EXPECT_EQ(with({{pre, std::string("llama-bpe")}})->opening_tokens(1), std::vector<TokenId>{1});
+  EXPECT_THAT(saved(), HasSubstr("\"ignore_merges\": true"));
+  EXPECT_EQ(with({{pre, std::string("tekken")}})->opening_tokens(1), std::vector<TokenId>{1});
+  EXPECT_EQ(with({{pre, std::string("smollm")}})->opening_tokens(1), std::vector<TokenId>{});
+  EXPECT_THAT(saved(), HasSubstr("individual_digits"));
+  EXPECT_EQ(with({{pre, std::string("qwen2")}})->opening_tokens(1), std::vector<TokenId>{});
+  EXPECT_THAT(saved(), HasSubstr("\"NFC\""));
+  EXPECT_EQ(with({{pre, std::string("qwen2")}, {"tokenizer.ggml.add_bos_token", true}})->opening_tokens(1),
+            std::vector<TokenId>{1});
+  EXPECT_EQ(Engine::load(target)->complete("the", {.max_tokens = 1}).prompt_tokens,
+            1 + static_cast<int>(Tokenizer::load(target / "tokenizer.json")->encode("the").size()));
+  EXPECT_EQ(with({{pre, std::string("llama3")}, {"tokenizer.ggml.add_bos_token", false}})->opening_tokens(1),
+            std::vector<TokenId>{});
+  const auto error_with = [&](std::map<std::string, GgufValue> change) {
+    fs::remove_all(target);
+    try {
+      with(std::move(change));
+    } catch (const DataError& error) {
+      return std::string(error.what());
+    }
+    return std::string("imported");
+  };
+  EXPECT_THAT(error_with({{pre, std::string("deepseek-llm")}}), HasSubstr("\"deepseek-llm\" is not known here; give"));
+  EXPECT_THAT(error_with({}), HasSubstr("tokenizer.ggml.pre"));
+  EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.bos_token_id", int64_t{4000}}}),
+              HasSubstr("special token 4000 is outside"));
+  EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.merges", std::vector<std::string>{"t zz"}}}),
+              HasSubstr("merge 0: zz is not in the vocabulary"));
+  EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.model", std::string("bert")}}),
+              HasSubstr("of the kind \"bert\""));
+}
+
+TEST_F(ImportTest, AGgufOfSentencePieceSaysWhetherATextIsOpened) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  EXPECT_EQ(Tokenizer::load(target / "tokenizer.json")->opening_tokens(7), std::vector<TokenId>{1});
+  EXPECT_EQ(Engine::load(target)->text_tokens("ab"), (std::vector<TokenId>{1, 261, 259, 260}));
+  const fs::path to = model.folder() / "again.gguf", second = model.folder() / "models" / "second";
+  std::string json = read_file(target / "tokenizer.json");
+  const std::string opening = R"({"SpecialToken": {"id": "<s>", "type_id": 0}}, )";
+  json.erase(json.find(opening), opening.size());
+  write_file_atomic(target / "tokenizer.json", json);
+  export_model(target, to, {.type = "q8_0"});
+  EXPECT_FALSE(std::get<bool>(GgufFile(to).metadata().at("tokenizer.ggml.add_bos_token")));
+  import_model(to, second, {});
+  EXPECT_EQ(Engine::load(second)->text_tokens("ab"), (std::vector<TokenId>{261, 259, 260}));
+}
+
+TEST_F(ImportTest, GgufKeepsLlama3sRopeAndAWindow) {
+  ModelConfig config = small_config();
+  config.type = ModelType::mistral;
+  config.sliding_window = 9;
+  config.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 8192};
+  const TestModel windowed(config);
+  export_model(windowed.folder(), source, {.type = "f32"});
+  const GgufFile gguf(source);
+  EXPECT_EQ(gguf.tensors().at("rope_freqs.weight").shape, std::vector<int64_t>{8});
+  EXPECT_EQ(gguf.integer("llama.attention.sliding_window"), 9);
+  import_model(source, target, {});
+  const ModelConfig read = ModelConfig::load(target / "config.json");
+  EXPECT_EQ(read.rope_scaling, config.rope_scaling);
+  EXPECT_EQ(read.sliding_window, 9);
+  EXPECT_EQ(read.type, ModelType::mistral);
+  const std::string prompt = "the quick brown fox jumps over the lazy dog, said the user";
+  EXPECT_EQ(Engine::load(target)->complete(prompt, {.max_tokens = 20, .temperature = 0}).text,
+            Engine::load(windowed.folder())->complete(prompt, {.max_tokens = 20, .temperature = 0}).text);
+  config.rope_scaling.low_frequency_factor = 2;
+  const TestModel other(config);
+  fs::remove(source);
+  fs::remove_all(target);
+  export_model(other.folder(), source, {.type = "f32"});
+  EXPECT_THAT(error_of_path(source), HasSubstr("other factors than Llama 3's"));
 }
 
 TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {

@@ -2,9 +2,10 @@
 
 usage: llama_reference.py MODEL_FOLDER TOKEN...
 Prints one line a token: the logits. Sources of the equations: Touvron et al. 2023, arXiv:2302.13971; Grok-1's model.py,
-github.com/xai-org/grok-1.
+github.com/xai-org/grok-1; stretched ropes: Llama 3.1's reference code, and Peng et al. 2023, arXiv:2309.00071.
 """
 import json
+import math
 import struct
 import sys
 
@@ -28,12 +29,36 @@ def rmsnorm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
-def rotate(x, theta, factor):  # x [heads, T, d]; pairs (i, i + d/2); linear scaling by factor
+def stretched(plain, theta, scaling):  # frequencies, and the factor of cos and sin
+    kind = scaling["rope_type"]
+    if kind == "linear":
+        return plain / scaling["factor"], 1.0
+    original = scaling["original_max_position_embeddings"]
+    if kind == "llama3":  # by the length of a wave: as it is, stretched, or between the two
+        slow, fast = (original / scaling[f"{name}_freq_factor"] for name in ("low", "high"))
+        frequencies = []
+        for f in plain.tolist():
+            wave = 2 * math.pi / f
+            share = (original / wave - scaling["low_freq_factor"]) / (scaling["high_freq_factor"] - scaling["low_freq_factor"])
+            between = (1 - share) * f / scaling["factor"] + share * f
+            frequencies.append(f if wave < fast else f / scaling["factor"] if wave > slow else between)
+        return torch.tensor(frequencies, dtype=torch.float64), 1.0
+    assert kind == "yarn"
+    d = 2 * len(plain)
+    pair = lambda turns: d * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
+    low, high = max(math.floor(pair(scaling["beta_fast"])), 0), min(math.ceil(pair(scaling["beta_slow"])), d - 1)
+    ramp = ((torch.arange(len(plain), dtype=torch.float64) - low) / max(high - low, 0.001)).clamp(0, 1)
+    return plain / scaling["factor"] * ramp + plain * (1 - ramp), 0.1 * math.log(scaling["factor"]) + 1
+
+
+def rotate(x, theta, scaling=None):  # x [heads, T, d]; pairs (i, i + d/2); scaling: rope_scaling of config.json
     T, d = x.shape[-2:]
-    frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d) / factor
+    frequency, size = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d), 1.0
+    if scaling:
+        frequency, size = stretched(frequency, theta, scaling)
     angle = torch.outer(torch.arange(T, dtype=torch.float64), frequency).float()
     first, second = x[..., : d // 2], x[..., d // 2 :]
-    cos, sin = angle.cos(), angle.sin()
+    cos, sin = angle.cos() * size, angle.sin() * size
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
@@ -75,7 +100,7 @@ def grok1_forward(config, weights, tokens):
         n = rmsnorm(x, w("pre_attn_norm.scale"), eps)
         q, k, v = ((n @ w(f"attn.{name}_proj.weight").T).reshape(T, count, -1).transpose(0, 1)
                    for name, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)))
-        q, k = (rotate(y, config["rope_theta"], 1.0) for y in (q, k))
+        q, k = (rotate(y, config["rope_theta"]) for y in (q, k))
         k, v = (y.repeat_interleave(heads // kv_heads, dim=0) for y in (k, v))
         scores = q @ k.transpose(1, 2) * config["attn_output_multiplier"]
         scores = (cap * torch.tanh(scores / cap)).masked_fill(hidden, float("-inf"))
@@ -92,7 +117,7 @@ def forward(config, weights, tokens):
         return grok1_forward(config, weights, tokens)
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     d, eps = config["head_dim"], config["rms_norm_eps"]
-    rope = config["rope_theta"], (config["rope_scaling"] or {"factor": 1.0})["factor"]
+    rope = config["rope_theta"], config["rope_scaling"]
     T = len(tokens)
     x = weights["model.embed_tokens.weight"][tokens]
     mask = torch.full((T, T), float("-inf")).triu(1)

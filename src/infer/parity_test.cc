@@ -118,6 +118,16 @@ TEST(Parity, Qwen2sBiasesAndALinearlyScaledRopeMatchPyTorch) {
   check_parity(config);
 }
 
+// The contexts they were stretched from are short, so that the pairs of these small heads differ in what they get.
+TEST(Parity, RopesOfLlama3AndYarnMatchPyTorch) {
+  ModelConfig config = small_config();
+  config.rope_theta = 50;
+  config.rope_scaling = {.kind = RopeScaling::Kind::llama3, .factor = 8, .original_max_positions = 64};
+  check_parity(config);
+  config.rope_scaling = {.kind = RopeScaling::Kind::yarn, .factor = 4, .original_max_positions = 300};
+  check_parity(config);
+}
+
 TEST(Parity, MixtralsExpertsMatchPyTorch) {
   ModelConfig config = small_config();
   config.type = ModelType::mixtral;

@@ -46,13 +46,27 @@ T value_or(const Json& json, const char* key, T otherwise) {
   else return found->get<T>();
 }
 
-RopeScaling read_scaling(const Json& config, int64_t max_positions) {
+// What would turn the heads otherwise than rope_frequencies() does.
+void refuse_other_rope(const Json& json, const char* where) {
+  const auto refuse = [where](const std::string& key) {
+    throw ConfigError(fmt::format("model config: {}.{} is not supported", where, key));
+  };
+  for (const auto& [key, value] : json.items())
+    if (value.is_object()) refuse(key);  // a rope for each kind of layer
+  if (value_or(json, "partial_rotary_factor", 1.0) != 1) refuse("partial_rotary_factor");
+  if (!value_or(json, "truncate", true)) refuse("truncate");
+  for (const char* key : {"mscale", "mscale_all_dim"})
+    if (value_or(json, key, 0.0) != 0) refuse(key);
+}
+
+// `json` is rope_scaling, or rope_parameters as newer files have it; `where` is its name.
+RopeScaling read_scaling(const Json& json, const char* where, int64_t max_positions) {
   RopeScaling s;
-  const auto found = config.find("rope_scaling");
-  if (found == config.end() || found->is_null()) return s;
-  const Json& json = *found;
-  s.kind = named<RopeScaling::Kind>(kScalings, json.contains("rope_type") ? json["rope_type"] : json.at("type"),
-                                    "rope_scaling.rope_type");
+  if (json.is_null()) return s;
+  refuse_other_rope(json, where);
+  const char* key = json.contains("rope_type") ? "rope_type" : "type";
+  if (!json.contains(key) && !json.contains("factor")) return s;
+  s.kind = named<RopeScaling::Kind>(kScalings, json.at(key), fmt::format("{}.rope_type", where).c_str());
   if (s.kind == RopeScaling::Kind::none) return s;
   s.factor = json.at("factor");
   s.low_frequency_factor = value_or(json, "low_freq_factor", s.low_frequency_factor);
@@ -62,6 +76,22 @@ RopeScaling read_scaling(const Json& config, int64_t max_positions) {
   s.attention_factor = value_or(json, "attention_factor", s.attention_factor);
   s.original_max_positions = value_or(json, "original_max_position_embeddings", max_positions);
   return s;
+}
+
+// transformers 5 keeps all of it in rope_parameters; a file may have both, which must then say the same.
+void read_rope(const Json& json, ModelConfig& config) {
+  const auto member = [&](const char* name) { return json.contains(name) ? json[name] : Json(); };
+  const Json parameters = member("rope_parameters"), scaling = member("rope_scaling");
+  config.rope_theta = value_or(json, "rope_theta", config.type == ModelType::mixtral ? 1e6f : 10000.0f);
+  config.rope_scaling = read_scaling(scaling, "rope_scaling", config.max_positions);
+  if (parameters.is_null()) return;
+  const RopeScaling stated = read_scaling(parameters, "rope_parameters", config.max_positions);
+  const float theta = value_or(parameters, "rope_theta", config.rope_theta);
+  if ((!member("rope_theta").is_null() && theta != config.rope_theta) ||
+      (!scaling.is_null() && stated != config.rope_scaling))
+    throw ConfigError("model config: rope_parameters and rope_theta or rope_scaling beside it say different things");
+  config.rope_theta = theta;
+  config.rope_scaling = stated;
 }
 
 Json scaling_json(const RopeScaling& s) {
@@ -83,6 +113,9 @@ int64_t read_window(const Json& json, ModelType type) {
   if (type == ModelType::llama || type == ModelType::grok1) return 0;
   if (type == ModelType::qwen2) {
     if (value_or(json, "use_sliding_window", false)) throw ConfigError("use_sliding_window is not supported");
+    for (const Json& layer : value_or(json, "layer_types", Json::array()))
+      if (layer != "full_attention")
+        throw ConfigError(fmt::format("layer_types: {} is not supported", dump_json(layer)));
     return 0;
   }
   return value_or(json, "sliding_window", int64_t{0});
@@ -94,6 +127,7 @@ void refuse_unknown(const Json& json, ModelType type) {
       throw ConfigError(fmt::format("{} is set, which is not supported", key));
   const std::string gate = type == ModelType::grok1 ? kGelu : "silu";
   if (value_or(json, "hidden_act", gate) != gate) throw ConfigError(fmt::format("hidden_act is not {}", gate));
+  if (value_or(json, "partial_rotary_factor", 1.0) != 1) throw ConfigError("partial_rotary_factor is not supported");
   if (value_or(json, "router_jitter_noise", 0.0) != 0) throw ConfigError("router_jitter_noise is not supported");
 }
 
@@ -263,8 +297,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     config.num_kv_heads = value_or(json, "num_key_value_heads", config.num_heads);
     config.head_dim = value_or(json, "head_dim", int64_t{0});
     config.max_positions = value_or(json, "max_position_embeddings", int64_t{2048});
-    config.rope_theta = value_or(json, "rope_theta", 10000.0f);
-    config.rope_scaling = read_scaling(json, config.max_positions);
+    read_rope(json, config);
     config.sliding_window = read_window(json, config.type);
     config.qkv_bias = config.type == ModelType::qwen2;
     read_experts(json, config);

@@ -193,6 +193,30 @@ TEST(ModelConfig, YarnKeepsFastPairsAndStretchesSlowOnes) {
   EXPECT_NEAR(c.rope_magnitude(), 0.1 * std::log(4.0) + 1, 1e-12);
 }
 
+// As transformers 5 writes them.
+TEST(ModelConfig, RopeParametersHoldTheAngleAndItsScaling) {
+  const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
+  const auto load = [&](const std::string& fields) {
+    write_file_atomic(path, R"({"vocab_size":8,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,)"
+                            R"("num_attention_heads":2,"max_position_embeddings":64,)" +
+                                fields + "}");
+    return ModelConfig::load(path);
+  };
+  const ModelConfig plain = load(R"("rope_parameters":{"rope_type":"default","rope_theta":500000.0})");
+  EXPECT_EQ(plain.rope_theta, 500000.0f);
+  EXPECT_EQ(plain.rope_scaling, RopeScaling());
+  EXPECT_EQ(load(R"("rope_parameters":{"rope_theta":1000000.0})").rope_theta, 1e6f);
+  const ModelConfig llama3 = load(R"("rope_parameters":{"rope_theta":500000.0,"rope_type":"llama3","factor":32.0,)"
+                                  R"("low_freq_factor":1.0,"high_freq_factor":4.0,)"
+                                  R"("original_max_position_embeddings":8192})");
+  EXPECT_EQ(llama3.rope_theta, 500000.0f);
+  EXPECT_EQ(llama3.rope_scaling,
+            (RopeScaling{.kind = RopeScaling::Kind::llama3, .factor = 32, .original_max_positions = 8192}));
+  EXPECT_EQ(load(R"("rope_theta":500000.0,"rope_parameters":null)").rope_theta, 500000.0f);
+  EXPECT_EQ(load(R"("model_type":"mixtral")").rope_theta, 1e6f) << "Hugging Face's value for one that says nothing";
+  std::filesystem::remove(path);
+}
+
 TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   const auto path = std::filesystem::temp_directory_path() / ("starling-config-" + std::to_string(::getpid()));
   const auto refuse = [&](const std::string& fields, const char* word) {
@@ -214,7 +238,18 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   refuse(R"("hidden_act":"gelu")", "hidden_act");
   refuse(R"("rope_scaling":{"type":"dynamic","factor":2})", "dynamic");
   refuse(R"("rope_scaling":{"type":"linear"})", "factor");
+  refuse(R"("rope_scaling":{"factor":2})", "type");
+  refuse(R"("rope_scaling":{"type":"yarn","factor":2,"mscale":1.0})", "rope_scaling.mscale");
+  refuse(R"("rope_parameters":{"rope_type":"longrope","factor":2})", "rope_parameters.rope_type \"longrope\"");
+  refuse(R"("rope_parameters":{"rope_type":"yarn","factor":2,"truncate":false})", "rope_parameters.truncate");
+  refuse(R"("rope_parameters":{"full_attention":{"rope_type":"default"}})", "rope_parameters.full_attention");
+  refuse(R"("rope_parameters":{"rope_theta":500000,"partial_rotary_factor":0.5})", "partial_rotary_factor");
+  refuse(R"("rope_parameters":{"rope_theta":500000},"rope_theta":10000)", "say different things");
+  refuse(R"("rope_parameters":{"rope_type":"linear","factor":2},"rope_scaling":{"type":"linear","factor":4})",
+         "say different things");
+  refuse(R"("partial_rotary_factor":0.5)", "partial_rotary_factor");
   refuse(R"("model_type":"qwen2","use_sliding_window":true)", "use_sliding_window");
+  refuse(R"("model_type":"qwen2","layer_types":["full_attention","sliding_attention"])", "sliding_attention");
   refuse(R"("model_type":"llama","num_local_experts":8)", "mixtral and grok-1 have experts");
   refuse(R"("model_type":"mixtral","num_local_experts":0)", "num_local_experts 0");
   refuse(R"("model_type":"mixtral","num_local_experts":300)", "outside 1..256");

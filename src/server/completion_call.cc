@@ -282,9 +282,7 @@ std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const cha
 }
 
 std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
-  std::vector<TokenId> tokens = engine.tokenizer().encode(text);
-  tokens.insert(tokens.begin(), static_cast<TokenId>(engine.config().bos_token));
-  return tokens;
+  return engine.text_tokens(text);
 }
 
 CompletionCall read_chat_call(Platform& platform, const Request& request) {

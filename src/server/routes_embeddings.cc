@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxInputs = 256;
 
-// Each input's tokens, the model's begin token first. An input is a text or a list of tokens.
+// Each input's tokens, first those that open a text of the model. An input is a text or a list of tokens.
 std::vector<std::vector<TokenId>> inputs(const JsonBody& body, const Engine& engine) {
   const json& given = body.require("input");
   const bool one = given.is_string() || (given.is_array() && !given.empty() && given[0].is_number());
@@ -39,8 +39,10 @@ std::vector<std::vector<TokenId>> inputs(const JsonBody& body, const Engine& eng
       continue;
     }
     std::vector<TokenId>& tokens = inputs.emplace_back(tokens_of(item, engine, "input"));
-    const auto begin = static_cast<TokenId>(engine.config().bos_token);
-    if (tokens.front() != begin) tokens.insert(tokens.begin(), begin);
+    const std::vector<TokenId> opening =
+        engine.tokenizer().opening_tokens(static_cast<TokenId>(engine.config().bos_token));
+    const auto there = std::mismatch(opening.begin(), opening.end(), tokens.begin(), tokens.end()).first;
+    if (there != opening.end()) tokens.insert(tokens.begin(), opening.begin(), opening.end());
   }
   return inputs;
 }

@@ -71,16 +71,18 @@ Response score_candidates(Platform& platform, const Request& request) {
   const std::vector<std::string> candidates = candidates_of(body);
   const auto context = static_cast<size_t>(engine.config().max_positions);
   const size_t prefix_tokens = engine.tokenizer().encode(prefix).size();
+  const size_t opening =
+      text_prompt_tokens(engine, prefix).size() - prefix_tokens;  // something stands before a candidate
   ordered_json data = ordered_json::array();
   int64_t total = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const size_t tokens = engine.tokenizer().encode(prefix + candidates[i]).size();
-    if (tokens + 1 > context)
-      throw HttpError(
-          400, "context_length_exceeded",
-          fmt::format("candidate {} has {} tokens with its prefix; the model's context is {}", i, tokens + 1, context),
-          "candidates");
-    total += static_cast<int64_t>(tokens) + 1;
+    if (tokens + opening > context)
+      throw HttpError(400, "context_length_exceeded",
+                      fmt::format("candidate {} has {} tokens with its prefix; the model's context is {}", i,
+                                  tokens + opening, context),
+                      "candidates");
+    total += static_cast<int64_t>(tokens + opening);
     data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
   }
   const Service service = service_of(body, request);

@@ -13,6 +13,7 @@ namespace starling {
 ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
     : tokens_(std::move(vocabulary.tokens)),
       special_(std::move(vocabulary.special)),
+      markers_(std::move(vocabulary.markers)),
       is_special_(tokens_.size(), false),
       merges_(std::move(vocabulary.merges)),
       pattern_(vocabulary.pattern),
@@ -20,10 +21,12 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
       whole_pieces_first_(vocabulary.whole_pieces_first),
       whole_pieces_(whole_pieces_first_ ? tokens_.size() : 0),
       frame_(std::move(vocabulary.frame)) {
-  for (const SpecialToken& token : special_) is_special_[token.id] = true;
+  std::vector<bool> is_added(tokens_.size(), false);
+  for (const SpecialToken& token : special_) is_special_[token.id] = is_added[token.id] = true;
+  for (const SpecialToken& token : markers_) is_added[token.id] = true;
   byte_tokens_.fill(-1);
   for (size_t id = 0; id < tokens_.size(); ++id) {
-    if (is_special_[id]) continue;
+    if (is_added[id]) continue;
     if (tokens_[id].size() == 1) byte_tokens_[static_cast<unsigned char>(tokens_[id][0])] = static_cast<TokenId>(id);
     if (whole_pieces_first_) whole_pieces_.insert(static_cast<TokenId>(id), tokens_);
   }
@@ -72,6 +75,7 @@ std::string ByteLevelBpe::decode(std::span<const TokenId> ids) const {
 void ByteLevelBpe::save(const std::filesystem::path& tokenizer_json) const {
   write_file_atomic(tokenizer_json, byte_level_json({.tokens = tokens_,
                                                      .special = special_,
+                                                     .markers = markers_,
                                                      .merges = merges_.merges(),
                                                      .pattern = pattern_,
                                                      .normalize_nfc = normalize_nfc_,

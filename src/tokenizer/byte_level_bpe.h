@@ -16,8 +16,8 @@
 namespace starling {
 
 struct ByteLevelVocabulary {
-  std::vector<std::string> tokens;    // id -> bytes; of a special token its text
-  std::vector<SpecialToken> special;  // never produced from text
+  std::vector<std::string> tokens;             // id -> bytes; of an added token its text
+  std::vector<SpecialToken> special, markers;  // never produced from text
   std::vector<Merge> merges;
   SplitPattern pattern = SplitPattern::kCl100k;
   bool normalize_nfc = false;       // Unicode NFC before splitting, where the text is valid UTF-8
@@ -35,14 +35,19 @@ class ByteLevelBpe final : public Tokenizer {
   std::string token_bytes(TokenId id) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
   const std::vector<SpecialToken>& special_tokens() const override { return special_; }
+  const std::vector<SpecialToken>& marker_tokens() const override { return markers_; }
   const TextFrame& frame() const override { return frame_; }
+  SplitPattern pattern() const { return pattern_; }
+  bool normalize_nfc() const { return normalize_nfc_; }
+  bool whole_pieces_first() const { return whole_pieces_first_; }
   void save(const std::filesystem::path& tokenizer_json) const override;
 
  private:
+  bool opens_texts() const override { return special_id(kBeginToken).has_value(); }
   size_t merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const;
 
   std::vector<std::string> tokens_;
-  std::vector<SpecialToken> special_;
+  std::vector<SpecialToken> special_, markers_;
   std::vector<bool> is_special_;
   MergeTable merges_;
   SplitPattern pattern_;

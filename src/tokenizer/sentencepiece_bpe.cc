@@ -13,11 +13,6 @@
 namespace starling {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\u2581";
-
-// llama.cpp's numbering of piece types.
-enum PieceType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
-
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from)) {
@@ -53,7 +48,9 @@ size_t word_end(std::string_view text) {
   return std::min(text.find(kSpaceMark, end), text.size());
 }
 
-bool takes_part_in_merges(int32_t type) { return type == kNormal || type == kUserDefined; }
+bool takes_part_in_merges(std::string_view piece, int32_t type) {
+  return type == PieceType::normal || (type == PieceType::user_defined && is_ordinary_piece(piece));
+}
 
 // Every way to make a piece from two others, ranked by the piece's score.
 std::vector<Merge> merges_from_scores(const std::vector<std::string>& pieces, const std::vector<float>& scores,
@@ -61,7 +58,7 @@ std::vector<Merge> merges_from_scores(const std::vector<std::string>& pieces, co
   std::unordered_map<std::string_view, TokenId> ids;
   std::vector<TokenId> by_score;
   for (size_t id = 0; id < pieces.size(); ++id) {
-    if (!takes_part_in_merges(types[id])) continue;
+    if (!takes_part_in_merges(pieces[id], types[id])) continue;
     ids.emplace(pieces[id], static_cast<TokenId>(id));
     by_score.push_back(static_cast<TokenId>(id));
   }
@@ -102,15 +99,24 @@ int byte_of_piece(std::string_view piece) {
   return error == std::errc() && end == piece.data() + 5 && byte >= 0 ? byte : -1;
 }
 
+bool is_ordinary_piece(std::string_view piece) {
+  if (utf8_length(piece) == piece.size()) return true;
+  while (piece.starts_with(kSpaceMark)) piece.remove_prefix(kSpaceMark.size());
+  return piece.find_first_not_of(" \t\n\r") == std::string_view::npos;
+}
+
 SentencePieceBpe::SentencePieceBpe(SentencePieceVocabulary vocabulary)
     : vocabulary_(std::move(vocabulary)), merges_(std::move(vocabulary_.merges)) {
-  std::vector<bool> special(vocabulary_.pieces.size(), false);
-  for (const SpecialToken& token : vocabulary_.special) special[token.id] = true;
+  enum class Added : uint8_t { no, special, marker };
+  std::vector<Added> added(vocabulary_.pieces.size(), Added::no);
+  for (const SpecialToken& token : vocabulary_.special) added[token.id] = Added::special;
+  for (const SpecialToken& token : vocabulary_.markers) added[token.id] = Added::marker;
   byte_tokens_.fill(-1);
   bytes_.resize(vocabulary_.pieces.size());
   for (size_t id = 0; id < vocabulary_.pieces.size(); ++id) {
     const std::string& piece = vocabulary_.pieces[id];
-    if (special[id]) continue;
+    if (added[id] == Added::marker) bytes_[id] = piece;
+    if (added[id] != Added::no) continue;
     if (const int byte = byte_of_piece(piece); byte >= 0) {
       byte_tokens_[byte] = static_cast<TokenId>(id);
       bytes_[id] = static_cast<char>(byte);
@@ -185,23 +191,27 @@ std::string SentencePieceBpe::decode(std::span<const TokenId> ids) const {
 void SentencePieceBpe::save(const std::filesystem::path& tokenizer_json) const {
   write_file_atomic(tokenizer_json, sentencepiece_json({.pieces = vocabulary_.pieces,
                                                         .special = vocabulary_.special,
+                                                        .markers = vocabulary_.markers,
                                                         .merges = merges_.merges(),
                                                         .unknown_piece = vocabulary_.unknown_piece,
                                                         .frame = vocabulary_.frame}));
 }
 
 std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,
-                                                  std::vector<int32_t> types) {
+                                                  std::vector<int32_t> types, TextFrame frame) {
   check_pieces(pieces, scores.size(), types.size());
   SentencePieceVocabulary vocabulary;
   vocabulary.merges = merges_from_scores(pieces, scores, types);
   for (size_t id = 0; id < pieces.size(); ++id) {
-    if (types[id] == kUnknown) vocabulary.unknown_piece = pieces[id];
-    if (types[id] == kUnknown || types[id] == kControl) {
+    if (types[id] == PieceType::unknown) vocabulary.unknown_piece = pieces[id];
+    if (types[id] == PieceType::unknown || types[id] == PieceType::control) {
       vocabulary.special.push_back({.id = static_cast<TokenId>(id), .text = pieces[id]});
     }
+    if (types[id] == PieceType::user_defined && !is_ordinary_piece(pieces[id]))
+      vocabulary.markers.push_back({.id = static_cast<TokenId>(id), .text = pieces[id]});
   }
   vocabulary.pieces = std::move(pieces);
+  vocabulary.frame = std::move(frame);
   return std::make_unique<SentencePieceBpe>(std::move(vocabulary));
 }
 

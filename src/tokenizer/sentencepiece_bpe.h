@@ -16,9 +16,11 @@
 
 namespace starling {
 
+inline constexpr std::string_view kSpaceMark = "\u2581";
+
 struct SentencePieceVocabulary {
-  std::vector<std::string> pieces;    // id -> text
-  std::vector<SpecialToken> special;  // control and unknown pieces: never produced from text
+  std::vector<std::string> pieces;             // id -> text
+  std::vector<SpecialToken> special, markers;  // never produced from text; special: control and unknown pieces
   std::vector<Merge> merges;
   std::string unknown_piece = "<unk>";
   TextFrame frame;
@@ -35,10 +37,12 @@ class SentencePieceBpe final : public Tokenizer {
   std::string token_bytes(TokenId id) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.pieces.size()); }
   const std::vector<SpecialToken>& special_tokens() const override { return vocabulary_.special; }
+  const std::vector<SpecialToken>& marker_tokens() const override { return vocabulary_.markers; }
   const TextFrame& frame() const override { return vocabulary_.frame; }
   void save(const std::filesystem::path& tokenizer_json) const override;
 
  private:
+  bool opens_texts() const override { return true; }
   void append_marked(bool space_first, std::string_view text, std::vector<TokenId>& ids) const;
   size_t merge_piece(std::string_view piece, TokenId* symbols, MergeScratch& scratch) const;
 
@@ -53,5 +57,8 @@ class SentencePieceBpe final : public Tokenizer {
 
 // The byte of a token "<0x41>", -1 for any other text.
 int byte_of_piece(std::string_view piece);
+
+// A user-defined piece that is text like any other: a single character, or spaces alone.
+bool is_ordinary_piece(std::string_view piece);
 
 }  // namespace starling

@@ -53,6 +53,22 @@ TEST(SentencePieceBpe, PutsOneSpaceBeforeATextAndNoneBeforeAContinuation) {
   EXPECT_EQ(tokenizer->token_bytes(space_a), " a");
 }
 
+// Llama.cpp's kind 4: "<tool>" is a mark, a run of spaces or one character is text like any other.
+TEST(SentencePieceBpe, UserDefinedPiecesAreMarkersUnlessTheyAreSpacesOrOneCharacter) {
+  Vocabulary v;
+  const TokenId space = v.add("\u2581", -2), a = v.add("a", -3), spaces = v.add("\u2581\u2581", 0, 4);
+  const TokenId snow = v.add("\u2603", 0, 4), tool = v.add("<tool>", 0, 4);
+  v.add("<tool", -1), v.add(">", -1);
+  const auto tokenizer = v.make();
+  EXPECT_EQ(tokenizer->encode(" a\u2603"), (Ids{spaces, a, snow}));
+  EXPECT_EQ(tokenizer->encode("a"), (Ids{space, a}));
+  ASSERT_EQ(tokenizer->marker_tokens().size(), 1u);
+  EXPECT_EQ(tokenizer->marker_tokens()[0].id, tool);
+  EXPECT_EQ(tokenizer->decode(Ids{tool}), "<tool>");
+  const Ids typed = tokenizer->encode("<tool>");
+  EXPECT_EQ(std::count(typed.begin(), typed.end(), tool), 0);
+}
+
 TEST(SentencePieceBpe, ACharacterWithoutAPieceBecomesItsBytes) {
   Vocabulary v;
   const TokenId space = v.add("\u2581", -1);

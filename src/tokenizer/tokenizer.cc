@@ -85,9 +85,9 @@ EncodedTexts Tokenizer::encode_all(std::span<const std::string_view> texts) cons
 std::vector<TokenId> Tokenizer::encode_with_special(std::string_view text, std::span<const TokenId> allowed) const {
   std::set<TokenId> wanted(allowed.begin(), allowed.end());
   std::vector<const SpecialToken*> tokens;
-  for (const SpecialToken& token : special_tokens()) {
-    if (wanted.erase(token.id) > 0) tokens.push_back(&token);
-  }
+  for (const auto* added : {&special_tokens(), &marker_tokens()})
+    for (const SpecialToken& token : *added)
+      if (wanted.erase(token.id) > 0) tokens.push_back(&token);
   if (!wanted.empty()) throw DataError(fmt::format("token {} is not a special token", *wanted.begin()));
   const LongestMatch special(std::move(tokens));
   std::vector<TokenId> ids;
@@ -104,6 +104,11 @@ std::vector<TokenId> Tokenizer::encode_with_special(std::string_view text, std::
   }
   append_tokens(text.substr(begin), ids);
   return ids;
+}
+
+std::vector<TokenId> Tokenizer::opening_tokens(TokenId begin_token) const {
+  if (frame().given) return frame().before;
+  return opens_texts() ? std::vector<TokenId>{begin_token} : std::vector<TokenId>();
 }
 
 std::optional<TokenId> Tokenizer::special_id(std::string_view text) const {

@@ -13,21 +13,20 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kSpaceMark = "\u2581";
 constexpr size_t kLargestVocabulary = 1 << 24;
 
 // ---- writing. The vocabulary is written by hand in the order of ids: a JSON object would sort it by name.
 
 std::string json_text(std::string_view text) { return dump_json(Json(text)); }
 
-std::string added_tokens_json(const std::vector<SpecialToken>& special) {
+std::string added_tokens_json(const std::vector<SpecialToken>& special, const std::vector<SpecialToken>& markers) {
   std::string json;
-  for (const SpecialToken& token : special) {
-    json += fmt::format(
-        "{}\n    {{\"id\": {}, \"content\": {}, \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-        "\"normalized\": false, \"special\": true}}",
-        json.empty() ? "" : ",", token.id, json_text(token.text));
-  }
+  for (const auto* added : {&special, &markers})
+    for (const SpecialToken& token : *added)
+      json += fmt::format(
+          "{}\n    {{\"id\": {}, \"content\": {}, \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
+          "\"normalized\": false, \"special\": {}}}",
+          json.empty() ? "" : ",", token.id, json_text(token.text), added == &special);
   return json;
 }
 
@@ -50,7 +49,7 @@ std::string merges_json(const std::vector<Merge>& merges, const std::vector<std:
 
 // One text between its frame's tokens, as a TemplateProcessing step.
 std::string frame_json(const TextFrame& frame, const std::vector<std::string>& texts) {
-  if (frame.before.empty() && frame.after.empty()) return "null";
+  if (!frame.given) return "null";
   std::string single, tokens;
   std::set<TokenId> declared;
   const auto add_special = [&](TokenId id) {
@@ -71,7 +70,7 @@ std::string frame_json(const TextFrame& frame, const std::vector<std::string>& t
 struct JsonParts {
   std::string_view normalizer, pre_tokenizer, decoder, model_options;
   const TextFrame& frame;
-  const std::vector<SpecialToken>& special;
+  const std::vector<SpecialToken>&special, &markers;
   const std::vector<std::string>& texts;
   const std::vector<Merge>& merges;
 };
@@ -82,8 +81,9 @@ std::string tokenizer_json(const JsonParts& parts) {
       "  \"normalizer\": {},\n  \"pre_tokenizer\": {},\n  \"post_processor\": {},\n  \"decoder\": {},\n"
       "  \"model\": {{\n    \"type\": \"BPE\",\n    {},\n    \"vocab\": {{{}\n    }},\n    \"merges\": [{}\n    ]\n  "
       "}}\n}}\n",
-      added_tokens_json(parts.special), parts.normalizer, parts.pre_tokenizer, frame_json(parts.frame, parts.texts),
-      parts.decoder, parts.model_options, vocabulary_json(parts.texts), merges_json(parts.merges, parts.texts));
+      added_tokens_json(parts.special, parts.markers), parts.normalizer, parts.pre_tokenizer,
+      frame_json(parts.frame, parts.texts), parts.decoder, parts.model_options, vocabulary_json(parts.texts),
+      merges_json(parts.merges, parts.texts));
 }
 
 // ---- reading
@@ -136,11 +136,11 @@ class Reader {
   Json root_;
 };
 
-// What both kinds share: the texts by id, the special tokens, and the merges.
+// What both kinds share: the texts by id, the added tokens, and the merges.
 struct BpeParts {
   std::vector<std::string> texts;
   std::unordered_map<std::string, TokenId> ids;
-  std::vector<SpecialToken> special;
+  std::vector<SpecialToken> special, markers;
   std::vector<bool> is_added;  // by id
   std::vector<Merge> merges;
 };
@@ -185,7 +185,7 @@ void read_tokens(const Reader& reader, const Json& model, BpeParts& parts) {
     place_token(reader, parts, text, added_id, "added_tokens");
     if (parts.is_added[added_id]) reader.fail("added_tokens", fmt::format("id {} is there twice", added_id));
     parts.is_added[added_id] = true;
-    parts.special.push_back({.id = added_id, .text = text});
+    (Reader::true_or(token, "special", true) ? parts.special : parts.markers).push_back({.id = added_id, .text = text});
   }
   for (size_t id = 0; id < count; ++id) {
     if (parts.texts[id].empty()) reader.fail("model.vocab", fmt::format("no token has the id {}", id));
@@ -262,6 +262,7 @@ TextFrame read_frame(const Reader& reader, const BpeParts& parts) {
   TextFrame frame;
   for (const Json& step : Reader::steps(Reader::find(reader.root(), "post_processor"), "processors")) {
     const std::string type = Reader::text_or(step, "type", "");
+    frame.given = true;
     if (type == "ByteLevel") continue;
     const Json* single = Reader::find(step, "single");
     if (type != "TemplateProcessing" || !single || !single->is_array())
@@ -293,8 +294,10 @@ bool read_nfc(const Reader& reader) {
 }
 
 std::unique_ptr<Tokenizer> read_byte_level(const Reader& reader, const Json& model, BpeParts parts) {
-  ByteLevelVocabulary vocabulary{
-      .special = std::move(parts.special), .merges = std::move(parts.merges), .frame = read_frame(reader, parts)};
+  ByteLevelVocabulary vocabulary{.special = std::move(parts.special),
+                                 .markers = std::move(parts.markers),
+                                 .merges = std::move(parts.merges),
+                                 .frame = read_frame(reader, parts)};
   vocabulary.pattern = read_split(reader);
   vocabulary.normalize_nfc = read_nfc(reader);
   vocabulary.whole_pieces_first = Reader::true_or(model, "ignore_merges", false);
@@ -337,10 +340,12 @@ std::unique_ptr<Tokenizer> read_sentencepiece(const Reader& reader, const Json& 
     Merge& merge = parts.merges[i];
     if (merge.merged == parts.merges[i - 1].merged) merge.rank = parts.merges[i - 1].rank;
   }
+  std::erase_if(parts.markers, [](const SpecialToken& token) { return is_ordinary_piece(token.text); });
   TextFrame frame = read_frame(reader, parts);
   return std::make_unique<SentencePieceBpe>(
       SentencePieceVocabulary{.pieces = std::move(parts.texts),
                               .special = std::move(parts.special),
+                              .markers = std::move(parts.markers),
                               .merges = std::move(parts.merges),
                               .unknown_piece = Reader::text_or(model, "unk_token", "<unk>"),
                               .frame = std::move(frame)});
@@ -351,7 +356,8 @@ std::unique_ptr<Tokenizer> read_sentencepiece(const Reader& reader, const Json& 
 std::string byte_level_json(const ByteLevelVocabulary& vocabulary) {
   std::vector<std::string> texts;
   for (const std::string& token : vocabulary.tokens) texts.push_back(to_byte_alphabet(token));
-  for (const SpecialToken& token : vocabulary.special) texts[token.id] = token.text;
+  for (const auto* added : {&vocabulary.special, &vocabulary.markers})
+    for (const SpecialToken& token : *added) texts[token.id] = token.text;
   const std::string byte_level =
       R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": )";
   std::string pre_tokenizer = byte_level + "true}";
@@ -373,6 +379,7 @@ std::string byte_level_json(const ByteLevelVocabulary& vocabulary) {
                          .model_options = options,
                          .frame = vocabulary.frame,
                          .special = vocabulary.special,
+                         .markers = vocabulary.markers,
                          .texts = texts,
                          .merges = vocabulary.merges});
 }
@@ -391,6 +398,7 @@ std::string sentencepiece_json(const SentencePieceVocabulary& vocabulary) {
        .model_options = options,
        .frame = vocabulary.frame,
        .special = vocabulary.special,
+       .markers = vocabulary.markers,
        .texts = vocabulary.pieces,
        .merges = vocabulary.merges});
 }

@@ -116,6 +116,57 @@ TEST(TokenizerJson, IgnoreMergesTakesAWholePieceThatIsAToken) {
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("zebras")), "zebras");
 }
 
+// What stands around a text is kept, and a file that says "nothing" differs from one that says nothing.
+TEST(TokenizerJson, TheTokensThatOpenATextAreTheFilesOrTheUsualOnesOfItsKind) {
+  using Ids = std::vector<TokenId>;
+  const std::string bytes = saved(*small_byte_level()), pieces = saved(*small_sentencepiece());
+  const std::string none = R"("post_processor": null)";
+  const auto framed = [](const std::string& token) {
+    return R"("post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": ")" + token +
+           R"(", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}})";
+  };
+  const std::string moves_offsets = R"("post_processor": {"type": "ByteLevel", "trim_offsets": false})";
+  std::string others = bytes;  // a byte-level vocabulary that isn't the platform's
+  for (size_t at = others.find(kBeginToken); at != std::string::npos; at = others.find(kBeginToken, at))
+    others.replace(at, std::string_view(kBeginToken).size(), "<|begin_of_text|>");
+  const struct {
+    std::string json;
+    Ids opening;
+  } cases[] = {{bytes, {9}},
+               {others, {}},
+               {pieces, {9}},
+               {replaced(bytes, none, moves_offsets), {}},
+               {replaced(others, none, framed("<|begin_of_text|>")), {1}},
+               {replaced(pieces, none, framed("<s>")), {1}},
+               {replaced(pieces, none, R"("post_processor": {"type": "TemplateProcessing", "single": []})"), {}}};
+  for (const auto& c : cases) {
+    const auto tokenizer = tokenizer_from_json(c.json, "x.json");
+    EXPECT_EQ(tokenizer->opening_tokens(9), c.opening);
+    EXPECT_EQ(tokenizer_from_json(saved(*tokenizer), "y.json")->opening_tokens(9), c.opening);
+  }
+}
+
+TEST(TokenizerJson, AddedTokensThatAreNotSpecialAreTextThatNoTextGives) {
+  for (const std::string& json : {saved(*small_byte_level()), saved(*small_sentencepiece())}) {
+    const auto plain = tokenizer_from_json(json, "x.json");
+    const auto id = static_cast<TokenId>(plain->vocab_size());
+    const auto tokenizer = tokenizer_from_json(
+        replaced(json, "\"added_tokens\": [",
+                 fmt::format(R"("added_tokens": [{{"id": {}, "content": "<tool>", "special": false}},)", id)),
+        "x.json");
+    const auto loaded = tokenizer_from_json(saved(*tokenizer), "y.json");
+    for (const Tokenizer* t : {loaded.get(), tokenizer.get()}) {
+      ASSERT_EQ(t->marker_tokens().size(), 1u);
+      EXPECT_EQ(t->special_tokens().size(), plain->special_tokens().size());
+      EXPECT_EQ(t->token_bytes(id), "<tool>");
+      EXPECT_EQ(t->encode("a <tool>"), plain->encode("a <tool>"));
+      const std::vector<TokenId> ids = t->encode_with_special("<tool>a", std::vector<TokenId>{id});
+      EXPECT_EQ(ids.front(), id);
+      EXPECT_EQ(t->special_id("<tool>"), std::nullopt);
+    }
+  }
+}
+
 TEST(TokenizerJson, AnErrorNamesTheFileThePlaceAndWhatWasFound) {
   const std::string bytes = saved(*small_byte_level()), pieces = saved(*small_sentencepiece());
   const struct {

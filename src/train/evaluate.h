@@ -1,6 +1,7 @@
 // Bits per byte of samples under a model: every sample is scored from its own start (<|beginofpost|>, tokens,
-// <|endofpost|>), the closing token included. A sample longer than the model's positions (or a batch) is scored in
-// windows, each with half a window of context before it.
+// <|endofpost|>), the closing token included. Before the first token stands the begin token of config.json, also of a
+// model whose tokenizer puts none before a text: such a model has read it between documents. A sample longer than the
+// model's positions (or a batch) is scored in windows, each with half a window of context before it.
 #pragma once
 
 #include <cstdint>

@@ -261,7 +261,7 @@ TEST_F(ChatRecords, TextsAreTheFieldTextOfEachLine) {
 TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
   const auto tokenizer = train_byte_level_bpe([](std::string&) { return false; }, 259);
   const std::vector<std::string> texts = {"abcdefg", ""};
-  const TextMarks marks{1, 2};
+  const TextMarks marks{{1}, 2};
   const auto examples = text_examples(texts, *tokenizer, marks, 3);
   ASSERT_EQ(examples.size(), 4);
   std::vector<TokenId> learned;
@@ -275,6 +275,10 @@ TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
   EXPECT_EQ(learned, wanted);
   EXPECT_EQ(examples[1].tokens[0], examples[0].tokens.back());
   EXPECT_EQ(examples[3].tokens, (std::vector<TokenId>{1, 2}));
+  const auto unopened = text_examples(texts, *tokenizer, {{}, 2}, 20);  // an empty text is nothing to learn
+  ASSERT_EQ(unopened.size(), 1);
+  EXPECT_EQ(unopened[0].tokens.front(), tokenizer->encode("a").front());
+  EXPECT_EQ(unopened[0].answer_tokens, 7);
 }
 
 TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {

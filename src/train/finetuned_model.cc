@@ -47,7 +47,7 @@ void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::p
     }
     model.config().save(hidden / "config.json");
     save_parameters(model.parameters(), hidden / "model.safetensors");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
       if (fs::exists(base_folder / name)) write_file_atomic(hidden / name, read_file(base_folder / name));
     save_seen(base_folder, lineage.seen, hidden / "seen.bin");
     write_file_atomic(hidden / "lineage.json", lineage_json(lineage));

@@ -28,11 +28,11 @@ std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t new
 }
 
 std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, const Tokenizer& tokenizer,
-                                           TextMarks marks, int64_t max_length) {
+                                           const TextMarks& marks, int64_t max_length) {
   std::vector<FineTuneExample> examples;
   for (const std::string& text : texts) {
-    std::vector<TokenId> tokens = tokenizer.encode(text);
-    tokens.insert(tokens.begin(), marks.begin);
+    std::vector<TokenId> tokens = marks.opening;
+    tokenizer.append_tokens(text, tokens);
     tokens.push_back(marks.end);
     const auto places = static_cast<int64_t>(tokens.size()) - 1;
     for (int64_t first = 0; first < places; first += max_length) {

@@ -19,11 +19,12 @@ namespace starling {
 std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t newest, SeenIds& seen);
 
 struct TextMarks {
-  TokenId begin = 1, end = 2;
+  std::vector<TokenId> opening;  // Tokenizer::opening_tokens()
+  TokenId end = 2;
 };
-// begin, text, end: all but begin is learned. What is beyond max_length >= 1 places goes on in an example that reads
-// the last token of the one before.
+// Opening, text, end: all but the first token is learned. What is beyond max_length >= 1 places goes on in an example
+// that reads the last token of the one before.
 std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, const Tokenizer& tokenizer,
-                                           TextMarks marks, int64_t max_length);
+                                           const TextMarks& marks, int64_t max_length);
 
 }  // namespace starling
