@@ -400,7 +400,7 @@ TEST_F(ImportTest, AByteLevelGgufOfOthersGetsTheRulesOfItsPreTokenizersName) {
   };
   EXPECT_THAT(error_with({{pre, std::string("deepseek-llm")}}), HasSubstr("\"deepseek-llm\" is not known here; give"));
   EXPECT_THAT(error_with({}), HasSubstr("tokenizer.ggml.pre"));
-  EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.bos_token_id", int64_t{4000}}}),
+  EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.eos_token_id", int64_t{4000}}}),
               HasSubstr("special token 4000 is outside"));
   EXPECT_THAT(error_with({{pre, std::string("gpt-2")}, {"tokenizer.ggml.merges", std::vector<std::string>{"t zz"}}}),
               HasSubstr("merge 0: zz is not in the vocabulary"));
