@@ -30,7 +30,7 @@ def starlings(options, ids):
     """For each position after the first: text of a token -> log p."""
     body = {"model": options.model, "prompt": ids, "max_tokens": 0, "echo": True, "logprobs": TOP}
     choice = post(options.starling + "/v1/completions", body, options.key)["choices"][0]
-    return choice["logprobs"]["top_logprobs"][1:]
+    return choice["logprobs"]["top_logprobs"][1 - len(ids):]  # a begin token has no text and may have no entry
 
 
 def llamas(options, ids):
@@ -48,15 +48,20 @@ def first(top):
 
 class Agreement:
     def __init__(self):
-        self.positions = self.same = self.crossed = self.shared = 0
+        self.positions = self.same = self.crossed = self.shared = self.bytes = 0
         self.differences = []
 
     def add(self, ours, theirs):
+        if any(token.startswith("bytes:") for token in ours) or "\ufffd" in "".join(theirs):
+            self.bytes += 1  # tokens that are a part of a character: their names do not tell them apart
+            return
         self.positions += 1
         if first(ours) == first(theirs):
             self.same += 1
         elif first(ours) in theirs and first(theirs) in ours:
             self.crossed += 1
+        else:
+            print(f"\ra first token is not among the other's: {ours} and {theirs}")
         common = ours.keys() & theirs.keys()
         self.shared += len(common)
         self.differences += [abs(ours[token] - theirs[token]) for token in common]
@@ -64,7 +69,7 @@ class Agreement:
     def report(self):
         others = self.positions - self.same
         self.differences.sort()
-        print(f"{self.positions} positions; the same token first at {self.same} ({self.same / self.positions:.2%}); "
+        print(f"{self.positions} positions ({self.bytes} more with parts of characters left out); the same token first at {self.same} ({self.same / self.positions:.2%}); "
               f"of the {others} others each first is in the other's top {TOP} at {self.crossed}")
         print(f"tokens that both have among their {TOP}: {self.shared / self.positions / TOP:.2%}; |difference of log p| of those: "
               f"median {statistics.median(self.differences):.4f}, 99 % {self.differences[int(0.99 * len(self.differences))]:.4f}, "
