@@ -110,9 +110,13 @@ std::vector<int32_t> read_types(const GgufFile& gguf, size_t tokens, const TextF
     const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
     if (gguf.metadata().contains(key)) special.push_back(gguf.integer(key));
   }
-  for (const int64_t id : special) {
+  const auto check = [&](int64_t id) {
     if (id < 0 || id >= static_cast<int64_t>(tokens))
       throw DataError(fmt::format("the special token {} is outside the vocabulary of {}", id, tokens));
+  };
+  check(gguf_begin_token(gguf));
+  for (const int64_t id : special) {
+    check(id);
     int32_t& type = read[static_cast<size_t>(id)];
     if (type != PieceType::unknown) type = PieceType::control;
   }
