@@ -138,7 +138,7 @@ void Scheduler::admit(const std::vector<Job*>& ranked) {
       if (sequence->admitted) pages += pages_of(*sequence);
   for (Job* job : ranked) {
     for (Sequence* sequence : job->sequences) {
-      if (sequence->admitted) continue;
+      if (sequence->admitted || sequence->finished) continue;
       const int64_t needed = pages_of(*sequence);
       while (pages + needed > pages_.capacity()) {
         const int64_t given = job->service.priority == Priority::interactive ? preempt_one(ranked) : 0;
@@ -171,8 +171,7 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
   const std::vector<Job*> ranked = ranked_jobs();
   for (Job* job : ranked) {
     job->running = true;
-    for (Sequence* sequence : job->sequences)
-      sequence->finished = sequence->ended() || job->service.is_cancelled();
+    for (Sequence* sequence : job->sequences) sequence->finished = sequence->ended() || job->service.is_cancelled();
   }
   admit(ranked);
   size_t decoding = 0;

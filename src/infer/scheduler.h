@@ -62,10 +62,10 @@ class Scheduler {
   Scheduler(Decoder& decoder, int64_t capacity, CacheForm form = CacheForm::f16);
   ~Scheduler();  // ends the work that waits; call run() no more
 
-  // Blocks until every sequence (of at least one token) ended or ran all its tokens, or service.is_cancelled(), which is
-  // asked before every step. After each step that had a part in it calls `on_step` on the calling thread; an exception
-  // of on_step or of the step ends the job and is rethrown. Throws DataError for a sequence of more positions than the
-  // model has. Thread-safe.
+  // Blocks until every sequence (of at least one token) ended or ran all its tokens, or service.is_cancelled(), which
+  // is asked before every step. After each step that had a part in it calls `on_step` on the calling thread; an
+  // exception of on_step or of the step ends the job and is rethrown. Throws DataError for a sequence of more positions
+  // than the model has. Thread-safe.
   void run(std::span<Sequence* const> sequences, const std::function<void()>& on_step = {},
            const Service& service = {});
   EngineStats stats() const;
