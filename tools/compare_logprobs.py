@@ -102,6 +102,8 @@ def main():
             agreement.add(ours, theirs)
         print(f"\r{number} of {len(texts)} texts", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    if not agreement.positions:
+        sys.exit(f"{options.file}: no text of two tokens or more")
     sys.exit(not agreement.report())
 
 
