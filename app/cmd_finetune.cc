@@ -9,6 +9,7 @@
 #include "infer/chat_template.h"
 #include "infer/read_parameters.h"
 #include "ops/matmul.h"
+#include "search/thread_pairs.h"
 #include "tokenizer/tokenizer.h"
 #include "train/chat_records.h"
 #include "train/finetuned_model.h"
@@ -27,7 +28,8 @@ struct FinetuneArguments {
   LoraOptions lora;
   FineTuneOptions options;
 
-  bool trains() const { return !data.empty() || objective == "text"; }  // else an adapter is merged
+  bool reads_posts() const { return data.empty() && (objective == "text" || objective == "contrastive"); }
+  bool trains() const { return !data.empty() || reads_posts(); }  // else an adapter is merged
 };
 
 ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
@@ -42,18 +44,35 @@ ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
           [=](const std::string& answer) { return encode_answer(*tokenizer, chat_template, answer, ends); }};
 }
 
+// What the posts themselves say belongs together, of those before the time that the search is measured on.
+std::vector<RelatedTexts> related_posts(const Workspace& workspace, const Config& config, SeenIds& seen) {
+  const PostStore posts(workspace.posts());
+  TuningPairs pairs =
+      tuning_pairs(posts, ControlDb(workspace.control_db()), split_by_time(workspace, config, posts).tune_before_s);
+  std::erase_if(pairs.texts, [](const RelatedTexts& pair) { return pair.first == pair.second; });
+  if (pairs.texts.empty())
+    throw DataError("the posts hold no replies, threads, shared hashtags or long texts to make pairs of; give a file");
+  for (const auto& [post, author] : pairs.seen) seen.add("post", post), seen.add("author", author);
+  return std::move(pairs.texts);
+}
+
 // Ids of posts of the workspace that are trained on go to `seen`.
-FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Workspace& workspace, SeenIds& seen) {
+FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Workspace& workspace, const Config& settings,
+                    SeenIds& seen) {
   const fs::path base = workspace.model(a.base);
   const ModelConfig& config = model.config();
   const ChatEncoder encoder = encoder_of(base, config);
   if (a.objective == "preference")
     return finetune(model, preference_pairs(read_chat_records(a.data, RecordKind::preference), encoder), a.options);
+  const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(base / "tokenizer.json");
+  const std::vector<TokenId> opening = tokenizer->opening_tokens(static_cast<TokenId>(config.bos_token));
+  const int64_t longest = std::min(a.options.max_length, a.options.batch_tokens);
+  if (a.objective == "contrastive") {
+    const auto pairs = a.data.empty() ? related_posts(workspace, settings, seen) : read_related_texts(a.data);
+    return finetune(model, text_pairs(pairs, *tokenizer, opening, longest), a.options);
+  }
   const auto examples_of = [&](const std::vector<std::string>& texts) {
-    const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(base / "tokenizer.json");
-    const auto begin = static_cast<TokenId>(config.bos_token), end = static_cast<TokenId>(config.eos_token);
-    return text_examples(texts, *tokenizer, {tokenizer->opening_tokens(begin), end},
-                         std::min(a.options.max_length, a.options.batch_tokens));
+    return text_examples(texts, *tokenizer, {opening, static_cast<TokenId>(config.eos_token)}, longest);
   };
   std::vector<FineTuneExample> general, examples;
   if (!a.general.empty()) general = examples_of(read_text_records(a.general));
@@ -77,6 +96,7 @@ void print(const FinetuneArguments& a, const fs::path& folder, const FineTuneRes
                                            {"passed_over", r.passed_over},
                                            {"loss_before", r.loss_before},
                                            {"loss_after", r.loss_after},
+                                           {"accuracy_before", r.accuracy_before},
                                            {"accuracy_after", r.accuracy_after},
                                            {"general_examples", r.replay_examples},
                                            {"general_held_out", r.replay_held_out},
@@ -100,6 +120,9 @@ void print(const FinetuneArguments& a, const fs::path& folder, const FineTuneRes
     fmt::print("loss on the general set: {:.4f} before, {:.4f} after\n", r.general_before, r.general_after);
   if (a.objective == "preference")
     fmt::print("the chosen answer gained more than the rejected one on {:.1f} % of them\n", r.accuracy_after * 100);
+  if (a.objective == "contrastive")
+    fmt::print("of the texts of a batch the own partner was the nearest for {:.1f} % before, {:.1f} % after\n",
+               r.accuracy_before * 100, r.accuracy_after * 100);
 }
 
 void run(const GlobalOptions& options, FinetuneArguments a) {
@@ -113,8 +136,8 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
     throw ConfigError(fmt::format("{} exists: take another --name, or say --replace", target.string()));
   if (!a.trains() && a.adapter.empty())
     throw ConfigError(
-        "give a file of records to train on, --objective text for the prepared posts, or --adapter FOLDER");
-  if (!a.general.empty() && (a.objective == "preference" || !a.trains()))
+        "give a file of records to train on, --objective text or contrastive for the posts, or --adapter FOLDER");
+  if (!a.general.empty() && (a.objective == "preference" || a.objective == "contrastive" || !a.trains()))
     throw ConfigError("--general goes with --objective supervised or text");
   if (a.full && !a.adapter.empty()) throw ConfigError("--full and --adapter exclude each other");
   const ModelConfig config = ModelConfig::load(base / "config.json");
@@ -126,7 +149,7 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   if (model.lora()) model.lora()->initialize(a.options.seed);
   if (!a.adapter.empty()) model.lora()->load(a.adapter);
   FineTuneLineage lineage{a.base, a.data, a.trains() ? a.objective : "merge", {}, a.general, a.general_share, {}};
-  if (a.trains()) lineage.result = tune(model, a, workspace, lineage.seen);
+  if (a.trains()) lineage.result = tune(model, a, workspace, options.config(), lineage.seen);
   save_finetuned(model, base, target, lineage);
   print(a, target, lineage.result, options.json);
 }
@@ -142,8 +165,9 @@ void add_finetune(Command root, const GlobalOptions& options) {
   command.add_option("--name", a->name, "Name of the model that is made").required();
   command
       .add_option("--objective", a->objective,
-                  "supervised (loss on answers only), preference (DPO) or text (continued pretraining)")
-      .one_of({"supervised", "preference", "text"})
+                  "supervised (loss on answers only), preference (DPO), text (continued pretraining) or contrastive "
+                  "(texts that belong together, for embeddings)")
+      .one_of({"supervised", "preference", "text", "contrastive"})
       .show_default();
   command.add_flag("--full", a->full, "Train all parameters instead of adapters");
   command.add_option("--rank", a->lora.rank, "Rank of the adapters").show_default();
@@ -152,11 +176,14 @@ void add_finetune(Command root, const GlobalOptions& options) {
   command.add_option("--adapter", a->adapter, "Begin from this PEFT adapter; without records it is only merged");
   command.add_option("--epochs", a->options.epochs, "Passes over the records").positive().show_default();
   command.add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate").show_default();
-  command.add_option("--max-length", a->options.max_length, "Longest example in tokens; longer ones are passed over")
+  command
+      .add_option("--max-length", a->options.max_length,
+                  "Longest example in tokens; longer ones are passed over, contrastive: cut")
       .between(2, 1 << 20)
       .show_default();
   command.add_option("--batch-tokens", a->options.batch_tokens, "Places of a step").between(2, 1 << 24).show_default();
   command.add_option("--beta", a->options.beta, "Preference: strength of the pull to the base").show_default();
+  command.add_option("--temperature", a->options.temperature, "Contrastive: of the cosines").positive().show_default();
   command.add_option("--held-out", a->options.held_out, "Part of the records scored before and after, not trained on")
       .between(0.0, 0.9)
       .show_default();
@@ -175,6 +202,7 @@ void add_finetune(Command root, const GlobalOptions& options) {
       "  starling finetune pairs.jsonl --objective preference --base support --name polite --learning-rate 5e-5\n"
       "  starling finetune answers.jsonl --full --learning-rate 1e-4 --base own --name own-chat\n"
       "  starling finetune --objective text --base tinyllama --name our-llama --general general.jsonl\n"
+      "  starling finetune --objective contrastive --batch-tokens 8192 --base own --name own-vectors\n"
       "  starling finetune --adapter downloads/adapter --base tinyllama --name merged");
   command.callback([a, &options] { run(options, *a); });
 }

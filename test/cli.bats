@@ -92,6 +92,22 @@ make_small_model() {
   [[ "$output" == *"--general"* ]]
 }
 
+@test "a model learns which texts belong together, from a file or the workspace's own posts, and embeds" {
+  make_small_model
+  for i in $(seq 60); do echo "{\"anchor\":\"rivers and number $i\",\"positive\":\"the number $i in a text on rivers\"}"; done > "$folder/pairs.jsonl"
+  run --separate-stderr "$STARLING" --workspace "$workspace" --quiet --json finetune "$folder/pairs.jsonl" --objective contrastive \
+    --base own --full --name near --epochs 8 --max-length 32 --learning-rate 1e-3
+  [ "$status" -eq 0 ]
+  python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert r['loss_after'] < r['loss_before'] and r['accuracy_after'] >= r['accuracy_before']" "$output"
+  run "$STARLING" --workspace "$workspace" --quiet index --model near
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"vectors of near"* ]]
+  run "$STARLING" --workspace "$workspace" --quiet --json finetune --objective contrastive --base own --name threads --epochs 1 --max-length 32
+  [ "$status" -eq 0 ]
+  [ -f "$workspace/models/threads/adapter/adapter_model.safetensors" ]
+  [ -f "$workspace/models/threads/seen.bin" ]
+}
+
 @test "eval quant compares every form of weights and of the cache with bf16, on a file or the later posts" {
   make_small_model
   printf 'a line about linux\n\nand another about mailers\n' > "$folder/lines.txt"

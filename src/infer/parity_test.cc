@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <sstream>
 
 #include "infer/decoder.h"
+#include "infer/engine.h"
 #include "infer/test_model.h"
 #include "model/model_folder.h"
 #include "model/transformer.h"
+#include "train/example_batch.h"
 
 namespace starling {
 namespace {
@@ -181,6 +184,27 @@ TEST(Parity, AMixturesNatsAreThoseOfTraining) {
   }
   std::sort(errors.begin(), errors.end());
   EXPECT_LT(errors[kPlaces / 2], 0.05) << "of about 6 nats; the median, because rounding turns choices over";
+}
+
+// What contrastive fine-tuning brings together is what the engine returns: hidden states in f32 beside those of bf16.
+TEST(Parity, AnEmbeddingIsTheDirectionOfTrainingsHiddenStates) {
+  const ModelConfig config = small_config();
+  const TestModel model(config);
+  const FineTuneExample text{{1, 40, 70, 200, 40, 13, 0}};
+  const FineTuneExample* const texts[] = {&text};
+  Transformer training(config, DType::f32, text.places());
+  load_parameters(training.parameters(), model.folder() / "model.safetensors");
+  training.parameters().refresh_compute();
+  const ConstTensor hidden = training.forward(one_example_a_row(texts));
+  const std::vector<TokenId> read(text.tokens.begin(), text.tokens.end() - 1);
+  const std::vector<float> embedding =
+      Engine::load(model.folder(), {.weights = WeightForm::bf16})->embed_tokens({read}, {}).front();
+  std::vector<double> sum(embedding.size(), 0.0);
+  for (int64_t i = 0; i < hidden.elements(); ++i)
+    sum[static_cast<size_t>(i % config.hidden_size)] += static_cast<double>(hidden.as<float>()[i]);
+  const double length = std::sqrt(std::inner_product(sum.begin(), sum.end(), sum.begin(), 0.0));
+  for (size_t c = 0; c < sum.size(); ++c)
+    EXPECT_NEAR(sum[c] / length, static_cast<double>(embedding[c]), 0.01);  // values of about 1/8
 }
 
 TEST(Parity, MistralsWindowAndHeadsOfTheirOwnSizeMatchPyTorch) {

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/json.h"
 
 namespace starling {
@@ -77,6 +78,15 @@ std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, Rec
 
 std::vector<std::string> read_text_records(const std::filesystem::path& path) {
   return read_lines<std::string>(path, [](const nlohmann::json& json) { return json.at("text").get<std::string>(); });
+}
+
+std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& path) {
+  uint64_t lines = 0;
+  return read_lines<RelatedTexts>(path, [&](const nlohmann::json& json) {
+    const uint64_t alone = hash64(fmt::format("line {}", ++lines));
+    return RelatedTexts{json.at("anchor"), json.at("positive"),
+                        json.contains("group") ? hash64(json.at("group").get<std::string>()) : alone};
+  });
 }
 
 std::vector<FineTuneExample> supervised_examples(const std::vector<ChatRecord>& records, const ChatEncoder& encoder) {

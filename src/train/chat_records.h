@@ -3,6 +3,8 @@
 //   preference   {"messages": [... up to a user's], "chosen": "...", "rejected": "..."}
 // "prompt": "..." stands for one user message. Plain texts, for continued pretraining and against forgetting:
 //   text         {"text": "..."}; other fields are passed over, so that a file of posts holds such records
+// Texts that belong together, for an embedding:
+//   contrastive  {"anchor": "...", "positive": "..."}, and "group": "..." where pairs are not each other's negatives
 #pragma once
 
 #include <filesystem>
@@ -10,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "train/contrastive.h"
 #include "train/finetune.h"
 
 namespace starling {
@@ -29,6 +32,8 @@ enum class RecordKind { supervised, preference };
 std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, RecordKind kind);
 
 std::vector<std::string> read_text_records(const std::filesystem::path& jsonl);  // throws as the former
+
+std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& jsonl);  // throws as the former
 
 // How a model is talked to: a prompt that ends where an answer begins, and an answer with its end.
 struct ChatEncoder {

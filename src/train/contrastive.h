@@ -1,14 +1,12 @@
 // Makes an embedding model out of a language model: the rows of its token embedding, tuned so that texts that belong
 // together are near. No block of the model is kept, so that a text costs a look-up a token, in tuning and in search.
 //   e(text) = s / |s|,   s = sum over the text's tokens of E[token]
-//   loss    = -1/2 mean_i [ log softmax_j(e(a_i) . e(b_j) / t)_i + log softmax_j(e(b_i) . e(a_j) / t)_i ]
-// where j runs over the pairs of the batch that are not of i's group. E starts from the language model's rows, mean
-// removed and scaled by a / (a + p(token)), so that frequent tokens weigh little. Often a_i is a few words drawn from
-// its text, rare ones before frequent ones, as a query would have them.
-// Sources: van den Oord et al. 2018, arXiv:1807.03748 (InfoNCE); Arora et al. 2017, "A simple but tough-to-beat
-// baseline for sentence embeddings" (weights, common direction); Wu et al. 2017, arXiv:1709.03856 (StarSpace: bags of
-// features); Izacard et al. 2021, arXiv:2112.09118 (crops of one text as a pair). docs/decisions/0003-* says why no
-// blocks.
+// with the loss of info_nce.h. E starts from the language model's rows, mean removed and scaled by a / (a + p(token)),
+// so that frequent tokens weigh little. Often the first of a pair is a few words drawn from its text, rare ones before
+// frequent ones, as a query would have them.
+// Sources: Arora et al. 2017, "A simple but tough-to-beat baseline for sentence embeddings" (weights, common
+// direction); Wu et al. 2017, arXiv:1709.03856 (StarSpace: bags of features); Izacard et al. 2021, arXiv:2112.09118
+// (crops of one text as a pair). docs/decisions/0003-* says why no blocks; finetune.h tunes a model with its blocks.
 #pragma once
 
 #include <cstdint>
@@ -49,10 +47,5 @@ struct EmbeddingTuneResult {
 EmbeddingTuneResult tune_embeddings(const std::filesystem::path& model_folder,
                                     const std::filesystem::path& output_folder, std::span<const RelatedTexts> pairs,
                                     const EmbeddingTuneOptions& options = {});
-
-// The loss of n = groups.size() pairs; its gradients are assigned. embeddings [2n, C]: a_0..a_{n-1}, b_0..b_{n-1}, of
-// length 1; gradients alike.
-double info_nce(std::span<const float> embeddings, std::span<const uint64_t> groups, float temperature,
-                std::span<float> gradients);
 
 }  // namespace starling

@@ -4,9 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numeric>
+#include <iterator>
+#include <optional>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -15,192 +15,14 @@
 #include "ops/adamw.h"
 #include "ops/elementwise.h"
 #include "train/data_loader.h"
+#include "train/objectives.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
 namespace starling {
 namespace {
 
-using Items = std::span<const uint32_t>;
-
-int64_t count_places(const FineTuneExample& e) { return static_cast<int64_t>(e.tokens.size()) - 1; }
-
-// Writes an example from place `at` of the batch on; `start` is that place within its row.
-void write_example(Batch& batch, size_t at, int64_t start, const FineTuneExample& example) {
-  const int64_t n = count_places(example), first_answer = n - example.answer_tokens;
-  for (int64_t i = 0; i < n; ++i, ++at) {
-    batch.tokens[at] = example.tokens[static_cast<size_t>(i)];
-    batch.targets[at] = i < first_answer ? -1 : example.tokens[static_cast<size_t>(i) + 1];
-    batch.positions[at] = static_cast<int32_t>(i);
-    batch.document_starts[at] = static_cast<int32_t>(start);
-  }
-}
-
-// Unused places see only themselves and are not scored.
-Batch empty_batch(int64_t rows, int64_t length) {
-  const auto size = static_cast<size_t>(rows * length);
-  Batch batch{rows,
-              length,
-              std::vector<int32_t>(size, 0),
-              std::vector<int32_t>(size, -1),
-              std::vector<int32_t>(size, 0),
-              std::vector<int32_t>(size)};
-  for (size_t i = 0; i < size; ++i) batch.document_starts[i] = static_cast<int32_t>(static_cast<int64_t>(i) % length);
-  return batch;
-}
-
-struct Score {
-  double loss = 0, weight = 0, correct = 0;  // sums over what was scored
-  double mean() const { return weight > 0 ? loss / weight : 0; }
-};
-
-// What is minimised. Items are examples or pairs.
-class Objective {
- public:
-  virtual ~Objective() = default;
-  virtual size_t count() const = 0;
-  virtual size_t replay_count() const { return 0; }  // items from count() on, of a general set
-  virtual double replay_share() const { return 0; }
-  virtual int64_t places(uint32_t item) const = 0;
-  virtual bool usable(uint32_t item) const = 0;
-  virtual bool fits(Items items) const = 0;  // into one batch
-  virtual void begin(Items) {}               // before the first step
-  virtual void train(Items items) = 0;       // forward and backward of the mean loss
-  virtual Score score(Items items) = 0;
-};
-
-class Supervised : public Objective {
- public:
-  Supervised(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
-             const Replay& replay)
-      : model_(model),
-        examples_(examples),
-        replay_(replay),
-        length_(std::min(options.max_length, options.batch_tokens)),
-        rows_(std::max<int64_t>(1, options.batch_tokens / length_)) {}
-
-  size_t count() const override { return examples_.size(); }
-  size_t replay_count() const override { return replay_.examples.size(); }
-  double replay_share() const override { return replay_.share; }
-  int64_t places(uint32_t item) const override { return count_places(at(item)); }
-  bool usable(uint32_t item) const override {
-    const FineTuneExample& e = at(item);
-    return e.answer_tokens > 0 && places(item) >= e.answer_tokens && places(item) <= length_;
-  }
-  bool fits(Items items) const override {
-    int64_t rows = 1, used = 0;
-    for (uint32_t item : items) {
-      if (used + places(item) > length_) ++rows, used = 0;
-      used += places(item);
-    }
-    return rows <= rows_;
-  }
-  void train(Items items) override {
-    const Batch batch = pack(items);
-    model_.train(batch, {.scale = 1.0f / static_cast<float>(batch.scored())});
-  }
-  Score score(Items items) override {
-    const Batch batch = pack(items);
-    Score score{.weight = static_cast<double>(batch.scored())};
-    for (float nats : model_.score(batch)) score.loss += static_cast<double>(nats);
-    return score;
-  }
-
- private:
-  const FineTuneExample& at(uint32_t item) const {
-    return item < examples_.size() ? examples_[item] : replay_.examples[item - examples_.size()];
-  }
-  Batch pack(Items items) const {
-    std::vector<const FineTuneExample*> chosen;
-    for (uint32_t item : items) chosen.push_back(&at(item));
-    return pack_examples(chosen, length_);
-  }
-  Transformer& model_;
-  std::span<const FineTuneExample> examples_;
-  Replay replay_;
-  int64_t length_, rows_;
-};
-
-// Rows 2 i and 2 i + 1 of a batch are the chosen and the rejected answer of pair i.
-class Preference : public Objective {
- public:
-  Preference(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options)
-      : model_(model), pairs_(pairs), options_(options), before_(pairs.size()) {}
-
-  size_t count() const override { return pairs_.size(); }
-  int64_t places(uint32_t item) const override {
-    return count_places(pairs_[item].chosen) + count_places(pairs_[item].rejected);
-  }
-  bool usable(uint32_t item) const override {
-    const auto good = [&](const FineTuneExample& e) {
-      return e.answer_tokens > 0 && count_places(e) >= e.answer_tokens && count_places(e) <= options_.max_length;
-    };
-    return good(pairs_[item].chosen) && good(pairs_[item].rejected);
-  }
-  bool fits(Items items) const override {
-    return items.size() == 1 || 2 * static_cast<int64_t>(items.size()) * length_of(items) <= options_.batch_tokens;
-  }
-  void begin(Items items) override {
-    const std::vector<double> nats = row_nats(items);
-    for (size_t i = 0; i < items.size(); ++i) before_[items[i]] = {nats[2 * i], nats[2 * i + 1]};
-  }
-  void train(Items items) override {
-    model_.train_sequences(batch_of(items), [&](std::span<const double> nats) {
-      std::vector<float> weights;
-      for (size_t i = 0; i < items.size(); ++i) {
-        const double slope = options_.beta / (1 + std::exp(margin(items, nats, i))) / static_cast<double>(items.size());
-        weights.push_back(static_cast<float>(slope));
-        weights.push_back(static_cast<float>(-slope));
-      }
-      return weights;
-    });
-  }
-  Score score(Items items) override {
-    const std::vector<double> nats = row_nats(items);
-    Score score{.weight = static_cast<double>(items.size())};
-    for (size_t i = 0; i < items.size(); ++i) {
-      const double z = margin(items, nats, i);
-      score.loss += std::log1p(std::exp(-std::abs(z))) + std::max(-z, 0.0);  // -log sigmoid(z)
-      score.correct += z > 0;
-    }
-    return score;
-  }
-
- private:
-  int64_t length_of(Items items) const {
-    int64_t length = 1;
-    for (uint32_t item : items)
-      length = std::max({length, count_places(pairs_[item].chosen), count_places(pairs_[item].rejected)});
-    return length;
-  }
-  Batch batch_of(Items items) const {
-    const int64_t length = length_of(items);
-    Batch batch = empty_batch(2 * static_cast<int64_t>(items.size()), length);
-    for (size_t i = 0; i < items.size(); ++i) {
-      write_example(batch, 2 * i * static_cast<size_t>(length), 0, pairs_[items[i]].chosen);
-      write_example(batch, (2 * i + 1) * static_cast<size_t>(length), 0, pairs_[items[i]].rejected);
-    }
-    return batch;
-  }
-  std::vector<double> row_nats(Items items) {
-    const Batch batch = batch_of(items);
-    const std::vector<float> nats = model_.score(batch);
-    std::vector<double> sums(static_cast<size_t>(batch.sequences), 0.0);
-    for (size_t i = 0; i < nats.size(); ++i)
-      sums[i / static_cast<size_t>(batch.length)] += static_cast<double>(nats[i]);
-    return sums;
-  }
-  // beta ((c - c0) - (r - r0)), where c = -nats.
-  double margin(Items items, std::span<const double> nats, size_t i) const {
-    const auto& [chosen, rejected] = before_[items[i]];
-    return options_.beta * ((chosen - nats[2 * i]) - (rejected - nats[2 * i + 1]));
-  }
-
-  Transformer& model_;
-  std::span<const PreferencePair> pairs_;
-  FineTuneOptions options_;
-  std::vector<std::array<double, 2>> before_;  // nats of chosen and rejected before tuning
-};
+using Items = Objective::Items;
 
 // AdamW on the adapters, or on all parameters when there are none.
 class Updater {
@@ -255,11 +77,11 @@ Batches batches_of(const Objective& objective, Items items) {
   return batches;
 }
 
-Score score_all(Objective& objective, Items items) {
-  Score total;
+ObjectiveScore score_all(Objective& objective, Items items) {
+  ObjectiveScore total;
   for (const std::vector<uint32_t>& batch : batches_of(objective, items)) {
     if (stop_requested()) throw Error("fine-tuning was stopped; no model was written");
-    const Score score = objective.score(batch);
+    const ObjectiveScore score = objective.score(batch);
     total.loss += score.loss, total.weight += score.weight, total.correct += score.correct;
   }
   return total;
@@ -365,10 +187,12 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
       .replay_held_out = static_cast<int64_t>(general.held_out.size())};
   const Batches batches = all_batches(objective, split.train, general.train, options);
   result.steps = static_cast<int64_t>(batches.size());
-  result.loss_before = score_all(objective, judged).mean();
+  const ObjectiveScore before = score_all(objective, judged);
+  result.loss_before = before.mean();
+  result.accuracy_before = before.correct / before.weight;
   result.general_before = score_all(objective, remembered).mean();
   result.trained_parameters = train_batches(model, objective, batches, options);
-  const Score after = score_all(objective, judged);
+  const ObjectiveScore after = score_all(objective, judged);
   result.loss_after = after.mean();
   result.accuracy_after = after.correct / after.weight;
   result.general_after = score_all(objective, remembered).mean();
@@ -380,34 +204,22 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
 
 int64_t places_of(const FineTuneOptions& options) { return std::max(options.batch_tokens, 2 * options.max_length); }
 
-Batch pack_examples(std::span<const FineTuneExample* const> examples, int64_t length) {
-  std::vector<std::pair<int64_t, int64_t>> at;  // row, place
-  int64_t rows = 0, used = length;
-  for (const FineTuneExample* example : examples) {
-    const int64_t n = count_places(*example);
-    if (n > length) throw ShapeError(fmt::format("an example of {} places does not fit a row of {}", n, length));
-    if (used + n > length) ++rows, used = 0;
-    at.emplace_back(rows - 1, used);
-    used += n;
-  }
-  Batch batch = empty_batch(rows, length);
-  for (size_t i = 0; i < examples.size(); ++i)
-    write_example(batch, static_cast<size_t>(at[i].first * length + at[i].second), at[i].second, *examples[i]);
-  return batch;
-}
-
 FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
                         const Replay& replay) {
   if (!(replay.share >= 0 && replay.share < 1))
     throw ConfigError(
         fmt::format("finetune: the share of the general set must lie in [0, 1), not be {}", replay.share));
-  Supervised objective(model, examples, options, replay);
-  return tune(model, objective, options);
+  return tune(model, *make_supervised(model, examples, options, replay), options);
 }
 
 FineTuneResult finetune(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options) {
-  Preference objective(model, pairs, options);
-  return tune(model, objective, options);
+  return tune(model, *make_preference(model, pairs, options), options);
+}
+
+FineTuneResult finetune(Transformer& model, std::span<const TextPair> pairs, const FineTuneOptions& options) {
+  if (!(options.temperature > 0))
+    throw ConfigError(fmt::format("finetune: the temperature must be above 0, not {}", options.temperature));
+  return tune(model, *make_contrastive(model, pairs, options), options);
 }
 
 }  // namespace starling

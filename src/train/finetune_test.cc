@@ -72,8 +72,10 @@ Transformer with_adapters(const Transformer& base, DType compute) {
 TEST(PackExamples, OnlyAnswersAreTargetsAndExamplesDoNotSeeEachOther) {
   const FineTuneExample a{{1, 7, 8, 9, 2}, 2}, b{{1, 5, 2}, 1}, c{{1, 4, 4, 4, 2}, 1};
   const FineTuneExample* const all[] = {&a, &b, &c};
-  const Batch batch = pack_examples(all, 6);
+  const auto [batch, begins] = pack_examples(all, 6);
   EXPECT_EQ(batch.sequences, 2);
+  EXPECT_EQ(packed_rows(all, 6), 2);
+  EXPECT_EQ(begins, (std::vector<int64_t>{0, 4, 6}));
   EXPECT_EQ(batch.tokens, (std::vector<int32_t>{1, 7, 8, 9, 1, 5, 1, 4, 4, 4, 0, 0}));
   EXPECT_EQ(batch.targets, (std::vector<int32_t>{-1, -1, 9, 2, -1, 2, -1, -1, -1, 2, -1, -1}));
   EXPECT_EQ(batch.positions, (std::vector<int32_t>{0, 1, 2, 3, 0, 1, 0, 1, 2, 3, 0, 0}));
@@ -161,7 +163,7 @@ TEST(FineTune, TheGradientOfAWeightedSequenceLossMatchesFiniteDifferences) {
   Transformer model = make_model();
   const PreferencePair pair = preference_task(1)[0];
   const FineTuneExample* const both[] = {&pair.chosen, &pair.rejected};
-  const Batch batch = pack_examples(both, 7);
+  const Batch batch = pack_examples(both, 7).batch;
   ASSERT_EQ(batch.sequences, 2);
   const double beta = 0.5;
   std::vector<double> start;
@@ -279,6 +281,35 @@ TEST(TextExamples, LongTextsGoOnInFurtherExamples) {
   ASSERT_EQ(unopened.size(), 1);
   EXPECT_EQ(unopened[0].tokens.front(), tokenizer->encode("a").front());
   EXPECT_EQ(unopened[0].answer_tokens, 7);
+}
+
+TEST_F(ChatRecords, RelatedTextsAreOfOneGroupWhereTheySaySo) {
+  const auto write = [&](const std::string& lines) { std::ofstream(path_, std::ios::binary) << lines; };
+  write(R"({"anchor":"a","positive":"b"})"
+        "\n"
+        R"({"anchor":"c","positive":"","group":"g"})"
+        "\n"
+        R"({"anchor":"d","positive":"e","group":"g"})");
+  const std::vector<RelatedTexts> pairs = read_related_texts(path_);
+  ASSERT_EQ(pairs.size(), 3);
+  EXPECT_EQ(pairs[1].first, "c");
+  EXPECT_EQ(pairs[1].second, "");
+  EXPECT_EQ(pairs[1].group, pairs[2].group);
+  EXPECT_NE(pairs[0].group, pairs[1].group);
+  write(R"({"anchor":"a"})");
+  EXPECT_THROW(read_related_texts(path_), DataError);
+}
+
+// Cut to the longest, so that the tokens read are those that the engine would read.
+TEST(TextPairs, AreOpenedAndCut) {
+  const auto tokenizer = train_byte_level_bpe([](std::string&) { return false; }, 259);
+  const std::vector<RelatedTexts> texts = {{"abcdefg", "", 5}};
+  const std::vector<TokenId> opening = {1};
+  const TextPair pair = text_pairs(texts, *tokenizer, opening, 4).front();
+  EXPECT_EQ(pair.anchor.places(), 4);
+  EXPECT_EQ(pair.anchor.tokens[1], tokenizer->encode("a").front());
+  EXPECT_EQ(pair.positive.tokens, (std::vector<TokenId>{1, 0}));
+  EXPECT_EQ(pair.group, 5);
 }
 
 TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {

@@ -43,4 +43,18 @@ std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, c
   return examples;
 }
 
+std::vector<TextPair> text_pairs(std::span<const RelatedTexts> pairs, const Tokenizer& tokenizer,
+                                 std::span<const TokenId> opening, int64_t max_length) {
+  const auto example = [&](const std::string& text) {
+    FineTuneExample read{{opening.begin(), opening.end()}};
+    tokenizer.append_tokens(text, read.tokens);
+    read.tokens.resize(std::min(read.tokens.size(), static_cast<size_t>(max_length)));
+    read.tokens.push_back(0);  // the last token of an example is never read
+    return read;
+  };
+  std::vector<TextPair> examples;
+  for (const RelatedTexts& pair : pairs) examples.push_back({example(pair.first), example(pair.second), pair.group});
+  return examples;
+}
+
 }  // namespace starling

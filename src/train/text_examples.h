@@ -1,4 +1,5 @@
-// Plain texts as examples for fine-tuning: continued pretraining of a model, with its own tokenizer.
+// Plain texts as examples for fine-tuning, with the model's own tokenizer: for continued pretraining, and for
+// embedding.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include "core/workspace.h"
 #include "tokenizer/tokenizer.h"
+#include "train/contrastive.h"
 #include "train/finetune.h"
 #include "train/lineage.h"
 
@@ -26,5 +28,9 @@ struct TextMarks {
 // that reads the last token of the one before.
 std::vector<FineTuneExample> text_examples(std::span<const std::string> texts, const Tokenizer& tokenizer,
                                            const TextMarks& marks, int64_t max_length);
+
+// Opening and text, cut to max_length places, for an embedding.
+std::vector<TextPair> text_pairs(std::span<const RelatedTexts> pairs, const Tokenizer& tokenizer,
+                                 std::span<const TokenId> opening, int64_t max_length);
 
 }  // namespace starling

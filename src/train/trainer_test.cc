@@ -484,30 +484,5 @@ TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
   EXPECT_TRUE(std::all_of(begin_row, begin_row + config.hidden_size, [](float value) { return value == 0; }));
 }
 
-// Central differences of the loss in double: h = 1e-3 leaves an error of h^2. Pairs 1 and 2 are of one group.
-TEST(InfoNce, GradientsMatchFiniteDifferences) {
-  constexpr int64_t kPairs = 4, kWidth = 6;
-  const std::vector<uint64_t> groups = {7, 8, 8, 9};
-  std::vector<float> e(2 * kPairs * kWidth), g(e.size(), 0.0f), unused(e.size());
-  for (size_t i = 0; i < e.size(); ++i) e[i] = 0.4f * random_normal(1, 1, i);
-  info_nce(e, groups, 0.5f, g);
-  for (size_t i = 0; i < e.size(); ++i) {
-    std::vector<float> up = e, down = e;
-    up[i] += 1e-3f, down[i] -= 1e-3f;
-    const double measured = (info_nce(up, groups, 0.5f, unused) - info_nce(down, groups, 0.5f, unused)) /
-                            static_cast<double>(up[i] - down[i]);
-    EXPECT_NEAR(measured, static_cast<double>(g[i]), 1e-3);
-  }
-}
-
-TEST(InfoNce, PairsOfOneGroupAreNotEachOthersNegatives) {
-  // Both pairs are the same text: told apart they cost log 2, as one group nothing.
-  const std::vector<float> e = {1, 0, 1, 0, 1, 0, 1, 0};
-  std::vector<float> g(e.size());
-  EXPECT_NEAR(info_nce(e, std::vector<uint64_t>{1, 2}, 0.1f, g), std::log(2.0), 1e-6);
-  EXPECT_NEAR(info_nce(e, std::vector<uint64_t>{1, 1}, 0.1f, g), 0, 1e-9);
-  for (const float value : g) EXPECT_EQ(value, 0);
-}
-
 }  // namespace
 }  // namespace starling
