@@ -96,12 +96,15 @@ make_small_model() {
   make_small_model
   for i in $(seq 60); do echo "{\"anchor\":\"rivers and number $i\",\"positive\":\"the number $i in a text on rivers\"}"; done > "$folder/pairs.jsonl"
   run --separate-stderr "$STARLING" --workspace "$workspace" --quiet --json finetune "$folder/pairs.jsonl" --objective contrastive \
-    --base own --full --name near --epochs 8 --max-length 32 --learning-rate 1e-3
+    --base own --full --name near --epochs 12 --max-length 32 --learning-rate 1e-3 --held-out 0
   [ "$status" -eq 0 ]
-  python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert r['loss_after'] < r['loss_before'] and r['accuracy_after'] >= r['accuracy_before']" "$output"
+  python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert r['loss_after'] < 0.9 * r['loss_before']" "$output"
   run "$STARLING" --workspace "$workspace" --quiet index --model near
   [ "$status" -eq 0 ]
   [[ "$output" == *"vectors of near"* ]]
+  for i in $(seq 120); do echo "{\"id\":\"r$i\",\"reply_to\":\"$i\",\"time\":$i,\"text\":\"an answer to mailer $i\"}"; done > "$folder/replies.jsonl"
+  "$STARLING" --workspace "$workspace" --quiet ingest "$folder/replies.jsonl" > /dev/null
+  "$STARLING" --workspace "$workspace" --quiet "${small[@]}" prepare > /dev/null
   run "$STARLING" --workspace "$workspace" --quiet --json finetune --objective contrastive --base own --name threads --epochs 1 --max-length 32
   [ "$status" -eq 0 ]
   [ -f "$workspace/models/threads/adapter/adapter_model.safetensors" ]
