@@ -107,9 +107,9 @@ void check_sampling(const SamplingOptions& o) {
 
 TokenId sample(std::span<const float> logits, const SamplingOptions& options, uint64_t index) {
   const float largest = max_of(logits);
-  const auto best = std::find(logits.begin(), logits.end(), largest);
-  if (best == logits.end()) return 0;  // a broken model's NaN
-  if (options.temperature == 0) return static_cast<TokenId>(best - logits.begin());
+  const size_t best = index_of(logits, largest);
+  if (best == logits.size()) return 0;  // a broken model's NaN
+  if (options.temperature == 0) return static_cast<TokenId>(best);
   const std::vector<float> weights = weights_of(logits, largest, options.temperature);
   const double part = random_uniform(options.seed, kSamplerStream, index);
   if (options.top_k == 0 && options.top_p >= 1 && options.min_p == 0) return draw(weights, part);

@@ -132,6 +132,20 @@ TEST(Sampler, OptionsOutOfRangeAreConfigErrors) {
   EXPECT_NO_THROW(check_sampling({}));
 }
 
+TEST(VectorMath, TheLargestAndItsFirstPlaceAreFoundInEveryLengthAndPlace) {
+  for (size_t size = 1; size < 100; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      std::vector<float> x(size, -2.0f);
+      x[at] = -1.0f;
+      ASSERT_EQ(max_of(x), -1.0f) << size;
+      ASSERT_EQ(index_of(x, -1.0f), at) << size;
+      x.back() = -1.0f;
+      ASSERT_EQ(index_of(x, -1.0f), at) << size;
+    }
+    EXPECT_EQ(index_of(std::vector<float>(size, 1.0f), 2.0f), size);
+  }
+}
+
 TEST(VectorMath, Exp8IsWithinTwoTenMillionthsOfExp) {
   for (double x = -86; x < 88; x += 0.0137) {
     float lanes[8];

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/threads.h"
 #include "infer/prompt_shares.h"
 
 namespace starling {
@@ -247,13 +248,16 @@ void Scheduler::step(std::vector<Turn>& batch) {
   deliver(batch, decoder_.forward(spans));
 }
 
-// A guess's logits are computed before it is known whether the guess is right, and left unread if it is not.
+// A guess's logits are computed before it is known whether the guess is right, and left unread if it is not. Choosing a
+// token reads the whole vocabulary, as much work for 32 sequences as a block of a small model: the threads share them.
 void Scheduler::deliver(std::vector<Turn>& batch, std::span<const float> hidden) {
   const auto width = static_cast<size_t>(decoder_.config().hidden_size);
   std::vector<float> states;
   std::vector<int64_t> logits_rows;  // of each row of `hidden`: its row of logits, -1 for none
+  std::vector<size_t> first_rows;    // of each turn
   int64_t wanted = 0;
   for (const Turn& turn : batch) {
+    first_rows.push_back(logits_rows.size());
     for (int64_t i = 0; i < static_cast<int64_t>(turn.tokens.size()); ++i) {
       const int64_t position = turn.first + i;
       const bool wants =
@@ -265,11 +269,13 @@ void Scheduler::deliver(std::vector<Turn>& batch, std::span<const float> hidden)
   }
   logits_.resize(static_cast<size_t>(wanted * decoder_.config().vocab_size));
   decoder_.logits(states, logits_);
-  size_t row = 0;
-  for (Turn& turn : batch) {
-    deliver_turn(turn, hidden.subspan(row * width), std::span(logits_rows).subspan(row));
-    row += turn.tokens.size();
-  }
+  SharedItems turns(static_cast<int64_t>(batch.size()), 1);
+  parallel_for(turns.ranges(), 1, [&](int64_t range, int64_t) {
+    for (int64_t turn; (turn = turns.take(range)) >= 0;) {
+      const size_t row = first_rows[static_cast<size_t>(turn)];
+      deliver_turn(batch[static_cast<size_t>(turn)], hidden.subspan(row * width), std::span(logits_rows).subspan(row));
+    }
+  });
 }
 
 // `hidden` and `logits_rows` begin with this turn's rows.

@@ -23,8 +23,9 @@
 
 namespace starling {
 
-// Tokens to run, and what to do with the results. The virtual functions are called on the scheduler's thread, in the
-// order of positions and once a position; `tokens` may grow in take_logits.
+// Tokens to run, and what to do with the results. The virtual functions are called by the scheduler, one at a time for a
+// sequence but for several sequences at once, in the order of positions and once a position; `tokens` may grow in
+// take_logits.
 class Sequence {
  public:
   explicit Sequence(std::vector<TokenId> prompt) : tokens(std::move(prompt)) {}

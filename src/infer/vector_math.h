@@ -47,17 +47,30 @@ inline float sum8(__m256 x) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-// Of at least one value, none of them NaN.
+// Of at least one value, none of them NaN. Four maxima at a time, because each waits for the one before.
 inline float max_of(std::span<const float> x) {
-  __m256 largest = _mm256_set1_ps(x[0]);
+  __m256 largest[4] = {_mm256_set1_ps(x[0]), _mm256_set1_ps(x[0]), _mm256_set1_ps(x[0]), _mm256_set1_ps(x[0])};
   size_t i = 0;
-  for (; i + 8 <= x.size(); i += 8) largest = _mm256_max_ps(largest, _mm256_loadu_ps(x.data() + i));
+  for (; i + 32 <= x.size(); i += 32)
+    for (size_t k = 0; k < 4; ++k) largest[k] = _mm256_max_ps(largest[k], _mm256_loadu_ps(&x[i + 8 * k]));
+  for (; i + 8 <= x.size(); i += 8) largest[0] = _mm256_max_ps(largest[0], _mm256_loadu_ps(&x[i]));
   alignas(32) float lanes[8];
-  _mm256_store_ps(lanes, largest);
+  _mm256_store_ps(lanes, _mm256_max_ps(_mm256_max_ps(largest[0], largest[1]), _mm256_max_ps(largest[2], largest[3])));
   float most = lanes[0];
   for (const float lane : lanes) most = lane > most ? lane : most;
   for (; i < x.size(); ++i) most = x[i] > most ? x[i] : most;
   return most;
+}
+
+// The first place of `value`; x.size() when it is not there.
+inline size_t index_of(std::span<const float> x, float value) {
+  const __m256 wanted = _mm256_set1_ps(value);
+  const auto is_wanted = [&](size_t at) { return _mm256_cmp_ps(_mm256_loadu_ps(&x[at]), wanted, _CMP_EQ_OQ); };
+  size_t i = 0;
+  for (; i + 16 <= x.size(); i += 16)
+    if (_mm256_movemask_ps(_mm256_or_ps(is_wanted(i), is_wanted(i + 8))) != 0) break;
+  while (i < x.size() && !(x[i] == value)) ++i;
+  return i;
 }
 
 // y += x
