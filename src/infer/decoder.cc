@@ -29,14 +29,6 @@ void rmsnorm_row(float* y, const float* x, const std::vector<float>& w, float ep
   for (int64_t c = 0; c < size; ++c) y[c] = x[c] * scale * w[static_cast<size_t>(c)];
 }
 
-void rmsnorm(std::vector<float>& y, const std::vector<float>& x, const std::vector<float>& w, float eps) {
-  const auto size = static_cast<int64_t>(w.size());
-  y.resize(x.size());
-  parallel_for(static_cast<int64_t>(x.size()) / size, row_grain(size), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) rmsnorm_row(y.data() + row * size, x.data() + row * size, w, eps);
-  });
-}
-
 // Rotates the pairs (i, i + d/2) of every head: (a, b) -> (a cos - b sin, b cos + a sin).
 void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, const float* sine) {
   for (int64_t head = 0; head < heads; ++head, row += d) {
@@ -48,11 +40,9 @@ void rotate_heads(float* row, int64_t heads, int64_t d, const float* cosine, con
   }
 }
 
-// y[n,c] += bias[c]; no bias adds nothing.
-void add_bias(std::vector<float>& y, const std::vector<float>& bias) {
-  if (bias.empty()) return;
-  for (size_t first = 0; first < y.size(); first += bias.size())
-    for (size_t c = 0; c < bias.size(); ++c) y[first + c] += bias[c];
+// y += x of one row; no x adds nothing.
+void add_row(float* y, std::span<const float> x) {
+  for (size_t c = 0; c < x.size(); ++c) y[c] += x[c];
 }
 
 }  // namespace
@@ -80,14 +70,16 @@ std::span<const float> Decoder::forward(std::span<const BatchSpan> batch) {
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     const LayerWeights& w = weights_.layers[layer];
     attention(batch, layer);
-    rmsnorm(normed_, residual_, w.mlp_norm, config_.rms_norm_eps);
-    branch_.resize(residual_.size());
+    add_branch(w.attention_output_norm, w.mlp_norm);
     feed_forward_.run(branch_.data(), normed_.data(), tokens_, w, instructions_);
-    add_branch(w.mlp_output_norm);
+    add_branch(w.mlp_output_norm, norm_before(layer + 1));
   }
-  rmsnorm(normed_, residual_, weights_.final_norm, config_.rms_norm_eps);
   for (const BatchSpan& span : batch) span.cache->length += static_cast<int64_t>(span.tokens.size());
   return normed_;
+}
+
+const std::vector<float>& Decoder::norm_before(int64_t layer) const {
+  return layer < config_.num_layers ? weights_.layers[layer].attention_norm : weights_.final_norm;
 }
 
 void Decoder::logits(std::span<const float> hidden, std::span<float> logits) const {
@@ -111,58 +103,58 @@ void Decoder::check(std::span<const BatchSpan> batch) const {
 }
 
 void Decoder::embed(std::span<const BatchSpan> batch) {
-  tokens_ = 0;
-  for (const BatchSpan& span : batch) tokens_ += static_cast<int64_t>(span.tokens.size());
-  residual_.resize(tokens_ * config_.hidden_size);
-  int64_t row = 0;
+  rows_.clear();
   for (const BatchSpan& span : batch) {
-    span.cache->reserve(span.cache->length + static_cast<int64_t>(span.tokens.size()));
-    for (TokenId token : span.tokens) {
-      const auto values = std::span(residual_).subspan(row++ * config_.hidden_size, config_.hidden_size);
-      weights_.embedding.get_row(token, values);
-      for (float& value : values) value *= config_.embedding_scale;
-    }
+    int64_t position = span.cache->length;
+    span.cache->reserve(position + static_cast<int64_t>(span.tokens.size()));
+    for (TokenId token : span.tokens) rows_.push_back({span.cache, position++, token});
   }
+  tokens_ = static_cast<int64_t>(rows_.size());
+  for (std::vector<float>* values : {&residual_, &normed_, &branch_}) values->resize(tokens_ * config_.hidden_size);
+  for_each_row(config_.hidden_size, [&](int64_t row) {
+    const auto values = std::span(residual_).subspan(row * config_.hidden_size, config_.hidden_size);
+    weights_.embedding.get_row(rows_[row].token, values);
+    for (float& value : values) value *= config_.embedding_scale;
+    rmsnorm_row(normed_.data() + row * config_.hidden_size, values.data(), norm_before(0), config_.rms_norm_eps);
+  });
 }
 
-void Decoder::rotate(std::span<const BatchSpan> batch) {
+template <typename Body>
+void Decoder::for_each_row(int64_t values, const Body& body) const {
+  parallel_for(tokens_, row_grain(values), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) body(row);
+  });
+}
+
+void Decoder::rotate_and_store(int64_t layer) {
+  const LayerWeights& w = weights_.layers[layer];
   const int64_t d = config_.head_size();
-  int64_t row = 0;
-  for (const BatchSpan& span : batch) {
-    const auto tokens = static_cast<int64_t>(span.tokens.size());
-    parallel_for(tokens, row_grain(config_.query_size()), [&](int64_t begin, int64_t end) {
-      for (int64_t token = begin; token < end; ++token) {
-        const int64_t angles = (span.cache->length + token) * d / 2;
-        rotate_heads(q_.data() + (row + token) * config_.query_size(), config_.num_heads, d, cosine_.data() + angles,
-                     sine_.data() + angles);
-        rotate_heads(k_.data() + (row + token) * config_.kv_size(), config_.num_kv_heads, d, cosine_.data() + angles,
-                     sine_.data() + angles);
-      }
-    });
-    row += tokens;
-  }
+  for_each_row(config_.qkv_size(), [&](int64_t row) {
+    float *q = q_.data() + row * config_.query_size(), *k = k_.data() + row * config_.kv_size(),
+          *v = v_.data() + row * config_.kv_size();
+    add_row(q, w.q_bias), add_row(k, w.k_bias), add_row(v, w.v_bias);
+    const auto& [cache, position, token] = rows_[row];
+    const float *cosine = cosine_.data() + position * d / 2, *sine = sine_.data() + position * d / 2;
+    rotate_heads(q, config_.num_heads, d, cosine, sine);
+    rotate_heads(k, config_.num_kv_heads, d, cosine, sine);
+    store_keys_values({cache, position, 1}, k, v, layer, config_);
+  });
 }
 
 void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
   const LayerWeights& w = weights_.layers[layer];
-  rmsnorm(normed_, residual_, w.attention_norm, config_.rms_norm_eps);
   q_.resize(tokens_ * config_.query_size());
   k_.resize(tokens_ * config_.kv_size());
   v_.resize(tokens_ * config_.kv_size());
   mixed_.resize(q_.size());
   const QuantizedProduct products[] = {{q_.data(), &w.q}, {k_.data(), &w.k}, {v_.data(), &w.v}};
   quantized_products(products, normed_.data(), tokens_, instructions_);
-  add_bias(q_, w.q_bias);
-  add_bias(k_, w.k_bias);
-  add_bias(v_, w.v_bias);
-  rotate(batch);
+  rotate_and_store(layer);
 
   std::vector<AttentionSpan> pieces;  // a few tokens each, so that threads share the work evenly
   int64_t row = 0;
   for (const BatchSpan& span : batch) {
     const auto tokens = static_cast<int64_t>(span.tokens.size());
-    store_keys_values({span.cache, span.cache->length, tokens}, k_.data() + row * config_.kv_size(),
-                      v_.data() + row * config_.kv_size(), layer, config_);
     for (int64_t first = 0; first < tokens; first += kAttentionTokens) {
       const int64_t offset = (row + first) * config_.query_size();
       pieces.push_back({span.cache, span.cache->length + first, std::min(kAttentionTokens, tokens - first),
@@ -171,9 +163,7 @@ void Decoder::attention(std::span<const BatchSpan> batch, int64_t layer) {
     row += tokens;
   }
   attend_all(pieces, layer);
-  branch_.resize(residual_.size());
   quantized_product(branch_.data(), mixed_.data(), tokens_, w.o, instructions_);
-  add_branch(w.attention_output_norm);
 }
 
 // A decoding sequence's pages are read as many heads at a time as leaves each thread some work: they lie one after
@@ -195,12 +185,15 @@ void Decoder::attend_all(std::span<const AttentionSpan> pieces, int64_t layer) c
   });
 }
 
-void Decoder::add_branch(const std::vector<float>& output_norm) {
-  if (!output_norm.empty()) {
-    rmsnorm(normed_, branch_, output_norm, config_.rms_norm_eps);
-    std::swap(normed_, branch_);
-  }
-  add_values(residual_.data(), branch_.data(), static_cast<int64_t>(residual_.size()));
+void Decoder::add_branch(const std::vector<float>& output_norm, const std::vector<float>& next_norm) {
+  const auto size = static_cast<size_t>(config_.hidden_size);
+  for_each_row(config_.hidden_size, [&](int64_t row) {
+    const size_t first = static_cast<size_t>(row) * size;
+    float* const branch = branch_.data() + first;
+    if (!output_norm.empty()) rmsnorm_row(branch, branch, output_norm, config_.rms_norm_eps);
+    add_row(residual_.data() + first, {branch, size});
+    rmsnorm_row(normed_.data() + first, residual_.data() + first, next_norm, config_.rms_norm_eps);
+  });
 }
 
 }  // namespace starling

@@ -44,10 +44,20 @@ class Decoder {
   void check(std::span<const BatchSpan> batch) const;
   void embed(std::span<const BatchSpan> batch);
   void attention(std::span<const BatchSpan> batch, int64_t layer);
-  void rotate(std::span<const BatchSpan> batch);
+  void rotate_and_store(int64_t layer);
   void attend_all(std::span<const AttentionSpan> pieces, int64_t layer) const;
-  // residual_ += branch_, or its norm where one is given
-  void add_branch(const std::vector<float>& output_norm);
+  // residual_ += branch_, or its norm where one is given; normed_ = next_norm of residual_
+  void add_branch(const std::vector<float>& output_norm, const std::vector<float>& next_norm);
+  const std::vector<float>& norm_before(int64_t layer) const;  // the final norm after the last
+  // body(row) of each of the batch's rows, each of so many values.
+  template <typename Body>
+  void for_each_row(int64_t values, const Body& body) const;
+
+  struct Row {
+    KvCache* cache;
+    int64_t position;
+    TokenId token;
+  };
 
   InstructionSet instructions_ = best_instruction_set();
   ModelConfig config_;
@@ -55,6 +65,7 @@ class Decoder {
   QuantizedFeedForward feed_forward_;
   std::vector<float> cosine_, sine_;  // [max_positions, d/2]
   int64_t tokens_ = 0;                // of the current batch
+  std::vector<Row> rows_;
   std::vector<float> residual_, normed_, q_, k_, v_, mixed_, branch_;
 };
 

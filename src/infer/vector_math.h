@@ -5,8 +5,6 @@
 
 #include <span>
 
-#include "core/threads.h"
-
 namespace starling {
 
 // For softmax and SiLU. Relative error below 2e-7 on [-87, 88]; outside it clamps.
@@ -71,13 +69,6 @@ inline size_t index_of(std::span<const float> x, float value) {
     if (_mm256_movemask_ps(_mm256_or_ps(is_wanted(i), is_wanted(i + 8))) != 0) break;
   while (i < x.size() && !(x[i] == value)) ++i;
   return i;
-}
-
-// y += x
-inline void add_values(float* y, const float* x, int64_t count) {
-  parallel_for(count, 32768, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] += x[i];
-  });
 }
 
 }  // namespace starling

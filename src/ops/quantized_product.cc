@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -38,6 +37,15 @@ struct SignsApart {
   alignas(32) uint8_t magnitudes[kScaleGroup], signs[kScaleGroup];
   int32_t negative_sizes;  // the sum of them
 };
+
+// The sum of a group of rounded values.
+int32_t sum_of(const int8_t* rounded) {
+  const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(rounded));
+  const __m256i above_least = _mm256_xor_si256(values, _mm256_set1_epi8(static_cast<char>(0x80)));  // value + 128
+  const __m256i sums = _mm256_sad_epu8(above_least, _mm256_setzero_si256());
+  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  return static_cast<int32_t>(_mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1) - 128 * kScaleGroup);
+}
 
 // Two values rounded to bf16 (to nearest, ties to even), the first in the low half. A NaN may become an infinity.
 uint32_t bf16_pair(float low, float high) {
@@ -144,7 +152,7 @@ class Activations {
           spread(quads_.data() + quads, apart.magnitudes, tokens);
           spread(signs_.data() + quads, apart.signs, tokens);
         } else {
-          corrections_[at] = -128 * std::accumulate(rounded, rounded + kScaleGroup, 0);
+          corrections_[at] = -128 * sum_of(rounded);
           spread(quads_.data() + quads, rounded, tokens);
         }
       }
