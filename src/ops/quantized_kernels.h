@@ -31,15 +31,22 @@ inline constexpr int kTileTokens[] = {6, 4, 2, 1};  // sizes of tiles that kerne
 // Two blocks share the loading of activations, and 2 x 6 sums hide the latency of a product in 32 registers.
 inline constexpr int kPanelBlocks = 2;
 
-// y is [blocks][T][16], of the blocks first_block, ... ; `blocks` is 1 or 2.
-using TileKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block,
+// Where the y of a tile go: 16 of each block of weight rows side by side, those of the next token `stride` later.
+struct TileOutput {
+  float* first;
+  int64_t stride;
+  float* of(int64_t token, int64_t block = 0) const { return first + token * stride + block * kRowBlock; }
+};
+
+// `blocks` is 1 or 2.
+using TileKernel = void (*)(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block,
                             int blocks);
 
 // A tile's kernel made of one for a single block.
-using BlockKernel = void (*)(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
+using BlockKernel = void (*)(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block);
 template <BlockKernel kernel>
-void each_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
-  for (int b = 0; b < blocks; ++b) kernel(y + b * x.tokens * kRowBlock, x, w, first_block + b);
+void each_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+  for (int b = 0; b < blocks; ++b) kernel({y.of(0, b), y.stride}, x, w, first_block + b);
 }
 
 TileKernel reference_kernel(WeightFormat format);

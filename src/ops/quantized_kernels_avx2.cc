@@ -26,7 +26,7 @@ constexpr int64_t kLinesAhead = 24, kScaleGroupsAhead = 4;
 void fetch(const void* data) { _mm_prefetch(static_cast<const char*>(data), _MM_HINT_T0); }
 
 template <class Steps, int T>
-void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void integer_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   constexpr bool kAsksEarly = T == 1 && Steps::kOfLine == 2;
   constexpr int64_t kLines = kGroupSteps / Steps::kOfLine;
   const Steps steps(w);
@@ -61,7 +61,7 @@ void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, 
   }
   for (int half = 0; half < 2; ++half) {
     const __m256 unit = _mm256_loadu_ps(w.block_units(block) + half * 8);
-    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y + t * kRowBlock + half * 8, _mm256_mul_ps(total[t][half], unit));
+    for (int t = 0; t < T; ++t) _mm256_storeu_ps(y.of(t) + half * 8, _mm256_mul_ps(total[t][half], unit));
   }
 }
 
@@ -71,7 +71,7 @@ __m256 lower(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs
 // In the order of vdpbf16ps: the odd column of a pair first. The 16 rows make two chains of sums a token: with one, an
 // addition would wait for the last.
 template <int T>
-void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void bf16_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const uint8_t* line = w.block_data(block);
   const uint32_t* pairs = x.pairs;
   __m256 total[T][2];
@@ -88,11 +88,11 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
     }
   }
   for (int t = 0; t < T; ++t)
-    for (int half = 0; half < 2; ++half) _mm256_storeu_ps(y + t * kRowBlock + half * 8, total[t][half]);
+    for (int half = 0; half < 2; ++half) _mm256_storeu_ps(y.of(t) + half * 8, total[t][half]);
 }
 
 template <int T>
-void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void f32_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const auto* data = reinterpret_cast<const float*>(w.block_data(block));
   __m256 low[T], high[T];
   for (int t = 0; t < T; ++t) low[t] = high[t] = _mm256_setzero_ps();
@@ -105,8 +105,8 @@ void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int6
     }
   }
   for (int t = 0; t < T; ++t) {
-    _mm256_storeu_ps(y + t * kRowBlock, low[t]);
-    _mm256_storeu_ps(y + t * kRowBlock + 8, high[t]);
+    _mm256_storeu_ps(y.of(t), low[t]);
+    _mm256_storeu_ps(y.of(t) + 8, high[t]);
   }
 }
 

@@ -85,26 +85,26 @@ struct Totals {
       }
     }
   }
-  STARLING_AVX512 STARLING_INLINE void store_scaled(float* y, const QuantizedMatrix& w, int64_t first_block) const {
+  STARLING_AVX512 STARLING_INLINE void store_scaled(TileOutput y, const QuantizedMatrix& w, int64_t first_block) const {
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) {
       const __m512 unit = _mm512_loadu_ps(w.block_units(first_block + b));
       STARLING_UNROLL
-      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + (b * T + t) * kRowBlock, _mm512_mul_ps(total[b][t], unit));
+      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y.of(t, b), _mm512_mul_ps(total[b][t], unit));
     }
   }
-  STARLING_AVX512 STARLING_INLINE void store(float* y) const {
+  STARLING_AVX512 STARLING_INLINE void store(TileOutput y) const {
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) {
       STARLING_UNROLL
-      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y + (b * T + t) * kRowBlock, total[b][t]);
+      for (int t = 0; t < T; ++t) _mm512_storeu_ps(y.of(t, b), total[b][t]);
     }
   }
   __m512 total[B][T];
 };
 
 template <int T, int B>
-STARLING_AVX512 void int8_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+STARLING_AVX512 void int8_panel(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
   Panel<B> panel(w, first_block);
   const int32_t* quads = x.quads;
   Totals<T, B> totals;
@@ -127,7 +127,7 @@ STARLING_AVX512 void int8_panel(float* y, const ActivationTile& x, const Quantiz
 }
 
 template <int T, int B>
-STARLING_AVX512 void code4_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+STARLING_AVX512 void code4_panel(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
   Panel<B> panel(w, first_block);
   const int32_t* quads = x.quads;
   const __m512i low_nibble = _mm512_set1_epi8(0x0f);
@@ -159,7 +159,8 @@ STARLING_AVX512 void code4_panel(float* y, const ActivationTile& x, const Quanti
 }
 
 template <int T, int B>
-STARLING_AVX512_BF16 void bf16_panel(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block) {
+STARLING_AVX512_BF16 void bf16_panel(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w,
+                                     int64_t first_block) {
   Panel<B> panel(w, first_block);
   const uint32_t* pairs = x.pairs;
   Totals<T, B> totals;
@@ -181,17 +182,17 @@ STARLING_AVX512_BF16 void bf16_panel(float* y, const ActivationTile& x, const Qu
 }
 
 template <int T>
-void int8_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+void int8_tile(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
   if constexpr (T <= kTokensOfOneStream) each_block<int8_panel<T, 1>>(y, x, w, first_block, blocks);
   else blocks == 2 ? int8_panel<T, 2>(y, x, w, first_block) : int8_panel<T, 1>(y, x, w, first_block);
 }
 template <int T>
-void code4_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+void code4_tile(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
   if constexpr (T <= kTokensOfOneStream) each_block<code4_panel<T, 1>>(y, x, w, first_block, blocks);
   else blocks == 2 ? code4_panel<T, 2>(y, x, w, first_block) : code4_panel<T, 1>(y, x, w, first_block);
 }
 template <int T>
-void bf16_tile(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
+void bf16_tile(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t first_block, int blocks) {
   blocks == 2 ? bf16_panel<T, 2>(y, x, w, first_block) : bf16_panel<T, 1>(y, x, w, first_block);
 }
 

@@ -19,7 +19,7 @@ int activation_value(const ActivationTile& x, int token, int64_t col) {
   return static_cast<int8_t>(static_cast<uint32_t>(x.quads[col / 4 * x.tokens + token]) >> (8 * (col % 4)));
 }
 
-void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void integer_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const uint8_t* data = w.block_data(block);
   for (int token = 0; token < x.tokens; ++token) {
     for (int64_t lane = 0; lane < kRowBlock; ++lane) {
@@ -32,14 +32,14 @@ void integer_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, 
         const float weight_scale = _cvtsh_ss(w.block_scales(block)[group * kRowBlock + lane]);
         total = std::fma(static_cast<float>(dot), weight_scale * x.scales[group * x.tokens + token], total);
       }
-      y[token * kRowBlock + lane] = total * w.block_units(block)[lane];
+      y.of(token)[lane] = total * w.block_units(block)[lane];
     }
   }
 }
 
 float widened(uint32_t bf16_bits) { return std::bit_cast<float>(bf16_bits << 16); }
 
-void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void bf16_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const auto* data = reinterpret_cast<const uint32_t*>(w.block_data(block));
   for (int token = 0; token < x.tokens; ++token) {
     for (int64_t lane = 0; lane < kRowBlock; ++lane) {
@@ -49,19 +49,19 @@ void bf16_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int
         total = std::fma(widened(weights >> 16), widened(values >> 16), total);  // the odd column first, as vdpbf16ps
         total = std::fma(widened(weights & 0xffff), widened(values & 0xffff), total);
       }
-      y[token * kRowBlock + lane] = total;
+      y.of(token)[lane] = total;
     }
   }
 }
 
-void f32_block(float* y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
+void f32_block(TileOutput y, const ActivationTile& x, const QuantizedMatrix& w, int64_t block) {
   const auto* data = reinterpret_cast<const float*>(w.block_data(block));
   for (int token = 0; token < x.tokens; ++token) {
     for (int64_t lane = 0; lane < kRowBlock; ++lane) {
       float total = 0;
       for (int64_t col = 0; col < w.padded_cols(); ++col)
         total = std::fma(data[col * kRowBlock + lane], x.values[col * x.tokens + token], total);
-      y[token * kRowBlock + lane] = total;
+      y.of(token)[lane] = total;
     }
   }
 }

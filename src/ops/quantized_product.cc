@@ -206,7 +206,10 @@ constexpr int64_t kTilesToUnpackFor = 8;
 // The panel of `blocks` blocks stays in the cache while all tokens pass over it.
 void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int blocks, const Activations& activations,
                     InstructionSet instructions) {
-  alignas(64) float tile_y[kPanelBlocks * kTileTokens[0] * kRowBlock];
+  constexpr int64_t kPanelRows = kPanelBlocks * kRowBlock;
+  alignas(64) float tile_y[kPanelRows * kTileTokens[0]];  // where the panel has fewer rows than its blocks
+  const int64_t first_row = first_block * kRowBlock, rows = std::min(blocks * kRowBlock, w.rows() - first_row);
+  const bool whole = rows == blocks * kRowBlock;
   thread_local QuantizedMatrix unpacked;
   const bool unpack = w.format() == WeightFormat::code4 && activations.tile_count() >= kTilesToUnpackFor &&
                       instructions != InstructionSet::reference;
@@ -215,16 +218,11 @@ void multiply_panel(float* y, const QuantizedMatrix& w, int64_t first_block, int
   for (int64_t index = 0; index < activations.tile_count(); ++index) {
     ActivationTile tile = activations.tile(index);
     if (unpack) tile.fetch_end = tile.fetch_begin;  // nothing lies behind an unpacked panel
-    kernel_for(instructions, weights.format(), tile.tokens)(tile_y, tile, weights, unpack ? 0 : first_block, blocks);
-    for (int b = 0; b < blocks; ++b) {
-      const int64_t first_row = (first_block + b) * kRowBlock, rows = std::min(kRowBlock, w.rows() - first_row);
-      for (int token = 0; token < tile.tokens; ++token) {
-        float* row = y + (activations.first_token(index) + token) * w.rows() + first_row;
-        const float* from = tile_y + (b * tile.tokens + token) * kRowBlock;
-        if (rows == kRowBlock) std::memcpy(row, from, kRowBlock * sizeof(float));  // without a call
-        else std::memcpy(row, from, static_cast<size_t>(rows) * sizeof(float));
-      }
-    }
+    float* const tokens_y = y + activations.first_token(index) * w.rows() + first_row;
+    const TileOutput output = whole ? TileOutput{tokens_y, w.rows()} : TileOutput{tile_y, kPanelRows};
+    kernel_for(instructions, weights.format(), tile.tokens)(output, tile, weights, unpack ? 0 : first_block, blocks);
+    for (int token = 0; !whole && token < tile.tokens; ++token)
+      std::copy_n(output.of(token), rows, tokens_y + token * w.rows());
   }
 }
 
