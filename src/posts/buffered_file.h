@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "core/file.h"
 
@@ -12,8 +13,10 @@ class BufferedFile {
  public:
   explicit BufferedFile(const std::filesystem::path& path) : file_((std::filesystem::remove(path), path)) {}
   void append(const void* data, size_t size) {
-    buffer_.append(static_cast<const char*>(data), size);
-    if (buffer_.size() >= kBufferBytes) flush();
+    const std::string_view bytes(static_cast<const char*>(data), size);
+    if (buffer_.size() + size >= kBufferBytes) flush();
+    if (size >= kBufferBytes) file_.append(bytes);  // it may be larger than the memory
+    else buffer_.append(bytes);
   }
   void flush() {
     file_.append(buffer_);

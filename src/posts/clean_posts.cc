@@ -14,6 +14,7 @@
 #include "core/threads.h"
 #include "posts/buffered_file.h"
 #include "posts/dedup.h"
+#include "posts/external_sort.h"
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
@@ -30,7 +31,7 @@ constexpr size_t kBatchPosts = 2048, kBatchBytes = 4 << 20;
 // Near-duplicate search needs enough characters to tell texts apart; a shorter text has only exact duplicates.
 constexpr size_t kMinNearDuplicateBytes = 20;
 
-constexpr uint32_t kNoSignature = std::numeric_limits<uint32_t>::max();
+constexpr uint64_t kNoSignature = std::numeric_limits<uint64_t>::max();
 
 // One post on its way: what a thread found out about it.
 struct Candidate {
@@ -49,7 +50,7 @@ struct Record {
   uint64_t exact_hash, template_hash, author_hash;
   uint32_t language;  // index into languages
   std::array<uint16_t, kPersonalDataKinds> personal_data;
-  uint32_t signature;  // index in the file of signatures, kNoSignature for none
+  uint64_t signature;  // index in the file of signatures, kNoSignature for none
 };
 static_assert(sizeof(Record) == 80);  // the files of parts hold them
 
@@ -138,6 +139,109 @@ class Exclusions {
   std::unordered_set<std::string> deleted_posts_, deleted_authors_, opted_out_;
 };
 
+// The order of ingest must not show: equal times are ordered by id.
+class ComesEarlier {
+ public:
+  explicit ComesEarlier(const MappedFile& texts) : texts_(&texts) {}
+  bool operator()(const Record& a, const Record& b) const {
+    if (a.post.time_s != b.post.time_s) return a.post.time_s < b.post.time_s;
+    return id(a) < id(b);
+  }
+
+ private:
+  std::string_view id(const Record& record) const {
+    return texts_->text().substr(record.post.offset, record.post.id_bytes);
+  }
+
+  const MappedFile* texts_;
+};
+
+// Which of the records, in the order of time, are kept. Of prepare.memory_mb the records have taken a half at most; the
+// other half is for what one stage needs.
+class Selection {
+ public:
+  Selection(const Rules& rules, const std::filesystem::path& folder, std::span<const Record> records,
+            PrepareReport& report)
+      : rules_(rules), folder_(folder), records_(records), report_(report), dropped_(records.size()) {}
+
+  void drop_templates() {
+    if (rules_.max_template_posts == 0) return;
+    keep_most(DropReason::kTemplate, rules_.max_template_posts, true, [](const Record& record) {
+      if (record.author_hash == 0 || record.template_hash == 0) return uint64_t{0};
+      return record.author_hash ^ record.template_hash * 0x9e3779b97f4a7c15;
+    });
+  }
+
+  void drop_exact_duplicates() {
+    keep_most(DropReason::kExactDuplicate, 1, true, [](const Record& record) { return record.exact_hash; });
+  }
+
+  void drop_near_duplicates(std::span<const MinHashSignature> signatures) {
+    const uint64_t order_bytes = stage_bytes() / 4;
+    ScratchRows<uint64_t> order(order_bytes, folder_);
+    for (size_t i = 0; i < records_.size(); ++i)
+      if (is_compared(i)) order.push(records_[i].signature);
+    const std::vector<bool> duplicates = near_duplicates(
+        signatures, order.rows(),
+        {.threshold = rules_.similarity, .memory_bytes = stage_bytes() - order_bytes, .folder = folder_});
+    size_t next = 0;
+    for (size_t i = 0; i < records_.size(); ++i)
+      if (is_compared(i) && duplicates[next++]) drop(i, DropReason::kNearDuplicate);
+  }
+
+  void drop_over_author_cap() {
+    if (rules_.max_posts_per_author == 0) return;
+    keep_most(DropReason::kAuthorCap, rules_.max_posts_per_author, false,
+              [](const Record& record) { return record.author_hash; });
+  }
+
+  uint64_t kept() const { return records_.size() - count_dropped_; }
+
+  template <typename Visit>
+  void for_each_kept(const Visit& visit) const {
+    for (size_t i = 0; i < records_.size(); ++i)
+      if (!dropped_[i]) visit(records_[i]);
+  }
+
+ private:
+  struct KeyEntry {
+    uint64_t key;
+    int64_t rank;
+    auto operator<=>(const KeyEntry&) const = default;
+  };
+
+  uint64_t stage_bytes() const { return rules_.memory_bytes / 2; }
+  bool is_compared(size_t i) const { return !dropped_[i] && records_[i].signature != kNoSignature; }
+
+  void drop(size_t i, DropReason reason) {
+    dropped_[i] = true;
+    ++count_dropped_;
+    ++report_.dropped[static_cast<size_t>(reason)];
+  }
+
+  // Of the posts with the same key keeps the first `most` in the order of time, or the last; those without key (0) all.
+  template <typename Key>
+  void keep_most(DropReason reason, uint64_t most, bool first, const Key& key) {
+    ExternalSort<KeyEntry> entries(stage_bytes(), folder_);
+    for (size_t i = 0; i < records_.size(); ++i)
+      if (const uint64_t k = dropped_[i] ? 0 : key(records_[i]); k != 0)
+        entries.push({k, first ? static_cast<int64_t>(i) : -static_cast<int64_t>(i)});
+    uint64_t last = 0, count = 0;
+    entries.drain([&](const KeyEntry& entry) {
+      count = entry.key == last ? count + 1 : 1;
+      last = entry.key;
+      if (count > most) drop(static_cast<size_t>(std::abs(entry.rank)), reason);
+    });
+  }
+
+  const Rules& rules_;
+  const std::filesystem::path& folder_;
+  std::span<const Record> records_;
+  PrepareReport& report_;
+  std::vector<bool> dropped_;
+  uint64_t count_dropped_ = 0;
+};
+
 class Cleaner {
  public:
   Cleaner(const Workspace& workspace, const Config& config, const ControlDb& control,
@@ -150,30 +254,26 @@ class Cleaner {
         exclusions_(control),
         text_file_(text_file),
         signature_file_(signature_file),
+        folder_(text_file.parent_path()),
         progress_(progress),
         report_(report),
         texts_(text_file_),
-        signatures_(signature_file_) {}
+        signatures_(signature_file_),
+        records_(rules_.memory_bytes, folder_, ComesEarlier(mapped_texts_)) {}
 
   CleanedPosts run(uint32_t parts) {
     report_.tombstone_version = tombstone_version_;
-    if (parts == 0) read_posts();
+    if (parts == 0) read_posts([this](const Record& record) { add(record); });
     else read_parts(parts);
-    CleanedPosts cleaned;
-    cleaned.file = MappedFile(text_file_);
-    if (parts > 0) drop_excluded(cleaned.file.text());
-    sort_by_time(cleaned.file.text());
-    drop_templates();
-    drop_exact_duplicates();
-    drop_near_duplicates();
-    drop_over_author_cap();
-    for (const Record& record : records_) {
-      cleaned.posts.push_back(record.post);
-      ++report_.languages[languages_[record.language]];
-      for (size_t kind = 0; kind < kPersonalDataKinds; ++kind)
-        report_.personal_data[kind] += record.personal_data[kind];
-    }
-    return cleaned;
+    map_texts();
+    signatures_.flush();
+    ScratchRows<Record> records = records_.take();
+    Selection selection(rules_, folder_, records.rows(), report_);
+    selection.drop_templates();
+    selection.drop_exact_duplicates();
+    drop_near_duplicates(selection);
+    selection.drop_over_author_cap();
+    return cleaned_posts(selection);
   }
 
   void run_part(const Part& part) {
@@ -182,12 +282,9 @@ class Cleaner {
     std::vector<std::filesystem::path> mine;
     for (size_t i = part.index - 1; i < files_.size(); i += part.count) mine.push_back(files_[i]);
     files_ = std::move(mine);
-    read_posts();
-    texts_.finish();
-    signatures_.finish();
     BufferedFile records(part_file(workspace_, part, "records"));
-    records.append(records_.data(), records_.size() * sizeof(Record));
-    records.finish();
+    read_posts([&](const Record& record) { records.append(&record, sizeof record); });
+    for (BufferedFile* file : {&texts_, &signatures_, &records}) file->finish();
     manifest.posts = report_.posts;
     manifest.dropped = report_.dropped;
     manifest.languages = languages_;
@@ -195,6 +292,8 @@ class Cleaner {
   }
 
  private:
+  using TakeRecord = std::function<void(const Record&)>;
+
   // Segments keep their names when deleted posts are purged from them.
   std::string inputs() const {
     std::string text = rules_.examination();
@@ -213,8 +312,6 @@ class Cleaner {
       add_part(part, manifest);
       progress_("parts", part.index, count);
     }
-    texts_.flush();
-    signatures_.flush();
   }
 
   void add_part(const Part& part, const PartManifest& manifest) {
@@ -222,38 +319,35 @@ class Cleaner {
     for (size_t reason = 0; reason < kDropReasons; ++reason) report_.dropped[reason] += manifest.dropped[reason];
     const MappedFile texts(part_file(workspace_, part, "texts")), signatures(part_file(workspace_, part, "signatures")),
         records(part_file(workspace_, part, "records"));
+    texts_.append(texts.bytes().data(), texts.bytes().size());
+    signatures_.append(signatures.bytes().data(), signatures.bytes().size());
     for (size_t i = 0; i < records.bytes().size() / sizeof(Record); ++i) {
       Record record;
       std::memcpy(&record, records.bytes().data() + i * sizeof(Record), sizeof record);
+      if (drop_excluded(record.post, texts.text())) continue;
       record.post.offset += offset_;
       record.language = language_index(manifest.languages.at(record.language));
       if (record.signature != kNoSignature) record.signature += signature_count_;
-      records_.push_back(record);
+      add(record);
     }
-    texts_.append(texts.bytes().data(), texts.bytes().size());
-    signatures_.append(signatures.bytes().data(), signatures.bytes().size());
     offset_ += texts.bytes().size();
-    signature_count_ += static_cast<uint32_t>(signatures.bytes().size() / sizeof(MinHashSignature));
+    signature_count_ += signatures.bytes().size() / sizeof(MinHashSignature);
   }
 
   // Deletions and opt-outs since the parts were made.
-  void drop_excluded(std::string_view texts) {
-    std::erase_if(records_, [&](const Record& record) {
-      const std::string id(texts.substr(record.post.offset, record.post.id_bytes)),
-          author(texts.substr(record.post.offset + record.post.id_bytes, record.post.author_bytes));
-      const std::optional<DropReason> reason = exclusions_.reason(id, author);
-      if (reason) ++report_.dropped[static_cast<size_t>(*reason)];
-      return reason.has_value();
-    });
+  bool drop_excluded(const CleanedPost& post, std::string_view texts) {
+    const std::string id(texts.substr(post.offset, post.id_bytes)),
+        author(texts.substr(post.offset + post.id_bytes, post.author_bytes));
+    const std::optional<DropReason> reason = exclusions_.reason(id, author);
+    if (reason) ++report_.dropped[static_cast<size_t>(*reason)];
+    return reason.has_value();
   }
 
-  void read_posts() {
+  void read_posts(const TakeRecord& take_record) {
     OrderedPipeline<Batch>({[this](Batch& batch) { return next_lines(batch); },
                             [this](Batch& batch) { examine_batch(batch); },
-                            [this](const Batch& batch) { take(batch); }})
+                            [&](const Batch& batch) { take(batch, take_record); }})
         .run(compute_threads());
-    texts_.flush();
-    signatures_.flush();
   }
 
   bool next_lines(Batch& batch) {
@@ -275,16 +369,16 @@ class Cleaner {
     }
   }
 
-  void take(const Batch& batch) {
+  void take(const Batch& batch, const TakeRecord& take_record) {
     for (const Candidate& candidate : batch.candidates) {
       ++report_.posts;
       if (candidate.dropped) ++report_.dropped[static_cast<size_t>(*candidate.dropped)];
-      else keep(candidate);
+      else keep(candidate, take_record);
     }
     progress_("clean", report_.posts, 0);
   }
 
-  void keep(const Candidate& candidate) {
+  void keep(const Candidate& candidate, const TakeRecord& take_record) {
     const Post& post = candidate.post;
     Record record{};
     record.post = {post.time_s, offset_, static_cast<uint32_t>(post.id.size()),
@@ -297,7 +391,7 @@ class Cleaner {
       record.personal_data[kind] = static_cast<uint16_t>(std::min<uint64_t>(candidate.personal_data[kind], 65535));
     record.signature = candidate.has_signature ? signature_count_++ : kNoSignature;
     if (candidate.has_signature) signatures_.append(candidate.signature.data(), sizeof candidate.signature);
-    records_.push_back(record);
+    take_record(record);
     for (const std::string* part : {&post.id, &post.author, &candidate.text}) {
       texts_.append(part->data(), part->size());
       offset_ += part->size();
@@ -311,70 +405,36 @@ class Cleaner {
     return static_cast<uint32_t>(languages_.size() - 1);
   }
 
-  // The order of ingest must not show: equal times are ordered by id.
-  void sort_by_time(std::string_view texts) {
-    std::sort(records_.begin(), records_.end(), [&](const Record& a, const Record& b) {
-      if (a.post.time_s != b.post.time_s) return a.post.time_s < b.post.time_s;
-      return texts.substr(a.post.offset, a.post.id_bytes) < texts.substr(b.post.offset, b.post.id_bytes);
-    });
+  void add(const Record& record) {
+    if (records_.is_full()) map_texts();  // to sort a run takes the ids of those before
+    records_.push(record);
   }
 
-  template <typename Drops>
-  void drop_if(DropReason reason, const Drops& drops) {
-    report_.dropped[static_cast<size_t>(reason)] += std::erase_if(records_, drops);
+  void map_texts() {
+    texts_.flush();
+    mapped_texts_ = MappedFile(text_file_);
   }
 
-  // Of the posts with the same key keeps the first `most` in the order of time, or the last; those without key (0) all.
-  template <typename Key>
-  void keep_most(DropReason reason, uint64_t most, bool first, const Key& key) {
-    std::vector<std::pair<uint64_t, int64_t>> keys;
-    for (size_t i = 0; i < records_.size(); ++i)
-      if (const uint64_t k = key(records_[i]); k != 0)
-        keys.emplace_back(k, first ? static_cast<int64_t>(i) : -static_cast<int64_t>(i));
-    std::sort(keys.begin(), keys.end());
-    std::vector<bool> drops(records_.size());
-    uint64_t rank = 0;
-    for (size_t k = 0; k < keys.size(); ++k) {
-      rank = k > 0 && keys[k].first == keys[k - 1].first ? rank + 1 : 0;
-      if (rank >= most) drops[static_cast<size_t>(std::abs(keys[k].second))] = true;
+  void drop_near_duplicates(Selection& selection) {
+    progress_("near duplicates", 0, selection.kept());
+    {
+      const MappedFile file(signature_file_);
+      selection.drop_near_duplicates(
+          {reinterpret_cast<const MinHashSignature*>(file.bytes().data()), signature_count_});
     }
-    size_t next = 0;
-    drop_if(reason, [&](const Record&) { return drops[next++]; });
-  }
-
-  void drop_templates() {
-    if (rules_.max_template_posts == 0) return;
-    keep_most(DropReason::kTemplate, rules_.max_template_posts, true, [](const Record& record) {
-      if (record.author_hash == 0 || record.template_hash == 0) return uint64_t{0};
-      return record.author_hash ^ record.template_hash * 0x9e3779b97f4a7c15;
-    });
-  }
-
-  void drop_exact_duplicates() {
-    keep_most(DropReason::kExactDuplicate, 1, true, [](const Record& record) { return record.exact_hash; });
-  }
-
-  void drop_near_duplicates() {
-    progress_("near duplicates", 0, records_.size());
-    const MappedFile file(signature_file_);
-    const std::span<const MinHashSignature> signatures(reinterpret_cast<const MinHashSignature*>(file.bytes().data()),
-                                                       signature_count_);
-    std::vector<uint32_t> order;
-    for (const Record& record : records_)
-      if (record.signature != kNoSignature) order.push_back(record.signature);
-    const std::vector<bool> duplicates = near_duplicates(
-        signatures, order,
-        {.threshold = rules_.similarity, .memory_bytes = rules_.memory_bytes, .folder = text_file_.parent_path()});
-    size_t next = 0;
-    drop_if(DropReason::kNearDuplicate,
-            [&](const Record& record) { return record.signature != kNoSignature && duplicates[next++]; });
     std::filesystem::remove(signature_file_);
   }
 
-  void drop_over_author_cap() {
-    if (rules_.max_posts_per_author == 0) return;
-    keep_most(DropReason::kAuthorCap, rules_.max_posts_per_author, false,
-              [](const Record& record) { return record.author_hash; });
+  CleanedPosts cleaned_posts(const Selection& selection) {
+    CleanedPosts cleaned{std::move(mapped_texts_), {rules_.memory_bytes / 2, folder_}, {}};
+    selection.for_each_kept([&](const Record& record) {
+      cleaned.rows.push(record.post);
+      ++report_.languages[languages_[record.language]];
+      for (size_t kind = 0; kind < kPersonalDataKinds; ++kind)
+        report_.personal_data[kind] += record.personal_data[kind];
+    });
+    cleaned.posts = cleaned.rows.rows();
+    return cleaned;
   }
 
   const Workspace& workspace_;
@@ -384,14 +444,14 @@ class Cleaner {
   Rules rules_;
   uint64_t tombstone_version_;  // read before the exclusions: a deletion in between is masked, never lost
   Exclusions exclusions_;
-  std::filesystem::path text_file_, signature_file_;
+  std::filesystem::path text_file_, signature_file_, folder_;
   const PrepareProgress& progress_;
   PrepareReport& report_;
-  std::vector<Record> records_;
   std::vector<std::string> languages_;
   BufferedFile texts_, signatures_;
-  uint64_t offset_ = 0;
-  uint32_t signature_count_ = 0;
+  MappedFile mapped_texts_;
+  ExternalSort<Record, ComesEarlier> records_;
+  uint64_t offset_ = 0, signature_count_ = 0;
 };
 
 }  // namespace

@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string_view>
-#include <vector>
 
 #include "core/file.h"
 #include "posts/prepare.h"
+#include "posts/scratch_rows.h"
 
 namespace starling {
 
@@ -20,7 +21,8 @@ struct CleanedPost {
 
 struct CleanedPosts {
   MappedFile file;
-  std::vector<CleanedPost> posts;  // by time, then id
+  ScratchRows<CleanedPost> rows;
+  std::span<const CleanedPost> posts;  // the rows, by time, then id
 
   std::string_view id(size_t i) const { return file.text().substr(posts[i].offset, posts[i].id_bytes); }
   std::string_view author(size_t i) const {

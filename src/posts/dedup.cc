@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
-#include <numeric>
 
 #include "core/hash.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "posts/characters.h"
 #include "posts/entities.h"
-#include "posts/scratch_array.h"
+#include "posts/external_sort.h"
+#include "posts/scratch_rows.h"
 #include "posts/text_clean.h"
 
 namespace starling {
@@ -63,30 +63,30 @@ std::vector<size_t> character_starts(std::string_view text) {
 // sets do not depend on the order of joining [Anderson and Woll 1991].
 class UnionFind {
  public:
-  explicit UnionFind(std::span<uint32_t> parents) : parents_(parents) { std::iota(parents.begin(), parents.end(), 0u); }
-  uint32_t find(uint32_t i) {
+  explicit UnionFind(std::span<uint64_t> parents) : parents_(parents) {}  // at first each its own
+  uint64_t find(uint64_t i) {
     for (;;) {
-      uint32_t parent = at(i).load(std::memory_order_relaxed);
+      uint64_t parent = at(i).load(std::memory_order_relaxed);
       if (parent == i) return i;
-      const uint32_t grandparent = at(parent).load(std::memory_order_relaxed);
+      const uint64_t grandparent = at(parent).load(std::memory_order_relaxed);
       at(i).compare_exchange_weak(parent, grandparent, std::memory_order_relaxed);  // one that fails shortens nothing
       i = grandparent;
     }
   }
-  void join(uint32_t a, uint32_t b) {
+  void join(uint64_t a, uint64_t b) {
     for (;;) {
       a = find(a);
       b = find(b);
       if (a == b) return;
-      uint32_t later = std::max(a, b);  // a head, unless another thread has just joined it
+      uint64_t later = std::max(a, b);  // a head, unless another thread has just joined it
       if (at(later).compare_exchange_strong(later, std::min(a, b), std::memory_order_relaxed)) return;
     }
   }
 
  private:
-  std::atomic_ref<uint32_t> at(uint32_t i) { return std::atomic_ref(parents_[i]); }
+  std::atomic_ref<uint64_t> at(uint64_t i) { return std::atomic_ref(parents_[i]); }
 
-  std::span<uint32_t> parents_;
+  std::span<uint64_t> parents_;
 };
 
 uint64_t band_hash(const MinHashSignature& signature, int band) {
@@ -95,55 +95,53 @@ uint64_t band_hash(const MinHashSignature& signature, int band) {
                 static_cast<uint64_t>(band));
 }
 
-using BandEntries = std::vector<std::pair<uint64_t, uint32_t>>;  // (hash of the band, text)
+struct BandEntry {
+  uint64_t hash, text;
+  auto operator<=>(const BandEntry&) const = default;
+};
 
 class NearDuplicateSearch {
  public:
-  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order, double threshold,
-                      std::span<uint32_t> parents)
+  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order, double threshold,
+                      std::span<uint64_t> parents)
       : signatures_(signatures), order_(order), threshold_(threshold), clusters_(parents) {}
 
-  // Each thread sorts one table at a time and joins what it finds there. What a table says does not depend on what the
-  // others said, so neither threads nor passes change the clusters.
-  void run(uint64_t passes) {
-    parallel_for(static_cast<int64_t>(kBands * passes), 1, [&](int64_t begin, int64_t end) {
-      BandEntries entries;
-      for (auto table = static_cast<uint64_t>(begin); table < static_cast<uint64_t>(end); ++table) {
-        collect(static_cast<int>(table / passes), table % passes, passes, entries);
-        join(entries);
+  // Each thread sorts the table of one band at a time and joins what it finds there. What a table says does not depend
+  // on what the others said, so threads do not change the clusters.
+  void run(uint64_t memory_bytes, const std::filesystem::path& folder) {
+    const auto tables = static_cast<uint64_t>(std::min(compute_threads(), kBands));
+    parallel_for(kBands, 1, [&](int64_t begin, int64_t end) {
+      ExternalSort<BandEntry> table(memory_bytes / tables, folder);
+      for (int64_t band = begin; band < end; ++band) {
+        collect(static_cast<int>(band), table);
+        join(table);
       }
     });
   }
 
-  bool is_duplicate(uint32_t i) { return clusters_.find(i) != i; }
+  bool is_duplicate(uint64_t i) { return clusters_.find(i) != i; }
 
  private:
-  // The entries of a band whose hash lies in part `pass` of `passes` of all hashes.
-  void collect(int band, uint64_t pass, uint64_t passes, BandEntries& entries) const {
-    entries.clear();
-    for (uint32_t i = 0; i < order_.size(); ++i) {
-      const uint64_t hash = band_hash(signatures_[order_[i]], band);
-      if ((hash >> 32) * passes >> 32 == pass) entries.emplace_back(hash, i);
-    }
-    std::sort(entries.begin(), entries.end());
+  void collect(int band, ExternalSort<BandEntry>& table) const {
+    for (uint64_t i = 0; i < order_.size(); ++i) table.push({band_hash(signatures_[order_[i]], band), i});
   }
 
-  void join(const BandEntries& entries) {
-    std::vector<uint32_t> heads;  // of the bucket: none is similar to another
-    for (size_t e = 0; e < entries.size(); ++e) {
-      const auto [hash, index] = entries[e];
-      if (e == 0 || entries[e - 1].first != hash) heads.clear();
-      const MinHashSignature& signature = signatures_[order_[index]];
-      const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint32_t head) {
-        return estimated_similarity(signatures_[order_[head]], signature) >= threshold_;
+  void join(ExternalSort<BandEntry>& table) {
+    std::vector<uint64_t> heads;  // of the bucket: none is similar to another
+    uint64_t bucket = 0;
+    table.drain([&](const BandEntry& entry) {
+      if (entry.hash != bucket) heads.clear();
+      bucket = entry.hash;
+      const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint64_t head) {
+        return estimated_similarity(signatures_[order_[head]], signatures_[order_[entry.text]]) >= threshold_;
       });
-      if (similar != heads.end()) clusters_.join(*similar, index);
-      else if (heads.size() < kMaxHeads) heads.push_back(index);
-    }
+      if (similar != heads.end()) clusters_.join(*similar, entry.text);
+      else if (heads.size() < kMaxHeads) heads.push_back(entry.text);
+    });
   }
 
   std::span<const MinHashSignature> signatures_;
-  std::span<const uint32_t> order_;
+  std::span<const uint64_t> order_;
   double threshold_;
   UnionFind clusters_;
 };
@@ -195,15 +193,14 @@ double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b
   return static_cast<double>(equal) / kMinHashes;
 }
 
-std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order,
+std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order,
                                   const NearDuplicateOptions& options) {
-  ScratchArray parents(order.size(), options.memory_bytes / 2, options.folder);
-  NearDuplicateSearch search(signatures, order, options.threshold, parents.values());
-  const uint64_t table_bytes =
-      order.size() * sizeof(BandEntries::value_type) * static_cast<uint64_t>(compute_threads());
-  search.run(1 + table_bytes / std::max<uint64_t>(options.memory_bytes / 2, 1));
+  ScratchRows<uint64_t> parents(options.memory_bytes / 3, options.folder);
+  for (uint64_t i = 0; i < order.size(); ++i) parents.push(i);
+  NearDuplicateSearch search(signatures, order, options.threshold, parents.rows());
+  search.run(options.memory_bytes / 3 * 2, options.folder);
   std::vector<bool> duplicates(order.size());
-  for (uint32_t i = 0; i < order.size(); ++i) duplicates[i] = search.is_duplicate(i);
+  for (uint64_t i = 0; i < order.size(); ++i) duplicates[i] = search.is_duplicate(i);
   return duplicates;
 }
 

@@ -33,16 +33,16 @@ double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b
 
 struct NearDuplicateOptions {
   double threshold = 0.8;  // estimated similarity from which two texts are near duplicates
-  // For the band tables and the union-find. With t threads a pass over the signatures needs 16 t bytes each; beyond the
-  // limit each band takes several passes, by ranges of its hash, and the union-find (4 bytes each) lies in a file.
+  // For the band tables (16 bytes each, and as many at once as there are threads) and the union-find (8 bytes each).
+  // Beyond the limit both lie in unnamed files of `folder`. The result takes one bit each besides.
   uint64_t memory_bytes = 1 << 30;
-  std::filesystem::path folder = ".";  // of that file
+  std::filesystem::path folder = ".";
 };
 
 // Text i, in the order of time, has signatures[order[i]]. Drops all but the earliest of each cluster: true at i when a
 // near duplicate of it comes before. Clusters are the connected components of the pairs found. The result depends
 // neither on the memory nor on the number of threads.
-std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint32_t> order,
+std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order,
                                   const NearDuplicateOptions& options);
 
 }  // namespace starling

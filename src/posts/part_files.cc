@@ -13,6 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr int kPartVersion = 2;  // 2: records number signatures in 64 bits
 constexpr std::array<const char*, 3> kExtensions = {"texts", "signatures", "records"};
 
 std::string command(const Part& part) {
@@ -29,7 +30,7 @@ void write_part_manifest(const Workspace& workspace, const Part& part, const Par
   Json files;
   for (const char* extension : kExtensions) files[extension] = sha256_file_hex(part_file(workspace, part, extension));
   const Json json = {{"format", "starling-prepare-part"},
-                     {"version", 1},
+                     {"version", kPartVersion},
                      {"inputs", manifest.inputs},
                      {"posts", manifest.posts},
                      {"dropped", manifest.dropped},
@@ -44,7 +45,7 @@ PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {
   PartManifest manifest;
   try {
     const Json json = parse_ordered_json(read_file(path));
-    if (json.at("format") != "starling-prepare-part" || json.at("version") != 1)
+    if (json.at("format") != "starling-prepare-part" || json.at("version") != kPartVersion)
       throw DataError(fmt::format("{}: another format; {}", path.string(), command(part)));
     manifest = {json.at("inputs"), json.at("posts"), json.at("dropped"), json.at("languages")};
     for (const char* extension : kExtensions) {

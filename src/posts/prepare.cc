@@ -48,7 +48,7 @@ void swap_in(const fs::path& fresh, const fs::path& target) {
 
 // Where validation begins in posts sorted by time. Posts of one second stay together, unless nothing would be left for
 // training.
-size_t split_point(const std::vector<CleanedPost>& posts, double fraction) {
+size_t split_point(std::span<const CleanedPost> posts, double fraction) {
   const auto valid = static_cast<size_t>(static_cast<double>(posts.size()) * std::clamp(fraction, 0.0, 0.5) + 0.5);
   const size_t point = posts.size() - valid;
   size_t moved = point;

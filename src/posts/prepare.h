@@ -1,8 +1,11 @@
 // From raw posts to token shards: deletions and opt-outs, cleaning, language, spam, duplicates, personal data, split by
 // time, tokenizer, tokens. The result replaces the old shards at once; a stopped or killed run leaves them in place.
 // The same posts, settings and control database give the same bytes.
-// Memory: 80 bytes a post (up to three times that while the list grows), prepare.memory_mb, and the texts of three
-// batches a thread; cleaned texts and MinHash signatures wait in files beside the shards.
+// Memory: prepare.memory_mb, a quarter of a byte a post, the ids of deletions and opt-outs, and the texts of three
+// batches a thread. Cleaned texts and MinHash signatures (256 bytes a post) wait in files beside the shards, and so do
+// records (80 bytes a post, twice while they are sorted), the tables of the search for near duplicates (16 + 16 t bytes
+// a post with t threads) and the list of what is kept (32) once they outgrow that memory. Of mapped files the system
+// keeps in memory what it has room for.
 #pragma once
 
 #include <array>

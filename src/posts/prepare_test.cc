@@ -15,7 +15,6 @@
 #include "posts/canary.h"
 #include "posts/dedup.h"
 #include "posts/ingest.h"
-#include "posts/scratch_array.h"
 #include "posts/shards.h"
 #include "posts/spam.h"
 #include "store/control_db.h"
@@ -112,6 +111,9 @@ class PrepareInParts : public Prepare {
       add("other-" + std::to_string(i), sentence(static_cast<uint64_t>(i) + 5000)).language = i % 2 == 0 ? "de" : "fr";
     }
     add("mail", "Write to someone@example.org about " + sentence(7000), "gone");
+    store_posts();
+  }
+  void store_posts() {
     PostStore store(workspace_.posts());
     for (size_t i = 0; i < posts_.size(); i += 33)
       store.append_segment({posts_.begin() + static_cast<ptrdiff_t>(i),
@@ -121,9 +123,9 @@ class PrepareInParts : public Prepare {
     const ControlDb control(workspace_.control_db());
     prepare_part(workspace_, config(assignments), control, {index, 3}, [](const std::string&, uint64_t, uint64_t) {});
   }
-  PrepareReport merge() {
+  PrepareReport merge(const std::vector<std::string>& assignments = {}) {
     const ControlDb control(workspace_.control_db());
-    return merge_parts(workspace_, config(), control, 3, [](const std::string&, uint64_t, uint64_t) {});
+    return merge_parts(workspace_, config(assignments), control, 3, [](const std::string&, uint64_t, uint64_t) {});
   }
   std::map<std::string, std::string> shard_files() const {
     std::map<std::string, std::string> files;
@@ -143,6 +145,33 @@ TEST_F(PrepareInParts, AMergeGivesTheBytesOfOneRun) {
   for (const uint32_t index : {3, 1, 2}) run_part(index);
   merge();
   EXPECT_EQ(shard_files(), files);
+}
+
+// Without memory 64 rows are a run (scratch_file.h), and there are 161 posts: each list and each sort goes to its file.
+TEST_F(PrepareInParts, WithoutMemoryTheBytesAreTheSameAndNoOtherFileIsLeft) {
+  for (size_t i = 0; i < posts_.size(); ++i) {
+    posts_[i].time_s = static_cast<int64_t>(i * 7919 % 30) + 1;  // ties, and not in the order of ingest
+    posts_[i].author = "author-" + std::to_string(i % 40);
+  }
+  fs::remove_all(workspace_.posts());
+  store_posts();
+  const std::vector<std::string> limits = {"prepare.max_posts_per_author=3", "prepare.max_template_posts=1"};
+  const PrepareReport whole = run(limits);
+  EXPECT_EQ(whole.posts, 161u);
+  EXPECT_GT(whole.train.posts, 64u);
+  for (const DropReason reason :
+       {DropReason::kTemplate, DropReason::kExactDuplicate, DropReason::kNearDuplicate, DropReason::kAuthorCap})
+    EXPECT_GT(dropped(whole, reason), 0u) << kDropNames[static_cast<size_t>(reason)];
+  const auto files = shard_files();
+  fs::remove(workspace_.tokenizer());
+  const std::vector<std::string> small = {limits[0], limits[1], "prepare.memory_mb=0"};
+  run(small);
+  EXPECT_EQ(shard_files(), files);
+  for (const uint32_t index : {1, 2, 3}) run_part(index, small);
+  fs::remove(workspace_.tokenizer());
+  merge(small);
+  EXPECT_EQ(shard_files(), files);
+  EXPECT_FALSE(fs::exists(workspace_.shards().string() + ".tmp"));
 }
 
 TEST_F(PrepareInParts, AMergeObeysDeletionsSinceThePartsWereMade) {
@@ -336,10 +365,10 @@ std::vector<MinHashSignature> signatures_of(const std::vector<std::string>& text
 
 TEST(Dedup, KeepsTheEarliestOfACluster) {
   const auto signatures = signatures_of({sentence(1), sentence(2), sentence(1), sentence(2), sentence(3)});
-  EXPECT_EQ(near_duplicates(signatures, std::vector<uint32_t>{0, 1, 2, 3, 4}, {}),
+  EXPECT_EQ(near_duplicates(signatures, std::vector<uint64_t>{0, 1, 2, 3, 4}, {}),
             (std::vector<bool>{false, false, true, true, false}));
   // The order of time decides, not that of the signatures.
-  EXPECT_EQ(near_duplicates(signatures, std::vector<uint32_t>{4, 3, 2, 1, 0}, {}),
+  EXPECT_EQ(near_duplicates(signatures, std::vector<uint64_t>{4, 3, 2, 1, 0}, {}),
             (std::vector<bool>{false, false, false, true, true}));
 }
 
@@ -354,8 +383,8 @@ TEST(Dedup, FindsTextsWithOneLetterChangedAndNoOthers) {
     edited[edited.size() / 2] = 'q';
     texts.push_back(edited);
   }
-  std::vector<uint32_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0u);
+  std::vector<uint64_t> order(texts.size());
+  std::iota(order.begin(), order.end(), uint64_t{0});
   const std::vector<bool> found = near_duplicates(signatures_of(texts), order, {.threshold = 0.8});
   EXPECT_EQ(std::count(found.begin(), found.begin() + 300, true), 0);
   // The estimate has a standard error of 0.04 at 0.88: two of a hundred fall below 0.8.
@@ -365,26 +394,13 @@ TEST(Dedup, FindsTextsWithOneLetterChangedAndNoOthers) {
 TEST(Dedup, LittleMemoryAndOtherThreadsGiveTheSameResult) {
   std::vector<std::string> texts;
   for (uint64_t i = 0; i < 500; ++i) texts.push_back(sentence(i % 200) + std::to_string(i % 3));
-  std::vector<uint32_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0u);
+  std::vector<uint64_t> order(texts.size());
+  std::iota(order.begin(), order.end(), uint64_t{0});
   const auto signatures = signatures_of(texts);
   const std::vector<bool> wanted = near_duplicates(signatures, order, {});
-  for (const uint64_t memory : {1 << 12, 1 << 10, 64})
+  for (const uint64_t memory : {1 << 14, 1 << 12, 0})
     EXPECT_EQ(near_duplicates(signatures, order, {.memory_bytes = memory, .folder = fs::temp_directory_path()}), wanted)
         << memory << " bytes";
-}
-
-TEST(ScratchArray, IsAFileBeyondItsMemoryAndSaysWhereThatCannotBe) {
-  ScratchArray in_memory(1000, 4000, "/nowhere"), on_disk(1000, 3999, fs::temp_directory_path());
-  EXPECT_FALSE(in_memory.on_disk());
-  EXPECT_TRUE(on_disk.on_disk());
-  for (ScratchArray* array : {&in_memory, &on_disk}) {
-    EXPECT_EQ(array->values().size(), 1000u);
-    EXPECT_EQ(array->values()[999], 0u);
-    array->values()[999] = 7;
-    EXPECT_EQ(array->values()[999], 7u);
-  }
-  EXPECT_THROW(ScratchArray(1000, 0, "/nowhere"), IoError);
 }
 
 TEST(Dedup, NormalisationIgnoresCaseSignsLinksAndMentions) {
