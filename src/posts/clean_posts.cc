@@ -15,6 +15,7 @@
 #include "posts/buffered_file.h"
 #include "posts/dedup.h"
 #include "posts/external_sort.h"
+#include "posts/feed.h"
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
@@ -50,6 +51,7 @@ struct Record {
   uint64_t exact_hash, template_hash, author_hash;
   uint32_t language;  // index into languages
   std::array<uint16_t, kPersonalDataKinds> personal_data;
+  PostManner manner;
   uint64_t signature;  // index in the file of signatures, kNoSignature for none
 };
 static_assert(sizeof(Record) == 80);  // the files of parts hold them
@@ -62,6 +64,7 @@ struct Rules {
         similarity(config.number("prepare.near_duplicate_similarity")),
         strip_quotes(config.boolean("prepare.strip_quotes")),
         personal_data(config.boolean("prepare.replace_personal_data")),
+        max_feed_posts(static_cast<uint64_t>(config.integer("prepare.max_feed_posts"))),
         max_template_posts(static_cast<uint64_t>(config.integer("prepare.max_template_posts"))),
         max_posts_per_author(static_cast<uint64_t>(config.integer("prepare.max_posts_per_author"))),
         memory_bytes(static_cast<uint64_t>(config.integer("prepare.memory_mb")) << 20) {
@@ -69,7 +72,7 @@ struct Rules {
   }
   // All that examine() depends on.
   std::string examination() const {
-    return fmt::format("2 {} {} {} {} {} {}", min_chars, languages, spam_threshold, similarity < 1, strip_quotes,
+    return fmt::format("3 {} {} {} {} {} {}", min_chars, languages, spam_threshold, similarity < 1, strip_quotes,
                        personal_data);
   }
   bool keeps_language(const std::string& language) const {
@@ -80,7 +83,7 @@ struct Rules {
   std::string languages;
   double spam_threshold, similarity;
   bool strip_quotes, personal_data;
-  uint64_t max_template_posts, max_posts_per_author, memory_bytes;
+  uint64_t max_feed_posts, max_template_posts, max_posts_per_author, memory_bytes;
 };
 
 size_t count_characters(std::string_view text) {
@@ -164,6 +167,13 @@ class Selection {
             PrepareReport& report)
       : rules_(rules), folder_(folder), records_(records), report_(report), dropped_(records.size()) {}
 
+  void drop_feeds() {
+    if (rules_.max_feed_posts == 0) return;
+    keep_most(DropReason::kFeed, rules_.max_feed_posts, false, [feeds = find_feeds()](const Record& record) {
+      return feeds.contains(record.author_hash) ? record.author_hash : 0;
+    });
+  }
+
   void drop_templates() {
     if (rules_.max_template_posts == 0) return;
     keep_most(DropReason::kTemplate, rules_.max_template_posts, true, [](const Record& record) {
@@ -219,6 +229,31 @@ class Selection {
     ++report_.dropped[static_cast<size_t>(reason)];
   }
 
+  std::unordered_set<uint64_t> find_feeds() const {
+    struct AuthorEntry {
+      uint64_t author;
+      PostManner manner;
+      bool operator<(const AuthorEntry& other) const { return author < other.author; }
+    };
+    ExternalSort<AuthorEntry> entries(stage_bytes(), folder_);
+    for (const Record& record : records_)
+      if (record.author_hash != 0) entries.push({record.author_hash, record.manner});
+    std::unordered_set<uint64_t> feeds;
+    uint64_t author = 0;
+    MannerCounts counts;
+    const auto close = [&] {
+      if (counts.is_feed()) feeds.insert(author);
+      counts = {};
+    };
+    entries.drain([&](const AuthorEntry& entry) {
+      if (entry.author != author) close();
+      author = entry.author;
+      counts.add(entry.manner);
+    });
+    close();
+    return feeds;
+  }
+
   // Of the posts with the same key keeps the first `most` in the order of time, or the last; those without key (0) all.
   template <typename Key>
   void keep_most(DropReason reason, uint64_t most, bool first, const Key& key) {
@@ -269,6 +304,7 @@ class Cleaner {
     signatures_.flush();
     ScratchRows<Record> records = records_.take();
     Selection selection(rules_, folder_, records.rows(), report_);
+    selection.drop_feeds();
     selection.drop_templates();
     selection.drop_exact_duplicates();
     drop_near_duplicates(selection);
@@ -387,6 +423,7 @@ class Cleaner {
     record.template_hash = candidate.template_hash;
     record.author_hash = post.author.empty() ? 0 : hash64(post.author);
     record.language = language_index(candidate.language);
+    record.manner = manner_of(post);
     for (size_t kind = 0; kind < kPersonalDataKinds; ++kind)
       record.personal_data[kind] = static_cast<uint16_t>(std::min<uint64_t>(candidate.personal_data[kind], 65535));
     record.signature = candidate.has_signature ? signature_count_++ : kNoSignature;

@@ -79,16 +79,18 @@ double Detection::recall() const {
   return labelled == 0 ? 1 : static_cast<double>(found) / static_cast<double>(labelled);
 }
 
-std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const std::string& label_field,
-                                        const std::string& text_map) {
+std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const LabelledFields& fields) {
   RowOptions options;
-  options.map = FieldMap({"community=" + label_field, "text=" + (text_map.empty() ? "text" : text_map)});
+  std::vector<std::string> map = {"community=" + fields.label, "text=" + (fields.text.empty() ? "text" : fields.text)};
+  if (!fields.reply_to.empty()) map.push_back("reply_to=" + fields.reply_to);
+  options.map = FieldMap(map);
   options.derive_ids = true;
   std::vector<LabelledText> texts;
   const auto reader = RowReader::open(file, options);
   for (Row row; reader->next(row);) {
     if (!row.problem.empty()) throw DataError(fmt::format("{}:{}: {}", file.string(), row.line, row.problem));
-    texts.push_back({std::move(row.post.community), std::move(row.post.text), std::move(row.post.author)});
+    const PostManner manner = manner_of(row.post);
+    texts.push_back({std::move(row.post.community), std::move(row.post.text), std::move(row.post.author), manner});
   }
   if (texts.empty()) throw DataError(file.string() + ": no labelled texts");
   return texts;
@@ -109,10 +111,14 @@ std::map<std::string, AutomationCounts> count_automation(std::span<const Labelle
                                                          uint64_t most) {
   std::map<std::string, AutomationCounts> counts;
   std::map<std::pair<std::string, uint64_t>, uint64_t> of_template;
+  std::map<std::string, MannerCounts> of_author;
+  for (const LabelledText& text : texts)
+    if (!text.author.empty()) of_author[text.author].add(text.manner);
   for (const LabelledText& text : texts) {
     const std::string cleaned = clean_text(text.text);
     AutomationCounts& count = counts[text.label];
     ++count.texts;
+    if (of_author[text.author].is_feed()) ++count.feeds;
     if (spam_score(cleaned).score >= spam_threshold) {
       ++count.spam;
       continue;
@@ -125,7 +131,7 @@ std::map<std::string, AutomationCounts> count_automation(std::span<const Labelle
 
 LanguageScores score_languages(std::span<const LabelledText> texts) {
   LanguageScores scores;
-  for (const auto& [label, text, author] : texts) {
+  for (const auto& [label, text, author, manner] : texts) {
     const std::string answer = detect_language(text);
     for (LanguageAnswers* answers : {&scores.all, &scores.by_letters[letter_group(text)], &scores.by_language[label]}) {
       ++answers->texts;

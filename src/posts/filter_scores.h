@@ -10,18 +10,24 @@
 #include <string_view>
 #include <vector>
 
+#include "posts/feed.h"
 #include "posts/personal_data.h"
 
 namespace starling {
 
 struct LabelledText {
   std::string label, text, author;
+  PostManner manner;
 };
 
-// Rows with a text and a label of any file that ingest reads. `text_map`: as for `--map text=...`; empty for "text".
+// Rows with a text and a label of any file that ingest reads.
+struct LabelledFields {
+  std::string label = "label";
+  std::string text;      // as for `--map text=...`; empty for "text"
+  std::string reply_to;  // of a post that answers or repeats another not empty; no name: none does
+};
 // Throws IoError; DataError naming the first row that cannot be read, and when there is no row.
-std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const std::string& label_field,
-                                        const std::string& text_map = {});
+std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const LabelledFields& fields);
 
 struct Detection {
   uint64_t labelled = 0;     // that should be found
@@ -34,10 +40,10 @@ struct Detection {
 // Texts whose spam score reaches `threshold` against those labelled `spam_label`.
 Detection score_spam(std::span<const LabelledText> texts, const std::string& spam_label, double threshold);
 
-// Of the texts with one label: how many prepare drops as spam, and of the rest how many as more than `most` of one
-// author's from one template.
+// Of the texts with one label: how many prepare drops as spam, of the rest how many as more than `most` of one author's
+// from one template; and how many are of accounts that it takes for feeds.
 struct AutomationCounts {
-  uint64_t texts = 0, spam = 0, templates = 0;
+  uint64_t texts = 0, spam = 0, templates = 0, feeds = 0;
 };
 std::map<std::string, AutomationCounts> count_automation(std::span<const LabelledText> texts, double spam_threshold,
                                                          uint64_t most);

@@ -17,6 +17,9 @@ std::vector<ConfigKey> posts_config_keys() {
       {"prepare.memory_mb", int64_t{1024},
        "for sorting and the search for near duplicates; beyond it works from disk, MiB"},
       {"prepare.spam_score", 1.0, "score from which a post is dropped as spam; 0 keeps all"},
+      {"prepare.max_feed_posts", int64_t{0},
+       "the latest posts that are kept of an account which only announces, as an automated news feed does; 0 keeps "
+       "all"},
       {"prepare.max_template_posts", int64_t{5}, "posts that one author may make from one template; 0: any number"},
       {"prepare.strip_quotes", true, "drop quoted lines, signatures and list footers"},
       {"prepare.canaries", int64_t{0},

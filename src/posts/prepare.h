@@ -31,15 +31,16 @@ enum class DropReason {
   kTooShort,
   kLanguage,
   kSpam,
+  kFeed,
   kTemplate,
   kExactDuplicate,
   kNearDuplicate,
   kAuthorCap
 };
-inline constexpr size_t kDropReasons = 9;
-inline constexpr std::array<const char*, kDropReasons> kDropNames = {"deleted",         "opted_out",      "too_short",
-                                                                     "language",        "spam",           "template",
-                                                                     "exact_duplicate", "near_duplicate", "author_cap"};
+inline constexpr size_t kDropReasons = 10;
+inline constexpr std::array<const char*, kDropReasons> kDropNames = {
+    "deleted", "opted_out", "too_short",       "language",       "spam",
+    "feed",    "template",  "exact_duplicate", "near_duplicate", "author_cap"};
 
 struct SplitCounts {
   uint64_t posts = 0, tokens = 0, text_bytes = 0;

@@ -283,6 +283,21 @@ TEST_F(Prepare, ALongPostIsCutAndItsBytesAreThoseOfItsTokens) {
   }
 }
 
+// 60 posts each: one that speaks to nobody, one that asks now and then, and one that answers.
+TEST_F(Prepare, OfAccountsThatOnlyAnnounceTheLatestPostsAreKept) {
+  for (uint64_t i = 0; i < 60; ++i) {
+    add("feed-" + std::to_string(i), sentence(3 * i + 7000), "newsfeed").time_s = static_cast<int64_t>(1000 + i);
+    add("asks-" + std::to_string(i), sentence(3 * i + 7001) + (i % 10 == 0 ? "？" : ""), "ann");
+    add("answers-" + std::to_string(i), sentence(3 * i + 7002), "bob").reply_to = i % 10 == 0 ? "feed-1" : "";
+  }
+  EXPECT_EQ(dropped(run(), DropReason::kFeed), 0u);
+  const PrepareReport report = run({"prepare.max_feed_posts=20"});
+  EXPECT_EQ(dropped(report, DropReason::kFeed), 40u);
+  const std::vector<std::string> left = ids("train");
+  EXPECT_EQ(std::count(left.begin(), left.end(), "feed-39"), 0);
+  EXPECT_EQ(std::count(left.begin(), left.end(), "feed-40"), 1);
+}
+
 TEST_F(Prepare, AnAuthorsTemplateAndCapAreLimited) {
   add_fillers(40);
   for (int i = 0; i < 9; ++i)
