@@ -12,8 +12,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 struct EvalPostsArguments {
   std::filesystem::path spam, automation, languages, personal_data;
-  std::string spam_field = "label", spam_label = "spam", automation_field = "label", language_field = "lang",
-              automation_reply_field, text;
+  std::string spam_field = "label", spam_label = "spam", automation_field = "label", language_field = "lang", text;
 };
 
 OrderedJson detection_json(const Detection& d) {
@@ -46,7 +45,7 @@ void print_detection_header(const char* what) {
 }
 
 void eval_spam(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
-  const auto texts = read_labelled(arguments.spam, {arguments.spam_field, arguments.text, {}});
+  const auto texts = read_labelled(arguments.spam, arguments.spam_field, arguments.text);
   const double threshold = options.config().number("prepare.spam_score");
   const Detection score = score_spam(texts, arguments.spam_label, threshold);
   if (score.labelled == 0)
@@ -62,8 +61,7 @@ void eval_spam(const EvalPostsArguments& arguments, const GlobalOptions& options
 void eval_automation(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const Config config = options.config();
   const auto most = static_cast<uint64_t>(config.integer("prepare.max_template_posts"));
-  const auto texts = read_labelled(arguments.automation,
-                                   {arguments.automation_field, arguments.text, arguments.automation_reply_field});
+  const auto texts = read_labelled(arguments.automation, arguments.automation_field, arguments.text);
   const auto counts = count_automation(texts, config.number("prepare.spam_score"), most);
   if (!options.json)
     fmt::print("{:<20}{:>10}{:>10}{:>11}{:>10}\n", "automation", "texts", "spam", "templates", "of feeds");
@@ -84,7 +82,7 @@ std::string letters_name(size_t first) {
 
 void eval_languages(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const LanguageScores scores =
-      score_languages(read_labelled(arguments.languages, {arguments.language_field, arguments.text, {}}));
+      score_languages(read_labelled(arguments.languages, arguments.language_field, arguments.text));
   OrderedJson& object = json["language"] = answers_json(scores.all);
   for (const auto& [first, answers] : scores.by_letters)
     object["by_letters"][letters_name(first)] = answers_json(answers);
@@ -97,7 +95,7 @@ void eval_languages(const EvalPostsArguments& arguments, const GlobalOptions& op
 
 void eval_personal_data(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   std::vector<MarkedText> texts;
-  for (const LabelledText& row : read_labelled(arguments.personal_data, {.text = arguments.text}))
+  for (const LabelledText& row : read_labelled(arguments.personal_data, "label", arguments.text))
     texts.push_back(parse_marked(row.text));
   const auto scores = score_personal_data(texts);
   Detection all;
@@ -136,8 +134,6 @@ void add_eval_posts(Command eval, const GlobalOptions& options) {
       "--automation", arguments->automation,
       "Texts with author and a label: how many are dropped as spam or as an author's template, how many are of feeds");
   command.add_option("--automation-field", arguments->automation_field, "Column of that label").show_default();
-  command.add_option("--automation-reply-field", arguments->automation_reply_field,
-                     "Column that is not empty where a post answers or repeats another");
   command.add_option("--languages", arguments->languages, "Texts with the ISO 639 code of their language");
   command.add_option("--language-field", arguments->language_field, "Column of that code").show_default();
   command.add_option("--personal-data", arguments->personal_data,
@@ -146,7 +142,7 @@ void add_eval_posts(Command eval, const GlobalOptions& options) {
   command.footer(
       "Examples:\n"
       "  starling eval posts --spam sms-spam.jsonl.zst\n"
-      "  starling eval posts --automation ira-tweets.jsonl.zst --automation-field cat --automation-reply-field type\n"
+      "  starling eval posts --automation ira-tweets.jsonl.zst --automation-field cat\n"
       "  starling eval posts --languages langid.jsonl.zst --json\n"
       "  starling eval posts --personal-data test/data/personal-data.jsonl");
   command.callback([arguments, &options] { eval_posts(*arguments, options); });

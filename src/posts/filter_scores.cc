@@ -79,11 +79,10 @@ double Detection::recall() const {
   return labelled == 0 ? 1 : static_cast<double>(found) / static_cast<double>(labelled);
 }
 
-std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const LabelledFields& fields) {
+std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const std::string& label_field,
+                                        const std::string& text_map) {
   RowOptions options;
-  std::vector<std::string> map = {"community=" + fields.label, "text=" + (fields.text.empty() ? "text" : fields.text)};
-  if (!fields.reply_to.empty()) map.push_back("reply_to=" + fields.reply_to);
-  options.map = FieldMap(map);
+  options.map = FieldMap({"community=" + label_field, "text=" + (text_map.empty() ? "text" : text_map)});
   options.derive_ids = true;
   std::vector<LabelledText> texts;
   const auto reader = RowReader::open(file, options);

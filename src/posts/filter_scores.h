@@ -20,14 +20,10 @@ struct LabelledText {
   PostManner manner;
 };
 
-// Rows with a text and a label of any file that ingest reads.
-struct LabelledFields {
-  std::string label = "label";
-  std::string text;      // as for `--map text=...`; empty for "text"
-  std::string reply_to;  // of a post that answers or repeats another not empty; no name: none does
-};
+// Rows with a text and a label of any file that ingest reads. `text_map`: as for `--map text=...`; empty for "text".
 // Throws IoError; DataError naming the first row that cannot be read, and when there is no row.
-std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const LabelledFields& fields);
+std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const std::string& label_field,
+                                        const std::string& text_map = {});
 
 struct Detection {
   uint64_t labelled = 0;     // that should be found

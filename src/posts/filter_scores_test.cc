@@ -57,7 +57,7 @@ TEST(FilterScores, CountsSpamOfALabelledFile) {
   std::ofstream(file)
       << "kind,body\nham,see you at the station\nspam,WINNER!! You have won a prize! Call now to claim\n"
          "spam,lunch tomorrow?\n";
-  const auto texts = read_labelled(file, {"kind", "body", {}});
+  const auto texts = read_labelled(file, "kind", "body");
   fs::remove(file);
   const Detection score = score_spam(texts, "spam", 1.0);
   EXPECT_EQ(score.labelled, 2u);
@@ -65,7 +65,7 @@ TEST(FilterScores, CountsSpamOfALabelledFile) {
   EXPECT_EQ(score.wrong, 0u);
   EXPECT_EQ(score.precision(), 1.0);
   EXPECT_EQ(score.recall(), 0.5);
-  EXPECT_THROW(read_labelled(file, {"kind", "body", {}}), IoError);
+  EXPECT_THROW(read_labelled(file, "kind", "body"), IoError);
 }
 
 TEST(FilterScores, CountsWhatAnAutomatonFillsIn) {
@@ -83,16 +83,13 @@ TEST(FilterScores, CountsWhatAnAutomatonFillsIn) {
   EXPECT_EQ(counts.at("robot").feeds, 0u);  // nine posts are too few to tell
 }
 
-TEST(FilterScores, CountsThePostsOfFeedsAndLooksAtTheColumnOfReplies) {
-  const fs::path file = fs::temp_directory_path() / ("starling-feeds-" + random_hex(8) + ".csv");
-  std::ofstream out(file);
-  out << "label,text,author,type\n";
-  for (int i = 0; i < 60; ++i)
-    out << "feed,Council votes on budget item " << i << ",city,\nperson,they closed the road again " << i << ",ann,R\n";
-  out.close();
-  EXPECT_EQ(count_automation(read_labelled(file, {}), 1.0, 5).at("person").feeds, 60u);
-  const auto counts = count_automation(read_labelled(file, {.reply_to = "type"}), 1.0, 5);
-  fs::remove(file);
+TEST(FilterScores, CountsThePostsOfFeeds) {
+  std::vector<LabelledText> texts;
+  for (int i = 0; i < 60; ++i) {
+    texts.push_back({"feed", "Council votes on budget item " + std::to_string(i), "city"});
+    texts.push_back({"person", "they closed the road again " + std::to_string(i), "ann", {.addresses = i % 10 == 0}});
+  }
+  const auto counts = count_automation(texts, 1.0, 5);
   EXPECT_EQ(counts.at("feed").feeds, 60u);
   EXPECT_EQ(counts.at("person").feeds, 0u);
 }
