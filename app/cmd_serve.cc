@@ -13,6 +13,7 @@
 #include "core/stop.h"
 #include "server/platform.h"
 #include "server/server.h"
+#include "store/key_changes.h"
 
 namespace starling {
 namespace {
@@ -30,7 +31,7 @@ std::string url_of(const ServerOptions& options, int port) {
 // key to open it. The key is never logged.
 void print_welcome(Platform& platform, const std::string& url, bool json) {
   std::string key;
-  if (platform.control.keys().empty()) key = platform.control.create_key(kFirstKeyName, "admin");
+  if (platform.control.keys().empty()) key = grant_key(platform.control, {.name = kFirstKeyName, .role = "admin"});
   if (json) {
     nlohmann::json welcome = {{"url", url}, {"problems", platform.problems}};
     if (!key.empty()) welcome["admin_key"] = key;

@@ -196,6 +196,23 @@ END
   [ "$status" -eq 2 ]
 }
 
+@test "a key's limits are changed without a new key, and the audit log says so" {
+  "$STARLING" --workspace "$workspace" keys create trial --role search --requests-per-second 2 > /dev/null 2>&1
+  run "$STARLING" --workspace "$workspace" --json keys set trial --tokens-per-day 500
+  [ "$output" = '{"name":"trial","requests_per_second":2.0,"role":"search","tokens_per_day":500}' ]
+  run "$STARLING" --workspace "$workspace" keys set trial --reset --tokens-per-day 0
+  [[ "$output" == *"trial"*"any number of tokens"* && "$output" != *"requests/s"* ]]
+  run "$STARLING" --workspace "$workspace" keys set trial
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--tokens-per-day"* ]]
+  run "$STARLING" --workspace "$workspace" keys set nobody --tokens-per-day 5
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"nobody"*"keys list"* ]]
+  "$STARLING" --workspace "$workspace" keys revoke trial > /dev/null
+  run "$STARLING" --workspace "$workspace" audit list --kind key.
+  [[ "${lines[0]}" == *key.created* && "${lines[1]}" == *key.changed* && "${lines[3]}" == *key.revoked* && ${#lines[@]} -eq 4 ]]
+}
+
 # Every field of docs/formats/bench.md: a positive number in the JSON on standard input, or in each item of its list.
 has_numbers() {
   python3 -c "

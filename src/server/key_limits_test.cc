@@ -116,6 +116,23 @@ TEST_F(KeyLimitsTest, EmbeddingsAndScoresCountToo) {
   EXPECT_EQ(ask("/v1/score", {{"model", "own"}, {"prefix", ""}, {"candidates", {"qqq"}}}), 200);
 }
 
+TEST_F(KeyLimitsTest, AChangedLimitHoldsFromTheNextRequestOn) {
+  start();
+  ControlDb other(root_ / "workspace/control.db");  // as `starling keys set` opens it beside the server
+  const std::string key = other.create_key("trial", "search", {.tokens_per_day = 30});
+  EXPECT_EQ(error_code(complete(key, 40)), "insufficient_quota");
+  other.set_key_limits("trial", {.requests_per_second = {}, .tokens_per_day = 1000});
+  EXPECT_EQ(complete(key, 40).status, 200);
+  other.set_key_limits("trial", {.requests_per_second = {}, .tokens_per_day = 40});
+  EXPECT_EQ(error_code(complete(key, 1)), "insufficient_quota") << "what was used today counts";
+  other.set_key_limits("trial", {.requests_per_second = 0.001, .tokens_per_day = 0});
+  ClientResponse last = complete(key, 1);
+  for (int i = 0; last.status == 200 && i < 10; ++i) last = complete(key, 1);
+  EXPECT_EQ(error_code(last), "rate_limit_exceeded");
+  other.set_key_limits("trial", {.requests_per_second = 1e6, .tokens_per_day = {}});
+  EXPECT_EQ(complete(key, 1).status, 200);
+}
+
 TEST_F(KeyLimitsTest, AKeysOwnRateIsBeforeTheServers) {
   start({"server.request_burst=100", "server.requests_per_second=50"});
   const std::string slow = server_->platform().control.create_key("slow", "read", {.requests_per_second = 0.01});
