@@ -247,7 +247,7 @@ std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, con
 
 CompletionCall begin_call(Platform& platform, const Request& request, const JsonBody& body, ApiKind kind) {
   refuse_unsupported(body);
-  CompletionCall call{.platform = &platform, .engine = &platform.models.require(body.text("model")), .kind = kind};
+  CompletionCall call{.platform = &platform, .engine = platform.models.require(body.text("model")), .kind = kind};
   call.n = static_cast<size_t>(body.integer("n", 1, 1, kMaxChoices));
   call.stream = body.boolean("stream", false);
   if (const json* options = body.find("stream_options"); options && options->is_object())
