@@ -201,14 +201,22 @@ void add_requests(CompletionCall& call, std::vector<TokenId> prompt, const Sampl
     throw wrong_field("n", fmt::format("so that there are at most {} choices in all", kMaxRequests));
 }
 
-// Takes the most tokens that the call can use: each prompt once, and what every choice may write.
-void reserve_tokens(CompletionCall& call, const ApiKey& key) {
-  int64_t most = 0;
+// Takes the most tokens that the call can use: each prompt once, and what every choice may write. Where the client did
+// not say how much that is, it is cut to what the key has left, one token a choice at least.
+void reserve_tokens(CompletionCall& call, const JsonBody& body, const ApiKey& key) {
+  int64_t prompts = 0, answers = 0;
   for (size_t i = 0; i < call.requests.size(); ++i) {
-    if (i % call.n == 0) most += static_cast<int64_t>(call.requests[i].prompt.size());
-    most += call.requests[i].options.max_tokens;
+    if (i % call.n == 0) prompts += static_cast<int64_t>(call.requests[i].prompt.size());
+    answers += call.requests[i].options.max_tokens;
   }
-  call.quota = call.platform->quota.reserve(key, most, call.created_s);
+  const bool stated = body.find("max_tokens") || body.find("max_completion_tokens");
+  const auto choices = static_cast<int64_t>(call.requests.size());
+  const int64_t most = prompts + answers, least = stated ? most : prompts + choices;
+  call.quota = call.platform->quota.reserve_up_to(key, least, most, call.created_s);
+  if (call.quota->granted() == most) return;
+  const auto each = static_cast<int>((call.quota->granted() - prompts) / choices);
+  for (GenerationRequest& request : call.requests)
+    request.options.max_tokens = std::min(request.options.max_tokens, each);
 }
 
 // The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
@@ -298,7 +306,7 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   options.constraint = constraint_of(call, body, ordered);
   options.service = service_of(body, request);
   add_requests(call, call.engine->chat_prompt(chat_messages(body, call.tools)), options);
-  reserve_tokens(call, request.key);
+  reserve_tokens(call, body, request.key);
   return call;
 }
 
@@ -318,7 +326,7 @@ CompletionCall read_text_call(Platform& platform, const Request& request) {
     if (echo) call.echo.push_back(std::move(prompt.text));
     add_requests(call, std::move(prompt.tokens), options);
   }
-  reserve_tokens(call, request.key);
+  reserve_tokens(call, body, request.key);
   return call;
 }
 

@@ -103,6 +103,25 @@ TEST_F(KeyLimitsTest, ARequestThatIsRefusedTakesNothing) {
   EXPECT_EQ(complete(key, 40).status, 200);
 }
 
+TEST_F(KeyLimitsTest, WithoutMaxTokensAnAnswerIsCutToWhatIsLeft) {
+  start();
+  const auto ask = [&](const std::string& key, json body) {
+    body.update({{"model", "own"}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"ignore_eos", true}});
+    return fetch(server_->port(), "POST", "/v1/chat/completions", key, body.dump());
+  };
+  const int prompt = json::parse(ask(keys_.at("search"), {{"max_tokens", 1}}).body)["usage"]["prompt_tokens"];
+  const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = prompt + 9});
+  EXPECT_EQ(error_code(ask(key, {{"max_tokens", 100}})), "insufficient_quota") << "said, so refused";
+  EXPECT_EQ(error_code(ask(key, {{"max_completion_tokens", 100}})), "insufficient_quota");
+  EXPECT_EQ(error_code(ask(key, {{"n", 16}})), "insufficient_quota") << "not a token for each of them";
+  const ClientResponse answer = ask(key, {{"n", 2}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json made = json::parse(answer.body);
+  EXPECT_EQ(made["usage"]["total_tokens"], prompt + 8) << "all that two answers of one length can have";
+  for (const json& choice : made["choices"]) EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(ask(key, json::object()).status, 429) << "now too little is left";
+}
+
 TEST_F(KeyLimitsTest, EmbeddingsAndScoresCountToo) {
   start();
   const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = 30});
