@@ -67,8 +67,9 @@ bool LazyEngine::unload_if_idle(double idle_s) {
 const LazyEngine::Lasting& LazyEngine::lasting() const {
   std::lock_guard lock(lasting_mutex_);
   if (!lasting_) {
-    const ModelConfig config = load()->config();
-    lasting_ = std::make_unique<const Lasting>(Lasting{config, Tokenizer::load(folder_ / "tokenizer.json")});
+    const std::shared_ptr<Engine> engine = load();
+    lasting_ = std::make_unique<const Lasting>(
+        Lasting{engine->config(), Tokenizer::load(folder_ / "tokenizer.json"), engine->tool_form()});
   }
   return *lasting_;
 }

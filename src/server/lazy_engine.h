@@ -24,7 +24,7 @@ class LazyEngine final : public Engine {
   // seen when this is called, so call it often. True when it freed one.
   bool unload_if_idle(double idle_s);
 
-  // These two outlive the engine, because callers keep references to them.
+  // These, and tool_form(), outlive the engine, because callers keep references to them.
   const ModelConfig& config() const override { return lasting().config; }
   const Tokenizer& tokenizer() const override { return *lasting().tokenizer; }
 
@@ -43,6 +43,11 @@ class LazyEngine final : public Engine {
   std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
     return load()->chat_prompt(messages);
   }
+  std::vector<TokenId> tool_prompt(const std::vector<ChatMessage>& messages,
+                                   const std::vector<std::string>& tools) const override {
+    return load()->tool_prompt(messages, tools);
+  }
+  const ToolForm& tool_form() const override { return lasting().tool_form; }
   std::vector<float> embed(std::string_view text) override { return load()->embed(text); }
   std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
     return load()->embed_batch(texts);
@@ -64,6 +69,7 @@ class LazyEngine final : public Engine {
   struct Lasting {
     ModelConfig config;
     std::unique_ptr<Tokenizer> tokenizer;
+    ToolForm tool_form;
   };
   const Lasting& lasting() const;
 
