@@ -2,14 +2,18 @@
 #include <malloc.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "app/command.h"
+#include "core/error.h"
 #include "core/json.h"
 #include "core/stop.h"
 #include "server/platform.h"
 #include "server/server.h"
+#include "store/key_changes.h"
 
 namespace starling {
 namespace {
@@ -27,7 +31,7 @@ std::string url_of(const ServerOptions& options, int port) {
 // key to open it. The key is never logged.
 void print_welcome(Platform& platform, const std::string& url, bool json) {
   std::string key;
-  if (platform.control.keys().empty()) key = platform.control.create_key(kFirstKeyName, "admin");
+  if (platform.control.keys().empty()) key = grant_key(platform.control, {.name = kFirstKeyName, .role = "admin"});
   if (json) {
     nlohmann::json welcome = {{"url", url}, {"problems", platform.problems}};
     if (!key.empty()) welcome["admin_key"] = key;
@@ -41,6 +45,25 @@ void print_welcome(Platform& platform, const std::string& url, bool json) {
   std::fflush(stdout);
 }
 
+std::atomic<bool> certificate_renewed{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "the signal handler needs a lock-free flag");
+
+// SIGHUP says that the certificate's files are new. Without TLS it ends the process, as by default: a closed terminal
+// sends it too.
+void install_renewal_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { certificate_renewed = true; };
+  sigaction(SIGHUP, &action, nullptr);
+}
+
+// Files that are not right must not end a server that works.
+void renew_certificate(Server& server) try {
+  server.renew_certificate();
+  spdlog::info("the TLS certificate was read again, for new connections");
+} catch (const IoError& error) {
+  spdlog::error("the TLS certificate stays as it was: {}", error.what());
+}
+
 void serve(const GlobalOptions& options, const Config& config) {
   share_heaps();
   const Workspace workspace = options.open_workspace();
@@ -50,10 +73,14 @@ void serve(const GlobalOptions& options, const Config& config) {
         "{} is reachable from other machines and speaks plain HTTP; set server.tls_certificate and server.tls_key, or "
         "put a TLS proxy before it",
         settings.http.host);
+  if (!settings.http.tls_certificate.empty()) install_renewal_signal();
   Server server(workspace, config, settings);
   server.start();
   print_welcome(server.platform(), url_of(settings, server.port()), options.json);
-  while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  while (!stop_requested()) {
+    if (certificate_renewed.exchange(false)) renew_certificate(server);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
   spdlog::info("stopping: requests under way have {} s", settings.http.drain_s);
   server.stop();
 }

@@ -145,6 +145,30 @@ END
   [[ "$output" == *"server.tls_certificate \"chain.pem\""* ]]
 }
 
+@test "SIGHUP gives a new TLS certificate to new connections, and a wrong one changes nothing" {
+  command -v openssl > /dev/null || skip "no openssl"
+  cd "$folder"
+  new_certificate() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj "/CN=$1" -keyout key.pem -out chain.pem 2> /dev/null; }
+  served() { openssl s_client -connect "127.0.0.1:$port" < /dev/null 2> /dev/null | openssl x509 -noout -subject; }
+  log_has() { for _ in $(seq 200); do grep -q "$1" log && return; sleep 0.05; done; cat log; false; }
+  new_certificate first
+  "$STARLING" --workspace "$workspace" --json --set server.tls_certificate=chain.pem --set server.tls_key=key.pem serve --port 0 > welcome 2> log 3>&- &
+  server=$!
+  for _ in $(seq 200); do grep -q url welcome && break; sleep 0.05; done
+  port=$(sed -E 's|.*https://127.0.0.1:([0-9]+).*|\1|' welcome)
+  [[ "$(served)" == *first* ]]
+  new_certificate second
+  kill -HUP "$server"
+  log_has "was read again"
+  [[ "$(served)" == *second* ]]
+  echo damaged > chain.pem
+  kill -HUP "$server"
+  log_has "stays as it was: server.tls_certificate \"chain.pem\""
+  [[ "$(served)" == *second* ]]
+  kill "$server"
+  wait "$server"
+}
+
 @test "a port in use is named and ends the server" {
   coproc HOLDER { python3 -c 'import socket,sys; s=socket.socket(); s.bind(("127.0.0.1",0)); s.listen(); print(s.getsockname()[1], flush=True); sys.stdin.read()'; }
   read -r port <&"${HOLDER[0]}"
@@ -189,6 +213,23 @@ END
   [[ "${lines[1]}" == *"trial"*"2.5 requests/s"*"20000 tokens/day"* ]]
   run "$STARLING" --workspace "$workspace" keys create fast --requests-per-second 0
   [ "$status" -eq 2 ]
+}
+
+@test "a key's limits are changed without a new key, and the audit log says so" {
+  "$STARLING" --workspace "$workspace" keys create trial --role search --requests-per-second 2 > /dev/null 2>&1
+  run "$STARLING" --workspace "$workspace" --json keys set trial --tokens-per-day 500
+  [ "$output" = '{"name":"trial","requests_per_second":2.0,"role":"search","tokens_per_day":500}' ]
+  run "$STARLING" --workspace "$workspace" keys set trial --reset --tokens-per-day 0
+  [[ "$output" == *"trial"*"any number of tokens"* && "$output" != *"requests/s"* ]]
+  run "$STARLING" --workspace "$workspace" keys set trial
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--tokens-per-day"* ]]
+  run "$STARLING" --workspace "$workspace" keys set nobody --tokens-per-day 5
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"nobody"*"keys list"* ]]
+  "$STARLING" --workspace "$workspace" keys revoke trial > /dev/null
+  run "$STARLING" --workspace "$workspace" audit list --kind key.
+  [[ "${lines[0]}" == *key.created* && "${lines[1]}" == *key.changed* && "${lines[3]}" == *key.revoked* && ${#lines[@]} -eq 4 ]]
 }
 
 # Every field of docs/formats/bench.md: a positive number in the JSON on standard input, or in each item of its list.

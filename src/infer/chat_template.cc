@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -11,6 +12,7 @@
 namespace starling {
 namespace {
 
+constexpr std::array kRoles = {"system", "user", "assistant", "tool"};
 constexpr std::string_view kSpaces = " \t\n\r\f\v";
 
 const std::vector<std::string>& role_marks() {
@@ -91,17 +93,20 @@ std::string_view trimmed(std::string_view text, bool left, bool right) {
 void check(const std::vector<ChatMessage>& messages) {
   if (messages.empty()) throw ConfigError("chat: there are no messages");
   for (const ChatMessage& message : messages) {
-    if (message.role != "system" && message.role != "user" && message.role != "assistant") {
-      throw ConfigError(fmt::format("chat: role \"{}\" is not system, user or assistant", message.role));
-    }
+    if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end())
+      throw ConfigError(fmt::format("chat: role \"{}\" is not one of {}", message.role, fmt::join(kRoles, ", ")));
   }
 }
 
-// A message, and the system's text at its start.
+// A message, and what stands with it.
 struct Turn {
   ChatMessage message;
-  std::optional<std::string> system;
+  std::optional<std::string> system = {};  // at its start
+  bool lists_tools = false;
+  bool first_result = false, last_result = false;  // of those that follow each other
 };
+
+bool is_user(const Turn& turn) { return turn.message.role == "user"; }
 
 // The templates that put the system's text into a user's message know one such text, so several become one.
 std::vector<Turn> with_system_in_user(const std::vector<ChatMessage>& messages, ChatTemplate::System place) {
@@ -109,11 +114,10 @@ std::vector<Turn> with_system_in_user(const std::vector<ChatMessage>& messages, 
   std::optional<std::string> system;
   for (const ChatMessage& message : messages) {
     if (message.role == "system") system = system ? *system + "\n\n" + message.content : message.content;
-    else turns.push_back({message, {}});
+    else turns.push_back({message});
   }
   if (!system) return turns;
-  const auto is_user = [](const Turn& turn) { return turn.message.role == "user"; };
-  if (std::none_of(turns.begin(), turns.end(), is_user)) turns.insert(turns.begin(), {{"user", ""}, {}});
+  if (std::none_of(turns.begin(), turns.end(), is_user)) turns.insert(turns.begin(), {{"user", ""}});
   if (place == ChatTemplate::System::first_user) std::find_if(turns.begin(), turns.end(), is_user)->system = system;
   else std::find_if(turns.rbegin(), turns.rend(), is_user)->system = system;
   return turns;
@@ -122,33 +126,127 @@ std::vector<Turn> with_system_in_user(const std::vector<ChatMessage>& messages, 
 std::vector<Turn> turns_of(const ChatTemplate& t, const std::vector<ChatMessage>& messages) {
   if (t.system != ChatTemplate::System::turn) return with_system_in_user(messages, t.system);
   std::vector<Turn> turns;
-  if (t.default_system && messages.front().role != "system") turns.push_back({{"system", *t.default_system}, {}});
-  for (const ChatMessage& message : messages) turns.push_back({message, {}});
+  if (t.default_system && messages.front().role != "system") turns.push_back({{"system", *t.default_system}});
+  for (const ChatMessage& message : messages) turns.push_back({message});
   return turns;
 }
 
-void add_turn(PromptWriter& prompt, const ChatTemplate& t, const Turn& turn, bool first) {
-  const auto& [role, content] = turn.message;
-  if (role == "system") {
-    prompt.add_template(t.system_open);
-    if (first) prompt.add_template(t.first_system_text);
-    prompt.add_data(trimmed(content, t.trims_system, t.trims_system));
-    return prompt.add_template(t.system_close);
+// Chooses the turn that lists the tools, and adds one where the conversation has none of that kind.
+void place_tools(std::vector<Turn>& turns, ToolStyle::Place place) {
+  const bool begins_with_system = !turns.empty() && turns.front().message.role == "system";
+  if (place == ToolStyle::Place::system_end) {
+    if (!begins_with_system) turns.insert(turns.begin(), {{"system", ""}});
+    turns.front().lists_tools = true;
+    return;
   }
-  if (role == "assistant") {
-    prompt.add_template(t.assistant_open + t.answer_open);
-    prompt.add_data(trimmed(content, t.trims_assistant, t.trims_assistant));
-    return prompt.add_template(t.answer_close + t.assistant_close);
-  }
-  prompt.add_template(t.user_open);
-  if (turn.system) {
-    prompt.add_template(t.system_open);
-    prompt.add_data(*turn.system);
-    prompt.add_template(t.system_close);
-  }
-  prompt.add_data(trimmed(content, t.trims_user && !turn.system, t.trims_user));
-  prompt.add_template(t.user_close);
+  if (std::none_of(turns.begin(), turns.end(), is_user))
+    turns.insert(turns.begin() + (begins_with_system ? 1 : 0), {{"user", ""}});
+  if (place == ToolStyle::Place::first_user) std::find_if(turns.begin(), turns.end(), is_user)->lists_tools = true;
+  else std::find_if(turns.rbegin(), turns.rend(), is_user)->lists_tools = true;
 }
+
+void mark_results(std::vector<Turn>& turns) {
+  const auto is_result = [&](size_t i) { return i < turns.size() && turns[i].message.role == "tool"; };
+  for (size_t i = 0; i < turns.size(); ++i) {
+    turns[i].first_result = is_result(i) && !(i > 0 && is_result(i - 1));
+    turns[i].last_result = is_result(i) && !is_result(i + 1);
+  }
+}
+
+// Writes the turns of a conversation.
+class TurnWriter {
+ public:
+  TurnWriter(PromptWriter& prompt, const ChatTemplate& t, const std::vector<std::string>& tools)
+      : prompt_(prompt), template_(t), tools_(tools) {}
+
+  void add(const Turn& turn) {
+    const std::string& role = turn.message.role;
+    if (role == "system") add_system(turn);
+    else if (role == "assistant") add_assistant(turn.message);
+    else if (role == "tool") add_result(turn);
+    else add_user(turn);
+    first_ = false;
+  }
+
+ private:
+  void add_system(const Turn& turn) {
+    prompt_.add_template(template_.system_open);
+    if (first_ && !tools_.empty()) prompt_.add_template(template_.tools->first_system_text);
+    if (first_) prompt_.add_template(template_.first_system_text);
+    prompt_.add_data(trimmed(turn.message.content, template_.trims_system, template_.trims_system));
+    if (turn.lists_tools) add_tools();
+    prompt_.add_template(template_.system_close);
+  }
+  void add_user(const Turn& turn) {
+    const bool before = turn.lists_tools && template_.tools->place == ToolStyle::Place::before_last_user;
+    if (before) add_tools();
+    prompt_.add_template(template_.user_open);
+    if (turn.system) {
+      prompt_.add_template(template_.system_open);
+      prompt_.add_data(*turn.system);
+      prompt_.add_template(template_.system_close);
+    }
+    if (turn.lists_tools && !before) add_tools();
+    prompt_.add_data(trimmed(turn.message.content, template_.trims_user && !turn.system, template_.trims_user));
+    prompt_.add_template(template_.user_close);
+  }
+  void add_assistant(const ChatMessage& message) {
+    const bool calls = !message.calls.empty();
+    prompt_.add_template(template_.assistant_open);
+    if (!calls) prompt_.add_template(template_.answer_open);
+    if (!calls || template_.tools->keeps_text)
+      prompt_.add_data(trimmed(message.content, template_.trims_assistant, template_.trims_assistant));
+    if (calls) add_calls(message);
+    prompt_.add_template(template_.answer_close + template_.assistant_close);
+  }
+  void add_calls(const ChatMessage& message) {
+    const ToolStyle& style = *template_.tools;
+    if (style.keeps_text && !message.content.empty()) prompt_.add_template(style.calls_between);
+    prompt_.add_template(style.calls_open);
+    for (const ToolCall& call : message.calls) {
+      if (&call != &message.calls.front()) prompt_.add_template(style.calls_between);
+      prompt_.add_template(style.call_open);
+      prompt_.add_data(call.name);
+      prompt_.add_template(style.call_middle);
+      prompt_.add_data(spaced_json(call.arguments));
+      if (!style.call_id.empty()) {
+        prompt_.add_template(style.call_id);
+        prompt_.add_data(short_call_id(call.id));
+        prompt_.add_template("\"");
+      }
+      prompt_.add_template(style.call_close);
+    }
+    prompt_.add_template(style.calls_close);
+  }
+  void add_result(const Turn& turn) {
+    const ToolStyle& style = *template_.tools;
+    if (turn.first_result) prompt_.add_template(style.results_open);
+    prompt_.add_template(style.result_open);
+    const std::string& content = turn.message.content;
+    prompt_.add_data(style.quotes_results ? dump_json_lossy(nlohmann::json(content)) : content);
+    if (!style.result_id.empty()) {
+      prompt_.add_template(style.result_id);
+      prompt_.add_data(short_call_id(turn.message.call_id));
+    }
+    prompt_.add_template(style.result_close);
+    if (turn.last_result) prompt_.add_template(style.results_close);
+  }
+  void add_tools() {
+    const ToolStyle& style = *template_.tools;
+    constexpr int kIndent = 4;
+    prompt_.add_template(style.tools_open);
+    for (const std::string& tool : tools_) {
+      if (&tool != &tools_.front()) prompt_.add_template(style.tools_between);
+      prompt_.add_data(style.indented ? dump_json_lossy(parse_ordered_json(tool), kIndent) : spaced_json(tool));
+    }
+    prompt_.add_template(style.tools_close);
+  }
+
+  PromptWriter& prompt_;
+  const ChatTemplate& template_;
+  const std::vector<std::string>& tools_;
+  bool first_ = true;
+};
 
 // "role: content" lines; a line end inside a message could begin a line of another role, so it becomes a space.
 std::vector<TokenId> encode_lines(const Tokenizer& tokenizer, const std::vector<ChatMessage>& messages,
@@ -269,6 +367,23 @@ ChatTemplate mistral(const Jinja& jinja) {
   return t;
 }
 
+// A system's message stands by itself. The default one of some models tells today's date and is not written.
+ChatTemplate mistral_v7(const Jinja& jinja) {
+  const std::string gap = jinja.has("[SYSTEM_PROMPT] ") ? " " : "";
+  ChatTemplate t{.name = gap.empty() ? "mistral-v7-tekken" : "mistral-v7",
+                 .start = begin_mark(),
+                 .system_open = "[SYSTEM_PROMPT]" + gap,
+                 .system_close = "[/SYSTEM_PROMPT]",
+                 .user_open = "[INST]" + gap,
+                 .user_close = "[/INST]",
+                 .answer_open = gap,
+                 .answer_close = end_mark(),
+                 .one_space = !gap.empty(),
+                 .marks = instruction_marks()};
+  t.marks.insert(t.marks.end(), {"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"});
+  return t;
+}
+
 // A text, or a list of them with names.
 std::string template_text(const nlohmann::json& tokenizer_config) {
   const auto found = tokenizer_config.find("chat_template");
@@ -281,17 +396,27 @@ std::string template_text(const nlohmann::json& tokenizer_config) {
   return {};
 }
 
-}  // namespace
-
-std::optional<ChatTemplate> recognise_chat_template(std::string_view text) {
-  const Jinja jinja(text);
+// What a conversation looks like; the tools in it are recognised apart.
+std::optional<ChatTemplate> recognise_conversation(const Jinja& jinja) {
   if (jinja.has("<|im_start|>") && jinja.has("<|im_end|>") && !jinja.has("<|im_sep|>")) return chatml(jinja);
   if (jinja.has("<|start_header_id|>") && jinja.has("<|end_header_id|>") && jinja.has("<|eot_id|>"))
     return llama3(jinja);
-  if (jinja.has("[INST]") && jinja.has("[/INST]") && !jinja.has("[SYSTEM_PROMPT]"))
-    return jinja.has("<<SYS>>") ? llama2() : mistral(jinja);
+  const bool instructs = jinja.has("[INST]") && jinja.has("[/INST]");
+  if (instructs && jinja.has("[SYSTEM_PROMPT]") && !jinja.has("[THINK]") && !jinja.has("[MODEL_SETTINGS]"))
+    return mistral_v7(jinja);
+  if (instructs && !jinja.has("[SYSTEM_PROMPT]")) return jinja.has("<<SYS>>") ? llama2() : mistral(jinja);
   if (jinja.has("<|user|>") && jinja.has("<|assistant|>") && !jinja.has("<|end|>")) return zephyr(jinja);
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ChatTemplate> recognise_chat_template(std::string_view text) {
+  std::optional<ChatTemplate> found = recognise_conversation(Jinja(text));
+  if (!found) return found;
+  found->tools = recognise_tool_style(found->name, text);
+  if (found->tools) found->marks.insert(found->marks.end(), found->tools->marks.begin(), found->tools->marks.end());
+  return found;
 }
 
 std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
@@ -317,16 +442,21 @@ std::string without_role_marks(std::string_view text, std::span<const std::strin
 std::string without_role_marks(std::string_view text) { return without_role_marks(text, role_marks()); }
 
 std::vector<TokenId> encode_chat(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,
-                                 const std::vector<ChatMessage>& messages, TextEnds ends) {
+                                 const std::vector<ChatMessage>& messages, TextEnds ends,
+                                 const std::vector<std::string>& tools) {
   check(messages);
-  if (!chat_template) return encode_lines(tokenizer, messages, ends.begin);
+  if (!chat_template) return encode_lines(tokenizer, in_own_words(messages, tools), ends.begin);
   const ChatTemplate& t = *chat_template;
+  std::vector<Turn> turns = turns_of(t, t.tools ? messages : in_own_words(messages, tools));
+  if (t.tools && !tools.empty()) place_tools(turns, t.tools->place);
+  mark_results(turns);
   PromptWriter prompt(tokenizer, t, ends);
   if (t.start) prompt.add_template(*t.start);
   else
     for (const TokenId id : tokenizer.opening_tokens(ends.begin)) prompt.add_token(id);
-  bool first = true;
-  for (const Turn& turn : turns_of(t, messages)) add_turn(prompt, t, turn, std::exchange(first, false));
+  static const std::vector<std::string> kNone;
+  TurnWriter writer(prompt, t, t.tools ? tools : kNone);
+  for (const Turn& turn : turns) writer.add(turn);
   prompt.add_template(t.assistant_open);
   return prompt.finish();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "infer/tool_style.h"
 
 namespace starling {
 
@@ -37,10 +38,11 @@ struct ChatTemplate {
   bool trims_system = false, trims_user = false, trims_assistant = false;
   bool one_space = false;          // SentencePiece's space before a text after a special token is the template's own
   std::vector<std::string> marks;  // broken in messages
+  std::optional<ToolStyle> tools;  // not given: it is told of them in our own words
 };
 
 // From the chat_template of tokenizer_config.json; nothing for one that is not known: zephyr, chatml, llama2, llama3,
-// mistral-v1, mistral-v3, mistral-tekken (docs/formats/models.md).
+// mistral-v1, mistral-v3, mistral-tekken, mistral-v7, mistral-v7-tekken (docs/formats/models.md).
 std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja);
 
 // A model's template in a file of its own, as newer Hugging Face folders have it.
@@ -50,9 +52,11 @@ inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
 // one.
 std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& model_folder);
 
-// Throws ConfigError for a role other than system, user, assistant, and for an empty list.
+// `tools` are those that the assistant may call, see Engine::tool_prompt. Throws ConfigError for a role other than
+// system, user, assistant, tool, and for an empty list.
 std::vector<TokenId> encode_chat(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,
-                                 const std::vector<ChatMessage>& messages, TextEnds ends);
+                                 const std::vector<ChatMessage>& messages, TextEnds ends,
+                                 const std::vector<std::string>& tools = {});
 
 // What the assistant says after such a prompt, with the token that ends its turn: what fine-tuning learns.
 std::vector<TokenId> encode_answer(const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat_template,

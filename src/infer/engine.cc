@@ -15,6 +15,7 @@
 #include "infer/sampler.h"
 #include "infer/scheduler.h"
 #include "infer/text_stream.h"
+#include "infer/tool_style.h"
 #include "infer/vector_math.h"
 #include "infer/weights.h"
 
@@ -93,15 +94,20 @@ class GenerationSequence : public Sequence {
   }
   void take_token(TokenId id, std::span<const float> logits) {
     ++result_.completion_tokens;
-    const bool special = std::binary_search(ends_.begin(), ends_.end(), id);
+    const std::string* spelled = spelled_text(id);
+    const bool special = !spelled && std::binary_search(ends_.begin(), ends_.end(), id);
     if (!special && options_.logprobs >= 0) note_score(score_token(logits, id, options_.logprobs));
     const bool last = special || result_.completion_tokens >= most_ || chooser_.complete();
-    std::string text = special ? std::string() : text_.push(tokenizer_.token_bytes(id));
+    std::string text = special ? std::string() : text_.push(spelled ? *spelled : tokenizer_.token_bytes(id));
     if (last) text += text_.finish();
     add_text(text);
     if (special || text_.stopped() || chooser_.complete()) return end(FinishReason::stop);
     if (last) return end(FinishReason::length);
     tokens.push_back(id);
+  }
+  const std::string* spelled_text(TokenId id) const {
+    const auto found = std::ranges::find(options_.spelled, id, &SpecialToken::id);
+    return found == options_.spelled.end() ? nullptr : &found->text;
   }
   void end(FinishReason reason) {
     std::lock_guard lock(mutex_);
@@ -110,7 +116,8 @@ class GenerationSequence : public Sequence {
   }
   void note_score(ScoredToken scored) {
     starts_.push_back(bytes_);
-    bytes_ += tokenizer_.token_bytes(scored.token).size();
+    const std::string* spelled = spelled_text(scored.token);
+    bytes_ += spelled ? spelled->size() : tokenizer_.token_bytes(scored.token).size();
     result_.tokens.push_back(std::move(scored));
   }
   // A token is told with the text that it ends; those of a stop string are told to nobody.
@@ -207,6 +214,7 @@ class LlamaEngine : public Engine {
       : name_(std::move(name)),
         tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
+        tool_form_(chat_template_ && chat_template_->tools ? chat_template_->tools->form() : own_tool_form()),
         decoder_(config, std::move(weights)),
         scheduler_(decoder_, cache_tokens(options, config), options.cache) {
     for (const SpecialToken& special : tokenizer_->special_tokens()) ends_.push_back(special.id);
@@ -255,6 +263,11 @@ class LlamaEngine : public Engine {
   std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
     return encode_chat(*tokenizer_, chat_template_, messages, text_ends());
   }
+  std::vector<TokenId> tool_prompt(const std::vector<ChatMessage>& messages,
+                                   const std::vector<std::string>& tools) const override {
+    return encode_chat(*tokenizer_, chat_template_, messages, text_ends(), tools);
+  }
+  const ToolForm& tool_form() const override { return tool_form_; }
 
   std::vector<float> embed(std::string_view text) override { return embed_batch({std::string(text)}).front(); }
 
@@ -346,6 +359,7 @@ class LlamaEngine : public Engine {
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
+  ToolForm tool_form_;
   std::vector<TokenId> ends_;  // of an answer, in order
   Decoder decoder_;
   Scheduler scheduler_;
@@ -395,6 +409,13 @@ std::vector<Generation> Engine::generate_all(const std::vector<GenerationRequest
     results.push_back(generate(requests[i].prompt, requests[i].options, on_piece ? show : OnText{}));
   }
   return results;
+}
+
+const ToolForm& Engine::tool_form() const { return own_tool_form(); }
+
+std::vector<TokenId> Engine::tool_prompt(const std::vector<ChatMessage>& messages,
+                                         const std::vector<std::string>& tools) const {
+  return chat_prompt(in_own_words(messages, tools));
 }
 
 std::vector<TokenId> Engine::text_tokens(std::string_view text) const {

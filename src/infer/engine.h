@@ -37,6 +37,7 @@ struct SamplingOptions {
   std::vector<std::string> stop;  // generation ends before the first of these
   Service service;                // for whom, and how urgently
   std::vector<TokenBias> logit_bias;
+  std::vector<SpecialToken> spelled;                  // special tokens that are text in this answer and do not end it
   float presence_penalty = 0, frequency_penalty = 0;  // of tokens generated so far, see sampler.h
   float repetition_penalty = 1;                       // of tokens of the prompt or generated so far
   int logprobs = -1;             // from 0: report each token's log-probability and those of so many most probable ones
@@ -63,9 +64,24 @@ struct TextPiece {
   operator std::string_view() const { return text; }
 };
 
+struct ToolCall {
+  std::string id;         // by which a result names its call
+  std::string name;       // of the tool
+  std::string arguments;  // a JSON object
+};
+
+// All of it is data: never parsed for control tokens.
 struct ChatMessage {
-  std::string role;     // "system", "user", "assistant"
-  std::string content;  // data: never parsed for control tokens
+  std::string role;  // "system", "user", "assistant"; "tool" for what a call gave
+  std::string content;
+  std::vector<ToolCall> calls = {};  // of an assistant, after the content
+  std::string call_id = {};          // of a tool: which call this answers
+};
+
+// How a model calls a tool: `open` NAME `middle` ARGUMENTS `close`. `open` may begin with the text of a special token,
+// which the answer then begins with (SamplingOptions::spelled).
+struct ToolForm {
+  std::string open, middle, close;
 };
 
 enum class FinishReason { stop, length, cancelled };
@@ -121,9 +137,15 @@ class Engine {
   std::vector<TokenId> text_tokens(std::string_view text) const;
   // Plain text: its text_tokens().
   Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
+  // How it calls the tools that tool_prompt() told it of.
+  virtual const ToolForm& tool_form() const;
   // Template text becomes control tokens, messages do not. A model without a template gets "role: content" lines.
   Generation chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options, const OnText& on_text = {});
   virtual std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
+  // With tools that it may call, each as OpenAI's API has it in JSON: {"type":"function","function":{"name":…}}. They,
+  // calls and results are written as the model's template does (tool_style.h), else in our own words.
+  virtual std::vector<TokenId> tool_prompt(const std::vector<ChatMessage>& messages,
+                                           const std::vector<std::string>& tools) const;
 
   // Mean of the last hidden states (after the final norm) over text_tokens(), L2-normalised;
   // hidden_size values. A text longer than the context is cut at its end.

@@ -22,15 +22,17 @@ bool is_empty(const TokenMask& mask) {
 
 }  // namespace
 
-TokenTrie::TokenTrie(const Tokenizer& tokenizer) : vocab_size_(tokenizer.vocab_size()) {
+TokenTrie::TokenTrie(const Tokenizer& tokenizer, const std::vector<SpecialToken>& spelled)
+    : vocab_size_(tokenizer.vocab_size()) {
   std::vector<bool> special(static_cast<size_t>(vocab_size_));
   for (const SpecialToken& token : tokenizer.special_tokens()) {
-    if (token.id < 0 || token.id >= vocab_size_) continue;
+    if (token.id < 0 || token.id >= vocab_size_ || std::ranges::count(spelled, token.id, &SpecialToken::id)) continue;
     special[static_cast<size_t>(token.id)] = true;
     specials_.push_back(token.id);
   }
   for (TokenId id = 0; id < vocab_size_; ++id)
     bytes_.push_back(special[static_cast<size_t>(id)] ? "" : tokenizer.token_bytes(id));
+  for (const SpecialToken& token : spelled) bytes_[static_cast<size_t>(token.id)] = token.text;
   for (TokenId id = 0; id < vocab_size_; ++id)
     if (!bytes_[static_cast<size_t>(id)].empty()) tokens_.push_back(id);
   std::stable_sort(tokens_.begin(), tokens_.end(), [&](TokenId a, TokenId b) { return bytes(a) < bytes(b); });

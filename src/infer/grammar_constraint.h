@@ -18,7 +18,8 @@ namespace starling {
 // The bytes of every token as a trie in depth-first order. Immutable.
 class TokenTrie {
  public:
-  explicit TokenTrie(const Tokenizer& tokenizer);
+  // `spelled`: special tokens that stand for their text; the others may follow where the grammar has ended.
+  explicit TokenTrie(const Tokenizer& tokenizer, const std::vector<SpecialToken>& spelled = {});
 
   struct Node {
     uint8_t byte;

@@ -117,10 +117,14 @@ std::string content_of(const json& message) {
   return text;
 }
 
-// An earlier call of the assistant, in the form in which it makes them.
-std::string calls_of(const json& message) {
-  std::string text;
-  if (!message.contains("tool_calls") || message["tool_calls"].is_null()) return text;
+std::string text_or_empty(const json& object, const char* name) {
+  return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+}
+
+// Earlier calls of the assistant.
+std::vector<ToolCall> calls_of(const json& message) {
+  std::vector<ToolCall> calls;
+  if (!message.contains("tool_calls") || message["tool_calls"].is_null()) return calls;
   const auto wrong = [] {
     return wrong_field("messages", "messages whose `tool_calls` have a function with `name` and `arguments`");
   };
@@ -129,30 +133,29 @@ std::string calls_of(const json& message) {
     const json* function = call.is_object() && call.contains("function") ? &call["function"] : nullptr;
     const auto has_text = [&](const char* name) { return function->contains(name) && (*function)[name].is_string(); };
     if (!function || !function->is_object() || !has_text("name") || !has_text("arguments")) throw wrong();
-    text += tool_call_text((*function)["name"], (*function)["arguments"]);
+    calls.push_back({text_or_empty(call, "id"), (*function)["name"], (*function)["arguments"]});
   }
-  return text;
+  return calls;
 }
 
 ChatMessage chat_message(const json& message) {
   std::string role =
       message.is_object() && message.contains("role") && message["role"].is_string() ? message["role"] : json("");
   if (role == "developer") role = "system";
-  if (role == "tool") return {"user", "<tool_response>\n" + content_of(message) + "\n</tool_response>"};
-  if (role != "system" && role != "user" && role != "assistant")
+  if (role != "system" && role != "user" && role != "assistant" && role != "tool")
     throw wrong_field("messages", "messages whose `role` is system, developer, user, assistant or tool");
-  return {role, content_of(message) + (role == "assistant" ? calls_of(message) : "")};
+  ChatMessage read{.role = role, .content = content_of(message)};
+  if (role == "assistant") read.calls = calls_of(message);
+  if (role == "tool") read.call_id = text_or_empty(message, "tool_call_id");
+  return read;
 }
 
-std::vector<ChatMessage> chat_messages(const JsonBody& body, const Tools& tools) {
+std::vector<ChatMessage> chat_messages(const JsonBody& body) {
   const json& list = body.require("messages");
   if (!list.is_array() || list.empty() || list.size() > kMaxMessages)
     throw wrong_field("messages", fmt::format("a list of 1 to {} messages", kMaxMessages));
   std::vector<ChatMessage> messages;
   for (const json& message : list) messages.push_back(chat_message(message));
-  if (tools.choice == Tools::Choice::none) return messages;
-  if (messages[0].role != "system") messages.insert(messages.begin(), {"system", ""});
-  messages[0].content += (messages[0].content.empty() ? "" : "\n\n") + tools.instructions();
   return messages;
 }
 
@@ -201,23 +204,32 @@ void add_requests(CompletionCall& call, std::vector<TokenId> prompt, const Sampl
     throw wrong_field("n", fmt::format("so that there are at most {} choices in all", kMaxRequests));
 }
 
-// Takes the most tokens that the call can use: each prompt once, and what every choice may write.
-void reserve_tokens(CompletionCall& call, const ApiKey& key) {
-  int64_t most = 0;
+// Takes the most tokens that the call can use: each prompt once, and what every choice may write. Where the client did
+// not say how much that is, it is cut to what the key has left, one token a choice at least.
+void reserve_tokens(CompletionCall& call, const JsonBody& body, const ApiKey& key) {
+  int64_t prompts = 0, answers = 0;
   for (size_t i = 0; i < call.requests.size(); ++i) {
-    if (i % call.n == 0) most += static_cast<int64_t>(call.requests[i].prompt.size());
-    most += call.requests[i].options.max_tokens;
+    if (i % call.n == 0) prompts += static_cast<int64_t>(call.requests[i].prompt.size());
+    answers += call.requests[i].options.max_tokens;
   }
-  call.quota = call.platform->quota.reserve(key, most, call.created_s);
+  const bool stated = body.find("max_tokens") || body.find("max_completion_tokens");
+  const auto choices = static_cast<int64_t>(call.requests.size());
+  const int64_t most = prompts + answers, least = stated ? most : prompts + choices;
+  call.quota = call.platform->quota.reserve_up_to(key, least, most, call.created_s);
+  if (call.quota->granted() == most) return;
+  const auto each = static_cast<int>((call.quota->granted() - prompts) / choices);
+  for (GenerationRequest& request : call.requests)
+    request.options.max_tokens = std::min(request.options.max_tokens, each);
 }
 
 // The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
 // which is the order that the output's will have.
 std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, const JsonBody& body,
                                                  const ordered_json& ordered) {
-  const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make) {
+  const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make,
+                           const std::vector<SpecialToken>& spelled = {}) {
     try {
-      return call.platform->constraints.get(*call.engine, source, make);
+      return call.platform->constraints.get(*call.engine, source, make, spelled);
     } catch (const ConfigError& error) {
       throw HttpError(400, "invalid_schema", error.what(), field);
     }
@@ -234,7 +246,12 @@ std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, con
   if (int{formed} + int{!grammar.empty()} + int{has_tools} > 1)
     throw HttpError(400, "unsupported_parameter", "`response_format`, `grammar` and `tools` cannot be combined",
                     grammar.empty() ? "response_format" : "grammar");
-  if (has_tools) return compile(call.tools.source(), "tools", [&] { return call.tools.grammar(); });
+  if (has_tools) {
+    const ToolForm& form = call.engine->tool_form();
+    return compile(
+        call.tools.source(), "tools", [&] { return call.tools.grammar(form); },
+        spelled_tokens(call.engine->tokenizer(), form));
+  }
   if (!grammar.empty()) return compile("grammar\n" + grammar, "grammar", [&] { return parse_grammar(grammar); });
   if (type == "json_object") return compile("json_object", "response_format", [] { return json_object_grammar(); });
   if (type != "json_schema") return nullptr;
@@ -247,7 +264,7 @@ std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, con
 
 CompletionCall begin_call(Platform& platform, const Request& request, const JsonBody& body, ApiKind kind) {
   refuse_unsupported(body);
-  CompletionCall call{.platform = &platform, .engine = &platform.models.require(body.text("model")), .kind = kind};
+  CompletionCall call{.platform = &platform, .engine = platform.models.require(body.text("model")), .kind = kind};
   call.n = static_cast<size_t>(body.integer("n", 1, 1, kMaxChoices));
   call.stream = body.boolean("stream", false);
   if (const json* options = body.find("stream_options"); options && options->is_object())
@@ -297,8 +314,10 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   call.tools = Tools::read(ordered);
   options.constraint = constraint_of(call, body, ordered);
   options.service = service_of(body, request);
-  add_requests(call, call.engine->chat_prompt(chat_messages(body, call.tools)), options);
-  reserve_tokens(call, request.key);
+  if (call.tools.choice != Tools::Choice::none)
+    options.spelled = spelled_tokens(call.engine->tokenizer(), call.engine->tool_form());
+  add_requests(call, call.engine->tool_prompt(chat_messages(body), call.tools.listing()), options);
+  reserve_tokens(call, body, request.key);
   return call;
 }
 
@@ -318,7 +337,7 @@ CompletionCall read_text_call(Platform& platform, const Request& request) {
     if (echo) call.echo.push_back(std::move(prompt.text));
     add_requests(call, std::move(prompt.tokens), options);
   }
-  reserve_tokens(call, request.key);
+  reserve_tokens(call, body, request.key);
   return call;
 }
 

@@ -21,7 +21,7 @@ enum class ApiKind { chat, text };
 
 struct CompletionCall {
   Platform* platform = nullptr;
-  Engine* engine = nullptr;
+  std::shared_ptr<Engine> engine;  // in memory until the answer is written
   ApiKind kind = ApiKind::chat;
   // One a choice: every prompt `n` times. A prompt is already tokenized: control tokens come from the template, never
   // from the messages.

@@ -248,6 +248,51 @@ TEST_F(CompletionsTest, ARequiredToolIsCalledWithArgumentsOfItsSchema) {
   EXPECT_TRUE(next["choices"][0]["message"]["content"].is_string());
 }
 
+// The model's first special token becomes Mistral's mark of a call.
+void give_tool_calls_token(const fs::path& model) {
+  std::string text = read_file(model / "tokenizer.json");
+  for (size_t at = text.find(kPadToken); at != std::string::npos; at = text.find(kPadToken, at))
+    text.replace(at, std::string_view(kPadToken).size(), "[TOOL_CALLS]");
+  write_file_atomic(model / "tokenizer.json", text);
+}
+
+TEST_F(CompletionsTest, ACallIsReadInTheFormOfTheModelsTemplate) {
+  const struct {
+    const char *jinja, *asked;
+  } cases[] = {
+      {"<|start_header_id|><|end_header_id|><|eot_id|> Environment: ipython Given the following functions",
+       "\"parameters\": "},
+      {R"(<|im_start|><|im_end|>"\n\n# Tools\n\nYou may call one or more functions"<tool_response>)", "<tools>"},
+      {"[INST][/INST][AVAILABLE_TOOLS][TOOL_CALLS][TOOL_RESULTS]", "[AVAILABLE_TOOLS]"}};
+  start();
+  const fs::path model = root_ / "workspace/models/own";
+  give_tool_calls_token(model);
+  for (const auto& c : cases) {
+    write_file_atomic(model / "chat_template.jinja", c.jinja);
+    restart({});
+    Engine& engine = *server_->platform().models.own();
+    const std::string prompt = engine.tokenizer().decode(engine.tool_prompt({{"user", "hi"}}, {weather_tool().dump()}));
+    EXPECT_THAT(prompt, testing::HasSubstr(c.asked));
+    // Where the form begins with a special token, that one is drawn.
+    const json more = {{"tools", json::array({weather_tool()})},
+                       {"tool_choice", "required"},
+                       {"max_tokens", 90},
+                       {"seed", 4},
+                       {"logit_bias", {{"0", 100}}}};
+    const json choice = chat(more)["choices"][0];
+    ASSERT_EQ(choice["finish_reason"], "tool_calls") << c.jinja << choice;
+    const json call = choice["message"]["tool_calls"][0]["function"];
+    EXPECT_EQ(call["name"], "get_weather");
+    const json arguments = json::parse(call["arguments"].get<std::string>());
+    EXPECT_TRUE(arguments["days"] >= 1 && arguments["days"] <= 7) << arguments;
+    json messages = chat_body()["messages"];
+    messages.push_back(choice["message"]);
+    messages.push_back(
+        {{"role", "tool"}, {"tool_call_id", choice["message"]["tool_calls"][0]["id"]}, {"content", "sunny"}});
+    EXPECT_EQ(chat({{"messages", messages}})["object"], "chat.completion");
+  }
+}
+
 TEST_F(CompletionsTest, OffsetsOfATextCountCharacters) {
   start();
   const json scores =

@@ -10,14 +10,16 @@ constexpr double kWarmUpSeconds = 0.1;
 
 }  // namespace
 
-std::shared_ptr<const TokenTrie> Constraints::trie_of(const Engine& engine) {
+std::shared_ptr<const TokenTrie> Constraints::trie_of(const Engine& engine, const std::vector<SpecialToken>& spelled) {
+  std::string key = engine.name();
+  for (const SpecialToken& token : spelled) key += '\n' + token.text;
   {
     std::lock_guard lock(mutex_);
-    if (const auto known = tries_.find(engine.name()); known != tries_.end()) return known->second;
+    if (const auto known = tries_.find(key); known != tries_.end()) return known->second;
   }
-  auto made = std::make_shared<const TokenTrie>(engine.tokenizer());
+  auto made = std::make_shared<const TokenTrie>(engine.tokenizer(), spelled);
   std::lock_guard lock(mutex_);
-  return tries_.try_emplace(engine.name(), std::move(made)).first->second;
+  return tries_.try_emplace(key, std::move(made)).first->second;
 }
 
 // Down to the limits. A constraint grows while it is used, so all are asked; the newest stays in any case.
@@ -31,7 +33,7 @@ void Constraints::drop_oldest() {
 }
 
 std::shared_ptr<GrammarConstraint> Constraints::get(const Engine& engine, const std::string& source,
-                                                    const Compile& compile) {
+                                                    const Compile& compile, const std::vector<SpecialToken>& spelled) {
   const std::string key = engine.name() + '\n' + source;
   {
     std::lock_guard lock(mutex_);
@@ -41,7 +43,7 @@ std::shared_ptr<GrammarConstraint> Constraints::get(const Engine& engine, const 
       return known->constraint;
     }
   }
-  auto constraint = std::make_shared<GrammarConstraint>(compile(), trie_of(engine));
+  auto constraint = std::make_shared<GrammarConstraint>(compile(), trie_of(engine, spelled));
   constraint->warm_up(kWarmUpSeconds);
   std::lock_guard lock(mutex_);
   kept_.push_front({key, constraint});

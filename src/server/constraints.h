@@ -18,12 +18,13 @@ class Constraints {
  public:
   using Compile = std::function<std::shared_ptr<const Grammar>()>;
 
-  // `source` says all that the grammar is made of. Throws ConfigError as `compile` does, and when the grammar can be
-  // read in too many ways.
-  std::shared_ptr<GrammarConstraint> get(const Engine& engine, const std::string& source, const Compile& compile);
+  // `source` says all that the grammar is made of; `spelled` are special tokens that it takes as their text. Throws
+  // ConfigError as `compile` does, and when the grammar can be read in too many ways.
+  std::shared_ptr<GrammarConstraint> get(const Engine& engine, const std::string& source, const Compile& compile,
+                                         const std::vector<SpecialToken>& spelled = {});
 
  private:
-  std::shared_ptr<const TokenTrie> trie_of(const Engine& engine);
+  std::shared_ptr<const TokenTrie> trie_of(const Engine& engine, const std::vector<SpecialToken>& spelled);
   void drop_oldest();
 
   struct Kept {
@@ -32,7 +33,7 @@ class Constraints {
   };
   std::mutex mutex_;
   std::list<Kept> kept_;                                           // newest first
-  std::map<std::string, std::shared_ptr<const TokenTrie>> tries_;  // by the model's name
+  std::map<std::string, std::shared_ptr<const TokenTrie>> tries_;  // by the model's name and what is spelled
 };
 
 }  // namespace starling

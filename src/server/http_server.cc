@@ -111,7 +111,7 @@ struct HttpServer::State {
   const HttpOptions options;
   const Dispatcher dispatcher;
   const OnFinished on_finished;
-  std::optional<asio::ssl::context> tls;  // outlives the connections
+  std::shared_ptr<asio::ssl::context> tls;  // of the next connection; null: plain HTTP
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::steady_timer drain_timer{io};
@@ -129,7 +129,7 @@ struct HttpServer::State {
 class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(State& server, tcp::socket socket)
-      : server_(server), stream_(std::move(socket), server.tls ? &*server.tls : nullptr), next_look_(server.io) {
+      : server_(server), stream_(std::move(socket), server.tls), next_look_(server.io) {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
   }
@@ -491,6 +491,13 @@ void HttpServer::stop() {
   asio::post(state_->io, [this] { state_->begin_stop(); });
   if (state_->io_thread.joinable()) state_->io_thread.join();
   for (WorkerPool* pool : {&state_->auth, &state_->quick, &state_->generation}) pool->stop();
+}
+
+void HttpServer::renew_certificate() {
+  const HttpOptions& options = state_->options;
+  if (options.tls_certificate.empty()) return;
+  auto renewed = tls_context(options.tls_certificate, options.tls_key);
+  asio::post(state_->io, [this, renewed = std::move(renewed)] { state_->tls = renewed; });
 }
 
 int HttpServer::port() const { return state_->port; }

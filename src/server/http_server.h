@@ -69,6 +69,10 @@ class HttpServer {
   // every thread has ended. Idempotent.
   void stop();
 
+  // Reads TLS's files again: connections that are accepted from now on get what they hold, older ones keep theirs.
+  // Throws IoError that names the file when they are not right, and then nothing changes. Nothing to do without TLS.
+  void renew_certificate();
+
   int port() const;
   bool stopping() const;
   int connections() const;

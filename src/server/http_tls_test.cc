@@ -212,6 +212,52 @@ TEST_F(HttpTlsTest, OldVersionsPlainHttpAndSilenceAreRefused) {
   EXPECT_EQ(blocked_, 0);
 }
 
+// What the server answers on a connection that stays open.
+std::string answer_of(TlsClient& client) {
+  const size_t begin = client.received().size();
+  client.send("POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nstill");
+  while (!std::string_view(client.received()).substr(begin).ends_with("still") && client.receive()) {
+  }
+  return client.received().substr(begin);
+}
+
+TEST_F(HttpTlsTest, ARenewedCertificateIsForNewConnectionsAndDropsNone) {
+  start();
+  TlsClient open = client();
+  EXPECT_THAT(answer_of(open), HasSubstr("200 OK"));
+  const fs::path old = folder_ / "old.pem";
+  fs::copy_file(options_.tls_certificate, old);
+  write_certificate(options_.tls_certificate, options_.tls_key);
+  EXPECT_FALSE(client().connected()) << "not before it is told";
+  server_->renew_certificate();
+  TlsClient after = client();
+  EXPECT_TRUE(after.connected());
+  EXPECT_THAT(answer_of(after), HasSubstr("200 OK"));
+  EXPECT_FALSE(TlsClient(server_->port(), old).connected()) << "new connections get the new one alone";
+  EXPECT_THAT(answer_of(open), HasSubstr("200 OK")) << "the connection from before";
+}
+
+TEST_F(HttpTlsTest, ARenewalThatFailsNamesTheFileAndKeepsTheOldOne) {
+  start();
+  const fs::path old = folder_ / "old.pem";
+  fs::copy_file(options_.tls_certificate, old);
+  const auto error_of_renewal = [this] {
+    try {
+      server_->renew_certificate();
+    } catch (const IoError& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  write_certificate(options_.tls_certificate, folder_ / "another.pem");
+  EXPECT_THAT(error_of_renewal(), testing::AllOf(HasSubstr("key.pem"), HasSubstr("mismatch")));
+  write_file_atomic(options_.tls_certificate, "damaged");
+  EXPECT_THAT(error_of_renewal(), HasSubstr("certificate.pem"));
+  fs::remove(options_.tls_certificate);
+  EXPECT_THAT(error_of_renewal(), HasSubstr("certificate.pem"));
+  EXPECT_TRUE(TlsClient(server_->port(), old).connected());
+}
+
 TEST_F(HttpTlsTest, AFileThatIsMissingOrNoPairIsNamed) {
   const std::string key = read_file(options_.tls_key);
   write_certificate(folder_ / "other.pem", options_.tls_key);

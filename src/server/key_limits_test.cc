@@ -103,6 +103,25 @@ TEST_F(KeyLimitsTest, ARequestThatIsRefusedTakesNothing) {
   EXPECT_EQ(complete(key, 40).status, 200);
 }
 
+TEST_F(KeyLimitsTest, WithoutMaxTokensAnAnswerIsCutToWhatIsLeft) {
+  start();
+  const auto ask = [&](const std::string& key, json body) {
+    body.update({{"model", "own"}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"ignore_eos", true}});
+    return fetch(server_->port(), "POST", "/v1/chat/completions", key, body.dump());
+  };
+  const int prompt = json::parse(ask(keys_.at("search"), {{"max_tokens", 1}}).body)["usage"]["prompt_tokens"];
+  const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = prompt + 9});
+  EXPECT_EQ(error_code(ask(key, {{"max_tokens", 100}})), "insufficient_quota") << "said, so refused";
+  EXPECT_EQ(error_code(ask(key, {{"max_completion_tokens", 100}})), "insufficient_quota");
+  EXPECT_EQ(error_code(ask(key, {{"n", 16}})), "insufficient_quota") << "not a token for each of them";
+  const ClientResponse answer = ask(key, {{"n", 2}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json made = json::parse(answer.body);
+  EXPECT_EQ(made["usage"]["total_tokens"], prompt + 8) << "all that two answers of one length can have";
+  for (const json& choice : made["choices"]) EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(ask(key, json::object()).status, 429) << "now too little is left";
+}
+
 TEST_F(KeyLimitsTest, EmbeddingsAndScoresCountToo) {
   start();
   const std::string key = server_->platform().control.create_key("trial", "search", {.tokens_per_day = 30});
@@ -114,6 +133,23 @@ TEST_F(KeyLimitsTest, EmbeddingsAndScoresCountToo) {
   EXPECT_EQ(ask("/v1/embeddings", {{"input", many}}), 429);
   EXPECT_EQ(ask("/v1/score", {{"model", "own"}, {"prefix", ""}, {"candidates", {std::string(40, 'q')}}}), 429);
   EXPECT_EQ(ask("/v1/score", {{"model", "own"}, {"prefix", ""}, {"candidates", {"qqq"}}}), 200);
+}
+
+TEST_F(KeyLimitsTest, AChangedLimitHoldsFromTheNextRequestOn) {
+  start();
+  ControlDb other(root_ / "workspace/control.db");  // as `starling keys set` opens it beside the server
+  const std::string key = other.create_key("trial", "search", {.tokens_per_day = 30});
+  EXPECT_EQ(error_code(complete(key, 40)), "insufficient_quota");
+  other.set_key_limits("trial", {.requests_per_second = {}, .tokens_per_day = 1000});
+  EXPECT_EQ(complete(key, 40).status, 200);
+  other.set_key_limits("trial", {.requests_per_second = {}, .tokens_per_day = 40});
+  EXPECT_EQ(error_code(complete(key, 1)), "insufficient_quota") << "what was used today counts";
+  other.set_key_limits("trial", {.requests_per_second = 0.001, .tokens_per_day = 0});
+  ClientResponse last = complete(key, 1);
+  for (int i = 0; last.status == 200 && i < 10; ++i) last = complete(key, 1);
+  EXPECT_EQ(error_code(last), "rate_limit_exceeded");
+  other.set_key_limits("trial", {.requests_per_second = 1e6, .tokens_per_day = {}});
+  EXPECT_EQ(complete(key, 1).status, 200);
 }
 
 TEST_F(KeyLimitsTest, AKeysOwnRateIsBeforeTheServers) {

@@ -96,10 +96,11 @@ void Metrics::count_ad_event(const std::string& type, bool recorded) {
 
 void Metrics::count_post(const std::string& change) { state_->posts.Add({{"change", change}}).Increment(); }
 
-void Metrics::add_gauge(const std::string& name, const std::string& help, std::function<double()> read) {
+void Metrics::add_gauge(const std::string& name, const std::string& help, std::function<double()> read,
+                        const Labels& labels) {
   std::lock_guard lock(state_->mutex);
   state_->gauges.push_back(
-      {prometheus::BuildGauge().Name(name).Help(help).Register(state_->registry).Add({}), std::move(read)});
+      {prometheus::BuildGauge().Name(name).Help(help).Register(state_->registry).Add(labels), std::move(read)});
 }
 
 std::string Metrics::text() const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -28,8 +29,11 @@ class Metrics {
   void count_ad_event(const std::string& type, bool recorded);
   void count_post(const std::string& change);  // "created", "deleted"
 
-  // A value that is read when the metrics are asked for: name, help, function.
-  void add_gauge(const std::string& name, const std::string& help, std::function<double()> read);
+  // A value that is read when the metrics are asked for: name, help, function, and what tells it from others of that
+  // name.
+  using Labels = std::map<std::string, std::string>;
+  void add_gauge(const std::string& name, const std::string& help, std::function<double()> read,
+                 const Labels& labels = {});
 
   std::string text() const;  // the Prometheus text format
 

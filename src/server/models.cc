@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "server/http.h"
@@ -32,7 +33,7 @@ uint64_t weight_bytes(const std::filesystem::path& folder) {
 
 // The files are a measure, not the need: weights may shrink to 8 bits, and keys and values come on top. It keeps a
 // request from ending the server for want of memory where that is evident.
-void load_now(LazyEngine& engine) {
+std::shared_ptr<Engine> load_now(const LazyEngine& engine) {
   const std::string name = engine.name();
   try {
     const uint64_t bytes = weight_bytes(engine.folder()), available = available_memory_bytes();
@@ -41,7 +42,7 @@ void load_now(LazyEngine& engine) {
                       fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left", name,
                                   static_cast<double>(bytes) / 1e9, static_cast<double>(available) / 1e9),
                       "model");
-    engine.load();
+    return engine.load();
   } catch (const HttpError&) {
     throw;
   } catch (const std::exception& error) {
@@ -63,20 +64,41 @@ Models::Models(const Workspace& workspace, const ServerOptions& options) {
   for (const std::string& name : options.models)
     if (!load_later(workspace, name, engine))
       problems_.push_back(fmt::format("there is no model `{}`, which server.models names", name));
+  if (options.model_idle_s > 0) unloader_ = std::thread([this, idle_s = options.model_idle_s] { unload_idle(idle_s); });
 }
 
-Engine* Models::load_later(const Workspace& workspace, const std::string& name, const EngineOptions& options) {
-  std::unique_ptr<Engine>& place = engines_[name];
+Models::~Models() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  if (unloader_.joinable()) unloader_.join();
+}
+
+// Looks so often that a model stays at most a quarter longer than it should.
+void Models::unload_idle(double idle_s) {
+  const std::chrono::duration<double> pause(std::clamp(idle_s / 4, 0.01, 10.0));
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, pause, [this] { return stopping_; }))
+    for (const auto& [name, engine] : engines_)
+      if (auto* lazy = dynamic_cast<LazyEngine*>(engine.get()); lazy && lazy->unload_if_idle(idle_s))
+        spdlog::info("the model {} is freed: nobody used it for {} s", name, idle_s);
+}
+
+Models::Place Models::load_later(const Workspace& workspace, const std::string& name, const EngineOptions& options) {
+  Place& place = engines_[name];
   if (!place && std::filesystem::exists(workspace.model(name) / "config.json"))
-    place = std::make_unique<LazyEngine>(workspace.model(name), options);
-  if (place) return place.get();
+    place = std::make_shared<LazyEngine>(workspace.model(name), options);
+  if (place) return place;
   engines_.erase(name);
   return nullptr;
 }
 
-Engine* Models::load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required) {
+Models::Place Models::load(const Workspace& workspace, const std::string& name, const EngineOptions& options,
+                           bool required) {
   const auto known = engines_.find(name);
-  if (known != engines_.end()) return known->second.get();
+  if (known != engines_.end()) return known->second;
   if (!std::filesystem::exists(workspace.model(name) / "config.json")) {
     if (required)
       problems_.push_back(
@@ -84,7 +106,7 @@ Engine* Models::load(const Workspace& workspace, const std::string& name, const 
     return nullptr;
   }
   try {
-    return (engines_[name] = Engine::load(workspace.model(name), options)).get();
+    return engines_[name] = Engine::load(workspace.model(name), options);
   } catch (const Error& error) {
     spdlog::error("model {}: {}", name, error.what());
     engines_.erase(name);
@@ -93,25 +115,33 @@ Engine* Models::load(const Workspace& workspace, const std::string& name, const 
   }
 }
 
-Engine& Models::find(const std::string& name) const {
+const Models::Place& Models::place(const std::string& name) const {
   const auto known = engines_.find(name);
-  if (known != engines_.end()) return *known->second;
+  if (known != engines_.end()) return known->second;
   const std::string here =
       engines_.empty() ? "this server has none" : fmt::format("it has {}", fmt::join(names(), ", "));
   throw HttpError(404, "model_not_found", fmt::format("this server has no model `{}`; {}", name, here), "model");
 }
 
-Engine& Models::require(const std::string& name) const {
-  Engine& engine = find(name);
-  auto* lazy = dynamic_cast<LazyEngine*>(&engine);
-  if (lazy && !lazy->is_loaded()) load_now(*lazy);
-  return engine;
+Engine& Models::find(const std::string& name) const { return *place(name); }
+
+std::shared_ptr<Engine> Models::require(const std::string& name) const {
+  const Place& engine = place(name);
+  const auto* lazy = dynamic_cast<const LazyEngine*>(engine.get());
+  if (!lazy) return engine;
+  const std::shared_ptr<Engine> loaded = lazy->loaded();
+  return loaded ? loaded : load_now(*lazy);
 }
 
-Engine& Models::require_embedder(const std::string& name) const {
+std::shared_ptr<Engine> Models::require_embedder(const std::string& name) const {
   if (!name.empty()) return require(name);
-  if (embedder_) return *embedder_;
+  if (embedder_) return embedder_;
   throw HttpError(404, "model_not_found", "this server has no model to embed with", "model");
+}
+
+bool Models::is_loaded(const std::string& name) const {
+  const auto* lazy = dynamic_cast<const LazyEngine*>(place(name).get());
+  return !lazy || lazy->is_loaded();
 }
 
 std::vector<std::string> Models::names() const {

@@ -1,11 +1,15 @@
 // The language models a server answers with: the platform's own, its embedder, the writer of ads and answers, and those
 // that server.models names. A model that is missing or damaged leaves its place empty; problems() says why. The writer
-// and the others are loaded at their first use and stay. Thread-safe.
+// and the others are loaded when they are used, and freed when no request has used them for server.model_idle_s.
+// Thread-safe.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/workspace.h"
@@ -18,24 +22,35 @@ class Models {
  public:
   Models(const Workspace& workspace,
          const ServerOptions& options);  // loads the own model and the embedder
+  ~Models();
 
-  Engine* own() const { return own_; }
-  Engine* embedder() const { return embedder_; }  // the own model when there is no embedder
-  Engine* writer() const { return writer_; }      // the own model when there is no writer
-  Engine& find(const std::string& name) const;    // not loaded, it may be; throws HttpError 404 model_not_found
-  // Loaded. Throws HttpError 404 model_not_found, or 503 model_unavailable when it cannot be loaded or is larger than
-  // the memory that is left.
-  Engine& require(const std::string& name) const;
-  Engine& require_embedder(const std::string& name) const;  // the same; an empty name means the embedder
-  std::vector<std::string> names() const;                   // of all that require() knows
+  // As long as these models are; the writer loads itself at each use.
+  Engine* own() const { return own_.get(); }
+  Engine* embedder() const { return embedder_.get(); }  // the own model when there is no embedder
+  Engine* writer() const { return writer_.get(); }      // the own model when there is no writer
+  Engine& find(const std::string& name) const;          // not loaded, it may be; throws HttpError 404 model_not_found
+  // Loaded, and not freed while the caller holds it. Throws HttpError 404 model_not_found, or 503 model_unavailable
+  // when it cannot be loaded or is larger than the memory that is left.
+  std::shared_ptr<Engine> require(const std::string& name) const;
+  std::shared_ptr<Engine> require_embedder(const std::string& name) const;  // the same; empty: the embedder
+  bool is_loaded(const std::string& name) const;                            // of one of names()
+  std::vector<std::string> names() const;                                   // of all that require() knows
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
-  Engine* load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required);
-  Engine* load_later(const Workspace& workspace, const std::string& name, const EngineOptions& options);
-  std::map<std::string, std::unique_ptr<Engine>> engines_;
-  Engine *own_ = nullptr, *embedder_ = nullptr, *writer_ = nullptr;
+  using Place = std::shared_ptr<Engine>;
+  Place load(const Workspace& workspace, const std::string& name, const EngineOptions& options, bool required);
+  Place load_later(const Workspace& workspace, const std::string& name, const EngineOptions& options);
+  const Place& place(const std::string& name) const;  // throws as find() does
+  void unload_idle(double idle_s);
+
+  std::map<std::string, Place> engines_;  // the same from the constructor on
+  Place own_, embedder_, writer_;
   std::vector<std::string> problems_;
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;
+  std::thread unloader_;
 };
 
 }  // namespace starling

@@ -40,6 +40,13 @@ void add_engine_gauges(Platform& platform) {
       [](Stats s) { return static_cast<double>(s.pages_cached); });
 }
 
+void add_model_gauges(Platform& platform) {
+  for (const std::string& model : platform.models.names())
+    platform.metrics.add_gauge("starling_model_loaded", "1 when the model is in memory",
+                               [&models = platform.models, model] { return models.is_loaded(model) ? 1.0 : 0.0; },
+                               {{"model", model}});
+}
+
 // A leak makes both grow, a heap that is full of holes only the second.
 void add_heap_gauges(Metrics& metrics) {
   metrics.add_gauge("starling_heap_used_bytes", "Memory that is allocated", [] {
@@ -75,6 +82,7 @@ Platform::Platform(const Workspace& where, const Config& settings, const ServerO
   metrics.add_gauge("starling_indexed_posts", "Posts in the search index",
                     [this] { return search ? static_cast<double>(search->indexed_posts()) : 0.0; });
   add_engine_gauges(*this);
+  add_model_gauges(*this);
   add_heap_gauges(metrics);
 }
 

@@ -84,7 +84,8 @@ size_t count_tokens(const Engine& engine, const std::vector<std::vector<TokenId>
 
 Response create_embeddings(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  Engine& engine = platform.models.require_embedder(body.text("model", ""));
+  const std::shared_ptr<Engine> held = platform.models.require_embedder(body.text("model", ""));
+  Engine& engine = *held;
   const std::vector<std::vector<TokenId>> given = inputs(body, engine);
   const std::string format = body.text("encoding_format", "float");
   if (format != "float" && format != "base64")

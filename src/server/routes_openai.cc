@@ -155,7 +155,7 @@ std::string_view without_first_space(std::string_view text) {
 ordered_json chat_message(const CompletionCall& call, const Generation& made, bool& is_call) {
   ordered_json message = {{"role", "assistant"}, {"content", without_first_space(made.text)}, {"refusal", nullptr}};
   if (call.tools.choice == Tools::Choice::none) return message;
-  ToolCallReader reader;
+  ToolCallReader reader(call.engine->tool_form());
   ToolCallReader::Part begun = reader.push(made.text), ended = reader.finish();
   is_call = reader.is_call();
   if (!is_call) return message;
@@ -203,7 +203,7 @@ Response answer_whole(const CompletionCall& call) {
 class EventStream {
  public:
   EventStream(const CompletionCall& call, StreamWriter& writer)
-      : call_(call), writer_(writer), choices_(call.requests.size()) {
+      : call_(call), writer_(writer), choices_(call.requests.size(), Choice(call.engine->tool_form())) {
     const std::string head = dump(envelope(call, true));
     head_ = "data: " + head.substr(0, head.size() - 1) + ",\"choices\":[";
   }
@@ -226,6 +226,7 @@ class EventStream {
 
  private:
   struct Choice {
+    explicit Choice(ToolForm form) : reader(std::move(form)) {}
     bool has_text = false;
     size_t told_tokens = 0, offset = 0;
     ToolCallReader reader;

@@ -34,7 +34,8 @@ std::vector<std::string> candidates_of(const JsonBody& body) {
 
 Response tokenize_text(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  const Engine& engine = platform.models.require(body.text("model"));
+  const std::shared_ptr<Engine> held = platform.models.require(body.text("model"));
+  const Engine& engine = *held;
   const std::string text = body.text("text", "");
   const std::vector<TokenId> tokens =
       body.boolean("add_special_tokens", false) ? text_prompt_tokens(engine, text) : engine.tokenizer().encode(text);
@@ -49,7 +50,8 @@ Response tokenize_text(Platform& platform, const Request& request) {
 
 Response detokenize_text(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  const Engine& engine = platform.models.require(body.text("model"));
+  const std::shared_ptr<Engine> held = platform.models.require(body.text("model"));
+  const Engine& engine = *held;
   const json& list = body.require("tokens");
   const auto is_token = [&](const json& item) {
     return item.is_number_integer() && item >= 0 && item < engine.tokenizer().vocab_size();
@@ -66,7 +68,8 @@ Response detokenize_text(Platform& platform, const Request& request) {
 // Every candidate's log p(candidate | prefix) in nats.
 Response score_candidates(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  Engine& engine = platform.models.require(body.text("model"));
+  const std::shared_ptr<Engine> held = platform.models.require(body.text("model"));
+  Engine& engine = *held;
   const std::string prefix = body.text("prefix", "");
   const std::vector<std::string> candidates = candidates_of(body);
   const auto context = static_cast<size_t>(engine.config().max_positions);

@@ -147,6 +147,7 @@ Server::~Server() { stop(); }
 
 void Server::start() { state_->http.start(); }
 void Server::stop() { state_->http.stop(); }
+void Server::renew_certificate() { state_->http.renew_certificate(); }
 int Server::port() const { return state_->http.port(); }
 Platform& Server::platform() { return state_->platform; }
 

@@ -18,7 +18,8 @@ class Server {
   ~Server();
 
   void start();
-  void stop();  // graceful, see HttpServer::stop
+  void stop();               // graceful, see HttpServer::stop
+  void renew_certificate();  // see HttpServer
   int port() const;
   Platform& platform();
 

@@ -78,7 +78,9 @@ std::vector<ConfigKey> server_config_keys() {
       {"server.writer", std::string("tinyllama"),
        "the model that writes ads and answers, a folder under models/; else the own model"},
       {"server.models", std::string(),
-       "other models that requests may name, folders under models/ separated by commas; loaded at their first use"},
+       "other models that requests may name, folders under models/ separated by commas; loaded when they are used"},
+      {"server.model_idle_s", 1800.0,
+       "seconds without a request after which the writer and other models are freed until the next one; 0: never"},
       {"server.requests_per_second", 50.0, "requests each API key may make on average"},
       {"server.request_burst", 100.0, "requests each API key may make at once"},
       {"server.tokens_per_day", int64_t{0},
@@ -120,6 +122,9 @@ ServerOptions server_options(const Config& config) {
   options.weights = weight_form(config.text("server.weights"));
   options.cache = cache_form(config.text("server.cache"));
   options.cache_tokens = integer_in(config, "server.cache_tokens", 0, int64_t{1} << 32);
+  options.model_idle_s = config.number("server.model_idle_s");
+  if (!(options.model_idle_s >= 0 && options.model_idle_s <= 1e9))
+    throw ConfigError(fmt::format("server.model_idle_s is {}; it must be 0 or more", options.model_idle_s));
   options.log_requests = config.boolean("server.log_requests");
   options.log_content = config.boolean("server.log_content");
   return options;

@@ -23,6 +23,7 @@ struct ServerOptions {
   WeightForm weights = WeightForm::automatic;         // of each model
   CacheForm cache = CacheForm::f16;                   // of each model
   int64_t cache_tokens = 0;                           // of each model, as EngineOptions has it
+  double model_idle_s = 0;                            // until a model is freed that a request loaded; 0: never
   bool log_requests = true;
   bool log_content = false;  // bodies too
 };

@@ -21,16 +21,16 @@ void require_file(const char* setting, const std::string& file, const boost::sys
 
 }  // namespace
 
-ssl::context tls_context(const std::string& certificate_file, const std::string& key_file) {
-  ssl::context context(ssl::context::tls_server);
-  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-  SSL_CTX_set_options(context.native_handle(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+std::shared_ptr<ssl::context> tls_context(const std::string& certificate_file, const std::string& key_file) {
+  const auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
+  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
   boost::system::error_code error;
   // Without this a key that has a password would be asked for on the terminal.
-  context.set_password_callback([](size_t, ssl::context::password_purpose) { return std::string(); });
-  context.use_certificate_chain_file(certificate_file, error);
+  context->set_password_callback([](size_t, ssl::context::password_purpose) { return std::string(); });
+  context->use_certificate_chain_file(certificate_file, error);
   require_file("server.tls_certificate", certificate_file, error);
-  context.use_private_key_file(key_file, ssl::context::pem, error);  // also checks that it is the certificate's
+  context->use_private_key_file(key_file, ssl::context::pem, error);  // also checks that it is the certificate's
   require_file("server.tls_key", key_file, error);
   return context;
 }

@@ -7,6 +7,7 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,16 +16,18 @@ namespace starling {
 
 // TLS 1.2 or later, without compression or renegotiation. The files are PEM: a certificate with its chain, and its
 // private key without a password. Throws IoError that names the file.
-boost::asio::ssl::context tls_context(const std::string& certificate_file, const std::string& key_file);
+std::shared_ptr<boost::asio::ssl::context> tls_context(const std::string& certificate_file,
+                                                       const std::string& key_file);
 
 class SocketStream {
  public:
   using executor_type = boost::beast::tcp_stream::executor_type;
   using ErrorCode = boost::system::error_code;
 
-  // `tls` null: plain; else it must outlive the stream.
-  SocketStream(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context* tls) : tcp_(std::move(socket)) {
-    if (tls) tls_.emplace(tcp_, *tls);
+  // `tls` null: plain.
+  SocketStream(boost::asio::ip::tcp::socket socket, std::shared_ptr<boost::asio::ssl::context> tls)
+      : context_(std::move(tls)), tcp_(std::move(socket)) {
+    if (context_) tls_.emplace(tcp_, *context_);
   }
 
   executor_type get_executor() { return tcp_.get_executor(); }
@@ -44,6 +47,7 @@ class SocketStream {
   boost::asio::awaitable<ErrorCode> write(std::string_view bytes);           // all of them
 
  private:
+  const std::shared_ptr<boost::asio::ssl::context> context_;  // this connection's, though new ones have another
   boost::beast::tcp_stream tcp_;
   std::optional<boost::asio::ssl::stream<boost::beast::tcp_stream&>> tls_;
 };

@@ -54,25 +54,28 @@ int64_t TokenQuota::wait_s(const ApiKey& key, int64_t now_s) {
   return today(key.name, now_s).used < limit ? 0 : kDayS - now_s % kDayS;
 }
 
-std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve(const ApiKey& key, int64_t most, int64_t now_s) {
-  const int64_t limit = limit_of(key);
-  if (limit == 0) most = 0;
+std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve_up_to(const ApiKey& key, int64_t least, int64_t most,
+                                                                   int64_t now_s) {
+  const int64_t limit = limit_of(key), number = now_s / kDayS;
+  const auto made = [&](int64_t granted, int64_t taken) {
+    return std::shared_ptr<Reservation>(new Reservation(*this, key.name, number, granted, taken));
+  };
+  if (limit == 0 || most == 0) return made(most, 0);
   std::lock_guard lock(mutex_);
-  const int64_t number = now_s / kDayS;
-  if (most > 0) {
-    Day& day = today(key.name, now_s);
-    if (day.used + most > limit) {
-      HttpError spent(429, "insufficient_quota",
-                      fmt::format("this request may use {} tokens, and the key has {} left of the {} it has for a day "
-                                  "(UTC); ask for fewer with `max_tokens`, or wait",
-                                  most, std::max<int64_t>(0, limit - day.used), limit));
-      spent.retry_after_s = static_cast<int>(kDayS - now_s % kDayS);
-      throw spent;
-    }
-    keep(key.name, {day.day, day.used + most});
-    day.used += most;
+  Day& day = today(key.name, now_s);
+  const int64_t left = std::max<int64_t>(0, limit - day.used);
+  if (least > left) {
+    HttpError spent(429, "insufficient_quota",
+                    fmt::format("this request may use {} tokens, and the key has {} left of the {} it has for a day "
+                                "(UTC); ask for fewer with `max_tokens`, or wait",
+                                least, left, limit));
+    spent.retry_after_s = static_cast<int>(kDayS - now_s % kDayS);
+    throw spent;
   }
-  return std::shared_ptr<Reservation>(new Reservation(*this, key.name, number, most));
+  const int64_t taken = std::min(most, left);
+  keep(key.name, {day.day, day.used + taken});
+  day.used += taken;
+  return made(taken, taken);
 }
 
 // Of the day on which they were taken: another day began with none.

@@ -23,22 +23,27 @@ class TokenQuota {
    public:
     Reservation(const Reservation&) = delete;
     ~Reservation();
-    void spend(int64_t tokens);  // what it has used in the end
+    int64_t granted() const { return granted_; }  // how many it may use
+    void spend(int64_t tokens);                   // what it has used in the end
 
    private:
     friend class TokenQuota;
-    Reservation(TokenQuota& quota, std::string key, int64_t day, int64_t taken)
-        : quota_(quota), key_(std::move(key)), day_(day), taken_(taken) {}
+    Reservation(TokenQuota& quota, std::string key, int64_t day, int64_t granted, int64_t taken)
+        : quota_(quota), key_(std::move(key)), day_(day), granted_(granted), taken_(taken) {}
     TokenQuota& quota_;
     const std::string key_;
-    const int64_t day_;
-    int64_t taken_;
+    const int64_t day_, granted_;
+    int64_t taken_;  // of the key's; none when it has no limit
   };
 
   // 0 when the key has a token left, else the seconds until it has some again.
   int64_t wait_s(const ApiKey& key, int64_t now_s);
   // Throws HttpError 429 when the key has fewer than `most` tokens left today.
-  std::shared_ptr<Reservation> reserve(const ApiKey& key, int64_t most, int64_t now_s);
+  std::shared_ptr<Reservation> reserve(const ApiKey& key, int64_t most, int64_t now_s) {
+    return reserve_up_to(key, most, most, now_s);
+  }
+  // `most`, or what is left when that is less. Throws HttpError 429 when fewer than `least` are left.
+  std::shared_ptr<Reservation> reserve_up_to(const ApiKey& key, int64_t least, int64_t most, int64_t now_s);
 
  private:
   struct Day {

@@ -15,8 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxTools = 64;
-constexpr std::string_view kOpen = "<tool_call>\n{\"name\":\"",
-                           kMiddle = "\",\"arguments\":", kClose = "}\n</tool_call>";
 
 HttpError wrong(const std::string& what, const char* field) { return HttpError(400, "invalid_field", what, field); }
 
@@ -35,9 +33,9 @@ Tool read_tool(const Json& item) {
     throw wrong(
         "a tool is {\"type\":\"function\",\"function\":{\"name\":…}}; a name has at most 64 letters, digits, _ and -",
         "tools");
-  Tool tool{.name = function["name"], .parameters = Json{{"type", "object"}, {"properties", Json::object()}}};
-  if (function.contains("description") && function["description"].is_string())
-    tool.description = function["description"];
+  Tool tool{.name = function["name"],
+            .parameters = Json{{"type", "object"}, {"properties", Json::object()}},
+            .json = dump_json(item)};
   if (function.contains("parameters") && !function["parameters"].is_null()) tool.parameters = function["parameters"];
   return tool;
 }
@@ -61,15 +59,16 @@ void read_choice(const Json& choice, Tools& tools) {
   }
 }
 
-// Any text that no call begins with; a model may begin its answer with a space.
-void append_plain_text(Grammar& grammar, Grammar::Node from, Grammar::Node end) {
+// Any text that does not begin as a call does, by the character `call`; a model may begin its answer with a space.
+void append_plain_text(Grammar& grammar, Grammar::Node from, Grammar::Node end, char call) {
   const auto but = [](std::vector<std::pair<char32_t, char32_t>> without) {
     return CharacterSet(std::move(without)).complement();
   };
+  const auto first = static_cast<char32_t>(call);
   const Grammar::Node space = grammar.add_node(), rest = grammar.add_node();
-  add_characters(grammar, from, but({{'<', '<'}, {' ', ' '}}), rest, false);
+  add_characters(grammar, from, but({{first, first}, {' ', ' '}}), rest, false);
   grammar.add_bytes(from, ' ', ' ', space);
-  add_characters(grammar, space, but({{'<', '<'}}), rest, false);
+  add_characters(grammar, space, but({{first, first}}), rest, false);
   add_characters(grammar, rest, CharacterSet::any(), rest, false);
   for (const Grammar::Node node : {from, space, rest}) grammar.add_epsilon(node, end);
 }
@@ -94,28 +93,24 @@ Tools Tools::read(const Json& body) {
   return tools;
 }
 
-std::string Tools::instructions() const {
-  std::string text =
-      "You can call one of these functions. To call it, answer with nothing but\n<tool_call>\n{\"name\":\"the "
-      "function's "
-      "name\",\"arguments\":{the arguments}}\n</tool_call>\nThe functions, one a line:\n";
-  for (const Tool& tool : tools)
-    text +=
-        dump_json(Json{{"name", tool.name}, {"description", tool.description}, {"parameters", tool.parameters}}) + "\n";
-  return text;
+std::vector<std::string> Tools::listing() const {
+  std::vector<std::string> listed;
+  if (choice == Choice::none) return listed;
+  for (const Tool& tool : tools) listed.push_back(tool.json);
+  return listed;
 }
 
-std::shared_ptr<const Grammar> Tools::grammar() const {
+std::shared_ptr<const Grammar> Tools::grammar(const ToolForm& form) const {
   auto grammar = std::make_shared<Grammar>();
   const Grammar::Rule root = grammar->declare_rule();
   const Grammar::Node start = grammar->add_node(), end = grammar->add_node(), call = grammar->add_node();
   for (const Tool& tool : tools) {
-    const Grammar::Node open = grammar->literal(call, std::string(kOpen) + tool.name + std::string(kMiddle));
-    grammar->add_epsilon(grammar->literal(append_json_schema(*grammar, open, tool.parameters), kClose), end);
+    const Grammar::Node open = grammar->literal(call, form.open + tool.name + form.middle);
+    grammar->add_epsilon(grammar->literal(append_json_schema(*grammar, open, tool.parameters), form.close), end);
   }
   grammar->add_epsilon(start, call);
   grammar->add_bytes(start, ' ', ' ', call);
-  if (choice == Choice::may) append_plain_text(*grammar, start, end);
+  if (choice == Choice::may) append_plain_text(*grammar, start, end, form.open.front());
   grammar->define_rule(root, start, end);
   grammar->finish(root);
   return grammar;
@@ -127,8 +122,11 @@ std::string Tools::source() const {
   return text;
 }
 
-std::string tool_call_text(const std::string& name, const std::string& arguments) {
-  return fmt::format("{}{}{}{}{}", kOpen, name, kMiddle, arguments, kClose);
+std::vector<SpecialToken> spelled_tokens(const Tokenizer& tokenizer, const ToolForm& form) {
+  std::vector<SpecialToken> spelled;
+  for (const SpecialToken& token : tokenizer.special_tokens())
+    if (!token.text.empty() && form.open.starts_with(token.text)) spelled.push_back(token);
+  return spelled;
 }
 
 ToolCallReader::Part ToolCallReader::push(std::string_view piece) {
@@ -143,24 +141,25 @@ ToolCallReader::Part ToolCallReader::advance(bool at_end) {
   if (state_ == State::undecided) {
     const size_t begin = held_.starts_with(' ') ? 1 : 0;
     const std::string_view seen = std::string_view(held_).substr(begin);
-    if (seen.starts_with(kOpen)) {
-      held_.erase(0, begin + kOpen.size());
+    if (seen.starts_with(form_.open)) {
+      held_.erase(0, begin + form_.open.size());
       state_ = State::name;
-    } else if (at_end || !kOpen.starts_with(seen)) {
+    } else if (at_end || !form_.open.starts_with(seen)) {
       state_ = State::text;
     }
   }
   if (state_ == State::name) {
-    if (const size_t end = held_.find(kMiddle); end != std::string::npos) {
+    if (const size_t end = held_.find(form_.middle); end != std::string::npos) {
       part.name = held_.substr(0, end);
-      held_.erase(0, end + kMiddle.size());
+      held_.erase(0, end + form_.middle.size());
       state_ = State::arguments;
     }
   }
   if (state_ == State::text) std::swap(part.content, held_);
   if (state_ == State::arguments) {
-    if (at_end && held_.ends_with(kClose)) held_.resize(held_.size() - kClose.size());
-    const size_t ready = at_end ? held_.size() : held_.size() - std::min(held_.size(), kClose.size());
+    const std::string& close = form_.close;
+    if (at_end && held_.ends_with(close)) held_.resize(held_.size() - close.size());
+    const size_t ready = at_end ? held_.size() : held_.size() - std::min(held_.size(), close.size());
     part.arguments = held_.substr(0, ready);
     held_.erase(0, ready);
   }

@@ -1,7 +1,5 @@
-// Tools of a chat: described to the model in the system message, called by it in a fixed form, which a grammar
-// enforces:
-//   <tool_call>\n{"name":"NAME","arguments":ARGUMENTS}\n</tool_call>
-// One call an answer.
+// Tools of a chat: the model is told of them in the prompt, and calls them in its own form (ToolForm), which a grammar
+// enforces. One call an answer.
 #pragma once
 
 #include <memory>
@@ -15,8 +13,9 @@
 namespace starling {
 
 struct Tool {
-  std::string name, description;
+  std::string name;
   nlohmann::ordered_json parameters;  // a schema of an object
+  std::string json;                   // all of it, as the client gave it
 };
 
 struct Tools {
@@ -26,17 +25,20 @@ struct Tools {
 
   // From the body's `tools` and `tool_choice`. Throws HttpError 400 that names the field.
   static Tools read(const nlohmann::ordered_json& body);
-  std::string instructions() const;                // for the system message
-  std::shared_ptr<const Grammar> grammar() const;  // a call, or with `may` a text that is none. Throws ConfigError
-  std::string source() const;                      // all that the grammar is made of
+  std::vector<std::string> listing() const;  // what the model is told of: each tool's JSON; with `none` nothing
+  // A call, or with `may` a text that is none. Throws ConfigError.
+  std::shared_ptr<const Grammar> grammar(const ToolForm& form) const;
+  std::string source() const;  // all that the grammar of one model is made of
 };
 
-// A call in the form above, as an earlier answer of the assistant.
-std::string tool_call_text(const std::string& name, const std::string& arguments);
+// Special tokens of the model that the form begins with: they are text in its answers, and do not end them.
+std::vector<SpecialToken> spelled_tokens(const Tokenizer& tokenizer, const ToolForm& form);
 
 // Reads an answer piece by piece.
 class ToolCallReader {
  public:
+  explicit ToolCallReader(ToolForm form) : form_(std::move(form)) {}
+
   struct Part {
     std::string content;    // text of an answer that is no call
     std::string name;       // set once, when a call's name is known
@@ -49,6 +51,7 @@ class ToolCallReader {
  private:
   enum class State { undecided, text, name, arguments };
   Part advance(bool at_end);
+  ToolForm form_;
   State state_ = State::undecided;
   std::string held_;
 };

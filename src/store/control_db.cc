@@ -305,6 +305,23 @@ bool ControlDb::find_key(const std::string& key, ApiKey& found) const {
   });
 }
 
+std::optional<ApiKey> ControlDb::set_key_limits(const std::string& name, const KeyLimitChange& change) {
+  std::optional<ApiKey> changed;
+  transaction([&](soci::session& sql) {
+    ApiKey key{.name = name};
+    long long tokens_per_day = -1;
+    sql << "select role, requests_per_second, tokens_per_day from api_keys where name = :name", soci::into(key.role),
+        soci::into(key.limits.requests_per_second), soci::into(tokens_per_day), soci::use(name);
+    if (!sql.got_data()) return;
+    key.limits.requests_per_second = change.requests_per_second.value_or(key.limits.requests_per_second);
+    key.limits.tokens_per_day = tokens_per_day = change.tokens_per_day.value_or(tokens_per_day);
+    sql << "update api_keys set requests_per_second = :requests, tokens_per_day = :tokens where name = :name",
+        soci::use(key.limits.requests_per_second), soci::use(tokens_per_day), soci::use(name);
+    changed = key;
+  });
+  return changed;
+}
+
 bool ControlDb::revoke_key(const std::string& name) {
   bool existed = false;
   transaction([&](soci::session& sql) {

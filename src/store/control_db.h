@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ struct Tombstone {
 struct KeyLimits {
   double requests_per_second = -1;
   int64_t tokens_per_day = -1;  // 0: as many as it likes
+};
+
+// What to change of them: nothing where no value is given, and a negative one gives the server's back.
+struct KeyLimitChange {
+  std::optional<double> requests_per_second;
+  std::optional<int64_t> tokens_per_day;
 };
 
 struct ApiKey {
@@ -54,6 +61,8 @@ class ControlDb {
   // API keys: stored as SHA-256; the clear key is returned once. Revoked keys no longer resolve.
   std::string create_key(const std::string& name, const std::string& role, const KeyLimits& limits = {});
   bool find_key(const std::string& key, ApiKey& found) const;
+  // The next find_key of any process gives the new limits. The key as it is now; none when nobody has that name.
+  std::optional<ApiKey> set_key_limits(const std::string& name, const KeyLimitChange& change);
   bool revoke_key(const std::string& name);
   std::vector<ApiKey> keys() const;
 

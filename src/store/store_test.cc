@@ -13,6 +13,7 @@
 #include "core/random.h"
 #include "store/audit_log.h"
 #include "store/control_db.h"
+#include "store/key_changes.h"
 
 namespace starling {
 namespace {
@@ -104,6 +105,40 @@ TEST_F(Store, AKeyKeepsItsOwnLimitsAndOneWithoutHasTheServers) {
   EXPECT_LT(found.limits.requests_per_second, 0);
   EXPECT_LT(found.limits.tokens_per_day, 0);
   EXPECT_EQ(db.keys().at(0).limits.tokens_per_day, int64_t{1} << 40);
+}
+
+TEST_F(Store, AKeysLimitsAreChangedOneByOneAndAnotherProcessSeesIt) {
+  ControlDb db(path_), server(path_);
+  const std::string key = db.create_key("trial", "search", {.requests_per_second = 2, .tokens_per_day = 100});
+  ApiKey seen;
+  ASSERT_TRUE(server.find_key(key, seen));
+  const auto changed = db.set_key_limits("trial", {.requests_per_second = {}, .tokens_per_day = 500});
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(changed->role, "search");
+  ASSERT_TRUE(server.find_key(key, seen)) << "the key itself is the same";
+  EXPECT_EQ(seen.limits.requests_per_second, 2) << "what was not given stays";
+  EXPECT_EQ(seen.limits.tokens_per_day, 500);
+  db.set_key_limits("trial", {.requests_per_second = -1, .tokens_per_day = {}});
+  ASSERT_TRUE(server.find_key(key, seen));
+  EXPECT_LT(seen.limits.requests_per_second, 0) << "the server's again";
+  EXPECT_FALSE(db.set_key_limits("nobody", {.requests_per_second = 1, .tokens_per_day = {}}));
+}
+
+TEST_F(Store, EveryChangeOfAKeyIsAudited) {
+  ControlDb db(path_);
+  const std::string key = grant_key(db, {.name = "trial", .role = "read"});
+  ASSERT_TRUE(change_key(db, "trial", {.requests_per_second = {}, .tokens_per_day = 7}));
+  EXPECT_FALSE(change_key(db, "nobody", {.requests_per_second = {}, .tokens_per_day = 7}));
+  EXPECT_TRUE(withdraw_key(db, "trial"));
+  EXPECT_FALSE(withdraw_key(db, "trial"));
+  EXPECT_THROW(grant_key(db, {.name = "trial", .role = "root"}), ConfigError);
+  const std::vector<AuditRecord> records = AuditLog(db).list(0, 10);
+  ASSERT_EQ(records.size(), 3u) << "what changed nothing is not told";
+  EXPECT_EQ(records[0].kind, "key.created");
+  EXPECT_EQ(records[1].kind, "key.changed");
+  EXPECT_EQ(records[1].body, R"({"name":"trial","requests_per_second":null,"role":"read","tokens_per_day":7})");
+  EXPECT_EQ(records[2].kind, "key.revoked");
+  for (const AuditRecord& record : records) EXPECT_EQ(record.body.find(key), std::string::npos);
 }
 
 TEST_F(Store, ADatabaseOfTheFirstSchemaKeepsItsKeys) {
