@@ -6,6 +6,7 @@
 #include "core/threads.h"
 #include "ops/elementwise.h"
 #include "tensor/buffer.h"
+#include "tensor/device.h"
 #include "train/info_nce.h"
 #include "train/objectives.h"
 
