@@ -274,16 +274,16 @@ TEST_F(SchedulerTest, InteractiveWorkRunsBeforeBatchWork) {
 TEST_F(SchedulerTest, ASequenceBeginsWhenAllThatItMayNeedIsFree) {
   Scheduler scheduler(decoder_, 160);  // 10 pages
   struct Timed : Greedy {
-    explicit Timed(uint64_t seed, int& c) : Greedy(random_prompt(seed, 20), 60), clock(c) {}  // 5 pages
+    explicit Timed(uint64_t seed, std::atomic<int>& c) : Greedy(random_prompt(seed, 20), 60), clock(c) {}  // 5 pages
     void take_logits(int64_t position, std::span<const float> logits) override {
       Greedy::take_logits(position, logits);
       last = ++clock;
       if (first == 0) first = last;
     }
-    int& clock;
+    std::atomic<int>& clock;
     int first = 0, last = 0;
   };
-  int clock = 0;
+  std::atomic<int> clock = 0;
   std::deque<Timed> sequences;
   std::vector<Sequence*> job;
   for (uint64_t i = 0; i < 3; ++i) job.push_back(&sequences.emplace_back(i, clock));
