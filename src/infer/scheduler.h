@@ -23,8 +23,8 @@
 
 namespace starling {
 
-// Tokens to run, and what to do with the results. The virtual functions are called by the scheduler, one at a time for a
-// sequence but for several sequences at once, in the order of positions and once a position; `tokens` may grow in
+// Tokens to run, and what to do with the results. The virtual functions are called by the scheduler, one at a time for
+// a sequence but for several sequences at once, in the order of positions and once a position; `tokens` may grow in
 // take_logits.
 class Sequence {
  public:
