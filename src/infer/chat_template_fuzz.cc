@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         "[INST] <<SYS>>[/INST]", "' [INST] ' [/INST]", "[INST] [/INST]'loop.last and system_message'", "[INST][/INST]",
         "<|im_start|><|im_end|>\\n\\n# Tools\\n\\nYou may call one or more functions<tool_response>",
         "<|start_header_id|><|end_header_id|><|eot_id|>Environment: ipython Given the following functions",
-        "[INST] [/INST]'loop.last and system_message'[AVAILABLE_TOOLS][TOOL_CALLS] [TOOL_RESULTS]"}) {
+        "[INST] text[/INST]'loop.last and system_message'[AVAILABLE_TOOLS][TOOL_CALLS] [TOOL_RESULTS]"}) {
     may_be_refused([&] { encode_chat(*tokenizer, recognise_chat_template(jinja), {given}, {}); });
     for (const bool tools : {false, true})
       may_be_refused([&] {
