@@ -1,4 +1,5 @@
 #include "core/fuzz.h"
+#include "core/json.h"
 #include "infer/chat_template.h"
 #include "infer/test_model.h"
 
@@ -9,9 +10,11 @@ int count_specials(const starling::Tokenizer& tokenizer, const char* jinja, cons
   using namespace starling;
   std::vector<ChatMessage> messages = {{"user", said}};
   if (tools) messages.insert(messages.end(), {{"assistant", said, {{said, said, said}}}, {"tool", said, {}, said}});
+  const std::string tool =
+      dump_json_lossy(nlohmann::json{{"type", "function"}, {"function", {{"name", said}, {"description", said}}}});
   int count = 0;
   for (const TokenId id : encode_chat(tokenizer, recognise_chat_template(jinja), messages, {},
-                                      tools ? std::vector<std::string>{said} : std::vector<std::string>{}))
+                                      tools ? std::vector<std::string>{tool} : std::vector<std::string>{}))
     count += tokenizer.token_bytes(id).empty();
   return count;
 }
@@ -31,6 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const size_t border = std::min(input.find('\0'), input.size());
   const ChatMessage given{std::string(input.substr(0, border)), std::string(input.substr(border))};
+  may_be_refused([&] { encode_chat(*tokenizer, {}, {{"user", ""}}, {}, {std::string(input)}); });
   for (const char* jinja :
        {"", "<|im_start|><|im_end|>", "<|user|><|assistant|>", "<|start_header_id|><|end_header_id|><|eot_id|>",
         "[INST] <<SYS>>[/INST]", "' [INST] ' [/INST]", "[INST] [/INST]'loop.last and system_message'", "[INST][/INST]",

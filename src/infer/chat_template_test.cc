@@ -507,6 +507,12 @@ TEST(ChatTemplate, NoMessageImitatesATemplate) {
   }
 }
 
+TEST(ChatTemplate, AToolThatIsNoJsonIsRefused) {
+  const auto tokenizer = small_sentencepiece();
+  for (const char* tool : {"", "{", "5", R"({"function":"f"})"})
+    EXPECT_THROW(encode_chat(*tokenizer, {}, {{"user", "hi"}}, {}, {tool}), ConfigError) << tool;
+}
+
 TEST(ChatTemplate, AlsoComesFromAListOfNamesOrAFileOfItsOwn) {
   const auto folder = std::filesystem::temp_directory_path() / fmt::format("starling-chat-{}", ::getpid());
   std::filesystem::create_directories(folder);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/error.h"
 #include "core/json.h"
 
 namespace starling {
@@ -70,19 +71,22 @@ ToolStyle mistral_v3(const std::string& gap) {
           .marks = {"[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"}};
 }
 
+std::string described(const std::string& tool) try {
+  const Json function = parse_ordered_json(tool).value("function", Json::object());
+  const Json none = {{"type", "object"}, {"properties", Json::object()}};
+  return dump_json_lossy(Json{{"name", function.value("name", Json(""))},
+                              {"description", function.value("description", Json(""))},
+                              {"parameters", function.value("parameters", none)}});
+} catch (const Json::exception& error) {
+  throw ConfigError(fmt::format("chat: a tool is not JSON as OpenAI's API has it: {}", error.what()));
+}
+
 std::string instructions(const std::vector<std::string>& tools) {
   std::string text =
-      "You can call one of these functions. To call it, answer with nothing but\n<tool_call>\n{\"name\":\"the "
-      "function's "
-      "name\",\"arguments\":{the arguments}}\n</tool_call>\nThe functions, one a line:\n";
-  for (const std::string& tool : tools) {
-    const Json function = parse_ordered_json(tool).value("function", Json::object());
-    const Json none = {{"type", "object"}, {"properties", Json::object()}};
-    text += dump_json_lossy(Json{{"name", function.value("name", Json(""))},
-                                 {"description", function.value("description", Json(""))},
-                                 {"parameters", function.value("parameters", none)}}) +
-            "\n";
-  }
+      "You can call one of these functions. To call it, answer with nothing but\n<tool_call>\n"
+      "{\"name\":\"the function's name\",\"arguments\":{the arguments}}\n</tool_call>\n"
+      "The functions, one a line:\n";
+  for (const std::string& tool : tools) text += described(tool) + "\n";
   return text;
 }
 

@@ -38,7 +38,8 @@ std::optional<ToolStyle> recognise_tool_style(std::string_view conversation, std
 
 const ToolForm& own_tool_form();
 
-// The conversation without tools, calls and results: all of them said in system, user and assistant messages.
+// The conversation without tools, calls and results: all of them said in system, user and assistant messages. Throws
+// ConfigError for a tool that is no such JSON.
 std::vector<ChatMessage> in_own_words(std::vector<ChatMessage> messages, const std::vector<std::string>& tools);
 
 // JSON on one line with a space after `,` and `:`, as Python's json.dumps and with it the templates' `tojson` write it.
