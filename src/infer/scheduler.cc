@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "core/threads.h"
@@ -13,10 +14,21 @@ namespace {
 
 constexpr int64_t kBatchTokens = 512;           // of one step
 constexpr int64_t kPromptBesideDecoding = 128;  // of them for prompts while others wait for their next token
+// For which a sequence has pages when it begins, and again when it has used them. Answers are often shorter than what
+// their clients allow; one that is longer asks for more in time, once in so many steps.
+constexpr int64_t kPositionsAhead = 256;
 // Guesses cost little only while a step is bound by reading the weights.
 constexpr size_t kMostGuessing = 4;
 
-int64_t pages_of(const Sequence& sequence) { return pages_for(sequence.most_positions()); }
+int64_t positions_of(const Sequence& sequence) { return static_cast<int64_t>(sequence.tokens.size()); }
+
+int64_t most_positions_of(const Sequence& sequence) {
+  return std::max(sequence.most_positions(), positions_of(sequence));
+}
+
+int64_t pages_ahead(const Sequence& sequence) {
+  return pages_for(std::min(most_positions_of(sequence), positions_of(sequence) + kPositionsAhead));
+}
 
 }  // namespace
 
@@ -73,7 +85,7 @@ void Scheduler::run(std::span<Sequence* const> sequences, const std::function<vo
 }
 
 void Scheduler::check(const Sequence& sequence) const {
-  const int64_t most = std::max(sequence.most_positions(), static_cast<int64_t>(sequence.tokens.size()));
+  const int64_t most = most_positions_of(sequence);
   if (most > decoder_.config().max_positions)
     throw DataError(
         fmt::format("{} tokens are more than the model's {} positions", most, decoder_.config().max_positions));
@@ -129,39 +141,49 @@ std::vector<Scheduler::Job*> Scheduler::ranked_jobs() const {
   return ranked;
 }
 
-// Lets sequences begin, by rank, while the pages that all under way may come to need fit in the cache; interactive work
-// takes the place of batch work. None passes another that waits for room, so a long context is not kept out by short
-// ones.
-void Scheduler::admit(const std::vector<Job*>& ranked) {
+// Keeps pages for the sequences that run: first, by rank, for those under way, at whose need the last in rank give
+// theirs back, then for those that wait. The first in rank always fits alone, so the work goes on.
+void Scheduler::share_pages(const std::vector<Job*>& ranked) {
   int64_t pages = 0;
   for (const Job* job : ranked)
-    for (const Sequence* sequence : job->sequences)
-      if (sequence->admitted) pages += pages_of(*sequence);
+    for (const Sequence* sequence : job->sequences) pages += sequence->pages;
   for (Job* job : ranked) {
     for (Sequence* sequence : job->sequences) {
-      if (sequence->admitted || sequence->finished) continue;
-      const int64_t needed = pages_of(*sequence);
+      if (!sequence->runs() || pages_for(positions_of(*sequence)) <= sequence->pages) continue;
+      pages += pages_ahead(*sequence) - std::exchange(sequence->pages, pages_ahead(*sequence));
+      while (pages > pages_.capacity()) pages -= preempt_one(ranked, Priority::interactive);
+    }
+  }
+  admit(ranked, pages);
+}
+
+// Lets sequences begin, by rank, while there is room beside the pages that are kept; interactive work takes the place
+// of batch work. None passes another that waits for room, so a long prompt is not kept out by short ones.
+void Scheduler::admit(const std::vector<Job*>& ranked, int64_t pages) {
+  for (Job* job : ranked) {
+    for (Sequence* sequence : job->sequences) {
+      if (sequence->pages > 0 || sequence->finished) continue;
+      const int64_t needed = pages_ahead(*sequence);
       while (pages + needed > pages_.capacity()) {
-        const int64_t given = job->service.priority == Priority::interactive ? preempt_one(ranked) : 0;
+        const int64_t given = job->service.priority == Priority::interactive ? preempt_one(ranked, Priority::batch) : 0;
         if (given == 0) return;
         pages -= given;
       }
-      sequence->admitted = true;
+      sequence->pages = needed;
       pages += needed;
     }
   }
 }
 
-// The sequence of batch work that ranks last gives its pages back; it will compute them again from its tokens. Returns
-// how many were kept for it, 0 when there is none.
-int64_t Scheduler::preempt_one(const std::vector<Job*>& ranked) {
-  for (auto job = ranked.rbegin(); job != ranked.rend() && (*job)->service.priority == Priority::batch; ++job) {
+// The sequence that ranks last gives its pages back, if its priority is `most_urgent` or less; it will compute them
+// again from its tokens. Returns how many were kept for it, 0 when there is none.
+int64_t Scheduler::preempt_one(const std::vector<Job*>& ranked, Priority most_urgent) {
+  for (auto job = ranked.rbegin(); job != ranked.rend() && (*job)->service.priority >= most_urgent; ++job) {
     for (auto victim = (*job)->sequences.rbegin(); victim != (*job)->sequences.rend(); ++victim) {
-      if (!(*victim)->admitted) continue;
-      (*victim)->admitted = false;
+      if ((*victim)->pages == 0) continue;
       if ((*victim)->cache) ++stats_.preemptions;
       (*victim)->cache.reset();
-      return pages_of(**victim);
+      return std::exchange((*victim)->pages, 0);
     }
   }
   return 0;
@@ -174,7 +196,7 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
     job->running = true;
     for (Sequence* sequence : job->sequences) sequence->finished = sequence->ended() || job->service.is_cancelled();
   }
-  admit(ranked);
+  share_pages(ranked);
   size_t decoding = 0;
   std::vector<WaitingPrompt> prompts;
   for (const Job* job : ranked) {
@@ -232,7 +254,7 @@ Scheduler::Turn Scheduler::make_turn(Job& job, Sequence& sequence, int64_t most,
   const std::span<const TokenId> next = std::span(sequence.tokens).subspan(first, std::min(most, sequence.left()));
   Turn turn{&job, &sequence, {next.begin(), next.end()}, first, static_cast<int64_t>(next.size())};
   if (guesses > 0) {
-    const int64_t room = sequence.most_positions() - first - 1;
+    const int64_t room = std::min(sequence.most_positions(), sequence.pages * kPagePositions) - first - 1;
     const std::span<const TokenId> draft = ngram_draft(sequence.tokens, std::min(guesses, room));
     turn.tokens.insert(turn.tokens.end(), draft.begin(), draft.end());
   }

@@ -35,7 +35,7 @@ class Sequence {
   virtual void take_hidden(int64_t, std::span<const float>) {}  // the last hidden state, after the final norm
   virtual void take_logits(int64_t, std::span<const float>) {}
   virtual bool ended() const { return false; }  // before all tokens ran
-  // That it may come to have: their pages are kept for it from when it begins.
+  // That it may come to have; pages are kept for some hundred of them beyond `tokens`.
   virtual int64_t most_positions() const { return static_cast<int64_t>(tokens.size()); }
   // Leading positions whose results nobody reads: their keys and values may come from the prefix cache.
   virtual int64_t unread_positions() const { return 0; }
@@ -47,14 +47,15 @@ class Sequence {
  private:
   friend class Scheduler;
   int64_t left() const { return static_cast<int64_t>(tokens.size()) - (cache ? cache->length : 0); }
-  bool runs() const { return admitted && !finished; }
+  bool runs() const { return pages > 0 && !finished; }
   bool decodes() const { return cache && cache->length > 0 && left() == 1; }
 
   std::optional<KvCache> cache;
   PrefixCache::Chain chain;
   DraftLength draft_length;
   int64_t delivered = 0, cached_ = 0;  // positions whose results were taken
-  bool admitted = false, finished = false;
+  int64_t pages = 0;                   // kept for it; 0: it waits
+  bool finished = false;
 };
 
 class Scheduler {
@@ -94,8 +95,9 @@ class Scheduler {
   void loop();
   std::vector<Turn> next_batch();
   std::vector<Job*> ranked_jobs() const;
-  void admit(const std::vector<Job*>& ranked);
-  int64_t preempt_one(const std::vector<Job*>& ranked);
+  void share_pages(const std::vector<Job*>& ranked);
+  void admit(const std::vector<Job*>& ranked, int64_t pages);
+  int64_t preempt_one(const std::vector<Job*>& ranked, Priority most_urgent);
   void begin(Sequence& sequence, const Job& job);
   void reserve(Sequence& sequence, int64_t positions);
   Turn make_turn(Job& job, Sequence& sequence, int64_t most, int64_t guesses);

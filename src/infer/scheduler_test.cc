@@ -65,8 +65,9 @@ struct Output {
 };
 
 // One token after another through the decoder alone.
-Output without_scheduler(Decoder& decoder, const std::vector<TokenId>& prompt, CacheForm form) {
-  Greedy sequence(prompt, kGenerated);
+Output without_scheduler(Decoder& decoder, const std::vector<TokenId>& prompt, CacheForm form,
+                         size_t count = kGenerated) {
+  Greedy sequence(prompt, count);
   KvPagePool pages(decoder.config(), form);
   KvCache cache(pages);
   std::vector<float> logits(static_cast<size_t>(decoder.config().vocab_size));
@@ -152,6 +153,29 @@ TEST_P(SchedulerBits, AreTheSamePreempted) {
   EXPECT_EQ(scheduler.stats().preemptions, 1u);
   EXPECT_EQ(sequence.tokens, expected.tokens);
   EXPECT_EQ(sequence.seen, expected.seen);
+}
+
+// Four answers of 500 tokens begin where 1,024 positions have room for three prompts and 256 tokens each; as they grow,
+// those that came last give way.
+TEST_P(SchedulerBits, AreTheSameWhenAnswersOutgrowTheCache) {
+  ModelConfig config = small_config();
+  config.max_positions = 1024;
+  Decoder decoder = make_decoder(model_, config);
+  for (const bool speculate : {false, true}) {
+    Scheduler scheduler(decoder, 1024, GetParam());
+    std::deque<Greedy> sequences;
+    std::vector<Sequence*> job;
+    for (uint64_t i = 0; i < 4; ++i) job.push_back(&sequences.emplace_back(random_prompt(300 + i, 20), 500));
+    scheduler.run(job, {}, {.speculate = speculate});
+    EXPECT_GT(scheduler.stats().preemptions, 0u);
+    EXPECT_LT(scheduler.stats().preemptions, 8u) << "they give way once in 256 tokens, not at each";
+    EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
+    for (uint64_t i = 0; i < 4; ++i) {
+      const Output expected = without_scheduler(decoder, random_prompt(300 + i, 20), GetParam(), 500);
+      EXPECT_EQ(sequences[i].tokens, expected.tokens) << i;
+      EXPECT_EQ(sequences[i].seen, expected.seen) << i;
+    }
+  }
 }
 
 // Reads, and is cancelled, on the scheduler's thread, while its first step is delivered.
@@ -271,7 +295,7 @@ TEST_F(SchedulerTest, InteractiveWorkRunsBeforeBatchWork) {
   EXPECT_LT(interactive, 2 * 6 * 120) << "its 720 positions waited for batch work";
 }
 
-TEST_F(SchedulerTest, ASequenceBeginsWhenAllThatItMayNeedIsFree) {
+TEST_F(SchedulerTest, ASequenceBeginsWhenWhatItMayNeedNextIsFree) {
   Scheduler scheduler(decoder_, 160);  // 10 pages
   struct Timed : Greedy {
     explicit Timed(uint64_t seed, std::atomic<int>& c) : Greedy(random_prompt(seed, 20), 60), clock(c) {}  // 5 pages

@@ -306,7 +306,8 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   const ordered_json ordered = parse_ordered_json(request.body);
   CompletionCall call = begin_call(platform, request, body, ApiKind::chat);
-  SamplingOptions options = sampling_options(body, *call.engine, 256, 1);
+  const auto rest_of_context = static_cast<int>(call.engine->config().max_positions);  // cut when the prompt is known
+  SamplingOptions options = sampling_options(body, *call.engine, rest_of_context, 1);
   call.logprobs = body.boolean("logprobs", false);
   const auto top = static_cast<int>(body.integer("top_logprobs", 0, 0, 20));
   if (top > 0 && !call.logprobs) throw wrong_field("top_logprobs", "given only with `logprobs`: true");

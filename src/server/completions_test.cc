@@ -50,6 +50,17 @@ void expect_person(const std::string& text) {
   for (const auto& [name, value] : person.items()) EXPECT_TRUE(name == "name" || name == "age" || name == "tags");
 }
 
+TEST_F(CompletionsTest, AnAnswerMayFillTheContextUnlessSaidOtherwise) {
+  context_ = 400;
+  start();
+  json body = chat_body({{"ignore_eos", true}, {"max_tokens", nullptr}});
+  const json answer = ok("POST", "/v1/chat/completions", body);
+  EXPECT_EQ(answer["usage"]["total_tokens"], context_);
+  EXPECT_EQ(answer["choices"][0]["finish_reason"], "length");
+  body.erase("max_tokens");
+  EXPECT_EQ(ok("POST", "/v1/chat/completions", body)["usage"]["total_tokens"], context_);
+}
+
 TEST_F(CompletionsTest, TheScoresOfAnEchoedTextSumToWhatScoreSays) {
   start();
   const std::string prefix = "a post about ", candidate = "laptops";
