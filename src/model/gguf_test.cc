@@ -220,6 +220,45 @@ TEST(GgufBlocks, Iq2XsAndIq3XxsAreGridPointsWithSigns) {
 
 // Half a step of the format: the group's largest value over 127 for 8 bits, over 8 for Q4_0, the range over 15 for
 // Q4_K, and what rounding the scales to f16 and 6 bits adds.
+// 256 blocks of every type with arbitrary bits beside those that an independent reader makes of them: gguf-py 0.15
+// (`gguf.quants.dequantize`), by the FNV-1a hash of the values, which are exact where all f16 scales are 1. It meets
+// every point of the grids.
+TEST(GgufBlocks, ArbitraryBitsAreReadAsGgufPyReadsThem) {
+  struct Case {
+    GgufType type;
+    std::vector<size_t> scales;  // where a block's f16 numbers lie
+    uint64_t hash;
+  };
+  const std::vector<Case> cases{
+      {GgufType::q4_0, {0}, 0xcd4b53d351ce07b8u},    {GgufType::q4_1, {0, 2}, 0x269d0e263bbd04b8u},
+      {GgufType::q5_0, {0}, 0x5cc8c84dd1b08d95u},    {GgufType::q5_1, {0, 2}, 0xb442ed133fff8b3au},
+      {GgufType::q8_0, {0}, 0x084c945c89fc6cc0u},    {GgufType::q2_k, {80, 82}, 0x7d08bbc7e11e5e70u},
+      {GgufType::q3_k, {108}, 0x18e0a9778c488541u},  {GgufType::q4_k, {0, 2}, 0xe8e5de0f5a235048u},
+      {GgufType::q5_k, {0, 2}, 0x5843e89fcfd5127du}, {GgufType::q6_k, {208}, 0x150fdc2c06c81996u},
+      {GgufType::iq2_xxs, {0}, 0x412fcfba21bb6017u}, {GgufType::iq2_xs, {0}, 0xa3649f75fd8d0a68u},
+      {GgufType::iq3_xxs, {0}, 0x6077f8ed758af481u}, {GgufType::iq4_nl, {0}, 0x078a8bf21d2e6118u},
+      {GgufType::iq4_xs, {0}, 0x421300759117907bu},
+  };
+  for (const auto& [type, scales, hash] : cases) {
+    const size_t size = gguf_block(type).bytes;
+    std::vector<uint8_t> blocks(256 * size);
+    uint64_t state = 1;
+    for (uint8_t& byte : blocks) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      byte = static_cast<uint8_t>(state >> 56);
+    }
+    for (size_t block = 0; block < blocks.size(); block += size)
+      for (const size_t at : scales) blocks[block + at] = kOneLow, blocks[block + at + 1] = kOneHigh;
+    std::vector<float> values(static_cast<size_t>(256 * gguf_block(type).values));
+    decode_gguf_blocks(type, std::as_bytes(std::span(blocks)), values);
+    for (float& value : values) value += 0.0f;  // -0 is 0
+    uint64_t got = 0xcbf29ce484222325u;
+    for (const std::byte byte : std::as_bytes(std::span(values)))
+      got = (got ^ static_cast<uint64_t>(byte)) * 0x100000001b3u;
+    EXPECT_EQ(got, hash) << gguf_block(type).name;
+  }
+}
+
 TEST(GgufEncode, WhatIsWrittenIsReadWithinHalfAStep) {
   std::mt19937 random(4);
   std::normal_distribution<float> normal;
