@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kRowMultiple = 64;
 
-// 512 rows of logits stay in a CPU's cache; a GPU is busy with some thousands.
+// 512 rows of some thousand logits stay in a CPU's cache; a GPU is busy with thousands of rows.
 int64_t chunk_rows(int64_t tokens, Device device) {
   return std::min<int64_t>(tokens, device == Device::cuda ? 4096 : 512);
 }
