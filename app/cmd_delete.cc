@@ -39,6 +39,8 @@ void print_report(const DeletionReport& report) {
       report.kind, report.id, report.purged_posts, report.purged_posts == 1 ? "" : "s");
   if (!report.known)
     fmt::print("No such {} was stored here; the tombstone keeps it from coming in later.\n", report.kind);
+  if (report.purged_bad_rows > 0)
+    fmt::print("{} rows that could not be read may have been of it and were removed too.\n", report.purged_bad_rows);
   if (!report.pending.empty()) fmt::print("Still to do: {}\n", report.pending);
   if (report.checkpoints.empty()) return fmt::print("No checkpoint saw it.\n");
   fmt::print("Checkpoints that saw it:\n  {}\n", fmt::join(report.checkpoints, "\n  "));

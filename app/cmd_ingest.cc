@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "posts/ingest.h"
+#include "posts/quarantine.h"
 #include "store/bury.h"
 #include "store/control_db.h"
 
@@ -76,10 +77,12 @@ class SourceDeletions {
     if (id.empty() || !ids_.insert(kind + ":" + id).second) return;
     bury(control_, kind, id, "deleted at the source");
   }
-  void purge() {
+  void purge(const std::filesystem::path& posts_folder, const std::string& author_key) {
     if (ids_.empty()) return;
-    store_.purge(
-        [&](const Post& post) { return ids_.contains("post:" + post.id) || ids_.contains("author:" + post.author); });
+    const auto post = [&](const std::string& id) { return ids_.contains("post:" + id); };
+    const auto author = [&](const std::string& id) { return ids_.contains("author:" + id); };
+    store_.purge([&](const Post& stored) { return post(stored.id) || author(stored.author); });
+    purge_quarantine(posts_folder, author_key, [&](const std::string& id) { return post(id) || author(id); });
   }
 
  private:
@@ -108,9 +111,9 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
   SourceDeletions deletions(control, store);
   ingest_options.on_deletion = [&](const std::string& kind, const std::string& id) { deletions.add(kind, id); };
   const IngestReport report = ingest(store, workspace.posts(), files, ingest_options);
-  deletions.purge();
+  deletions.purge(workspace.posts(), ingest_options.rows.author_key);
   if (options.json) print_json(report);
-  else print_summary(report, workspace.posts() / "quarantine.jsonl");
+  else print_summary(report, workspace.posts() / Quarantine::kFileName);
   check(report);
 }
 

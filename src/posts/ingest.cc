@@ -21,7 +21,7 @@ constexpr uint64_t kProgressRows = 256;
 class Ingestion {
  public:
   Ingestion(PostStore& store, const fs::path& posts_folder, const IngestOptions& options)
-      : store_(store), options_(options), quarantine_(posts_folder / "quarantine.jsonl") {}
+      : store_(store), options_(options), quarantine_(posts_folder) {}
 
   IngestReport run(const std::vector<fs::path>& files) {
     for (const fs::path& file : files) {
@@ -63,6 +63,7 @@ class Ingestion {
       ++report_.bad;
       if (report_.problems.size() < IngestReport::kMaxProblems)
         report_.problems.push_back(fmt::format("{}:{}: {}", file, row.line, row.problem));
+      if (names_deleted(row.raw)) return;
       storing_ = true;
       quarantine_.add(file, row);
       storing_ = false;
@@ -87,6 +88,14 @@ class Ingestion {
       batch_.push_back(std::move(row.post));
       if (batch_.size() >= options_.segment_posts || batch_bytes_ >= options_.segment_bytes) commit();
     }
+  }
+
+  bool names_deleted(const std::string& raw) const {
+    if (!options_.is_deleted) return false;
+    const auto kept = std::string_view(raw).substr(0, Quarantine::kMaxRawBytes);
+    const std::vector<std::string> ids = possible_ids(kept, options_.rows.author_key);
+    return std::any_of(ids.begin(), ids.end(),
+                       [&](const std::string& id) { return options_.is_deleted(Post{.id = id, .author = id}); });
   }
 
   void commit() {

@@ -19,6 +19,7 @@
 #include "posts/base64.h"
 #include "posts/csv.h"
 #include "posts/mail.h"
+#include "posts/quarantine.h"
 
 namespace starling {
 namespace {
@@ -270,6 +271,39 @@ TEST_F(Ingest, ADeletedPostStaysOut) {
   const IngestReport report = run({write("a.jsonl", kTwoPosts)});
   EXPECT_EQ(report.deleted, 1u);
   EXPECT_EQ(stored().size(), 1u);
+}
+
+TEST_F(Ingest, APossibleIdIsFoundInAnyBadRow) {
+  const auto finds = [](const std::string& raw, const std::string& id) {
+    const std::vector<std::string> ids = possible_ids(raw, "key");
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  EXPECT_TRUE(finds(R"({"id": "https:\/\/a.example\/1", "text": 5})", "https://a.example/1"));
+  EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "1234"));
+  EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "Jane Doe"));
+  EXPECT_TRUE(finds(R"({"did":"did:plc:abc"}{)", "did:plc:abc"));
+  EXPECT_TRUE(finds("12,\"a, b\",mallory\ttext", "mallory"));
+  EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", mail_author("bob@mail.example", "key")));
+  EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", "1@x"));
+  EXPECT_FALSE(finds(R"({"id":1234,"text":"a 12345"})", "123"));
+}
+
+TEST_F(Ingest, ADeletionReachesBadRowsAndKeepsThemOut) {
+  const fs::path file = write("a.jsonl",
+                              "{\"id\":\"gone\",\"text\":{}}\n{\"id\":\"bad\",\"text\":{}}\n"
+                              "{\"id\":\"gone\",\"text\":\"\xff\"}\n");
+  EXPECT_EQ(run({file}).bad, 3u);
+  const std::string all = quarantine();
+  const auto is_gone = [](const std::string& id) { return id == "gone"; };
+  EXPECT_EQ(purge_quarantine(posts_, options_.rows.author_key, is_gone), 2u);
+  const std::string kept = quarantine();
+  EXPECT_NE(kept.find("bad"), std::string::npos);
+  EXPECT_EQ(kept.find("gone"), std::string::npos);
+  EXPECT_LT(kept.size(), all.size() / 2);
+  EXPECT_EQ(purge_quarantine(posts_, options_.rows.author_key, is_gone), 0u);
+  options_.is_deleted = [&](const Post& post) { return is_gone(post.id); };
+  EXPECT_EQ(run({file}).bad, 3u);
+  EXPECT_EQ(quarantine(), kept) << "read again, they stay out";
 }
 
 TEST_F(Ingest, DerivedIdsAreTheSameInEveryRun) {

@@ -127,6 +127,10 @@ bool MailReader::next(Message& message) {
   return any;
 }
 
+std::string mail_author(std::string_view address, std::string_view author_key) {
+  return "mail-" + hmac_sha256_hex(author_key, lower(address)).substr(0, 16);
+}
+
 Post post_from_mail(std::string_view message, std::string_view author_key) {
   std::string_view body = message;
   const MailHeaders headers = take_mail_headers(body);
@@ -134,7 +138,7 @@ Post post_from_mail(std::string_view message, std::string_view author_key) {
   Post post;
   post.id = message_id(headers.get("message-id"), false);
   if (post.id.empty()) post.id = "mail-" + sha256_hex(message).substr(0, 20);
-  post.author = "mail-" + hmac_sha256_hex(author_key, lower(in_brackets(headers.get("from"), true))).substr(0, 16);
+  post.author = mail_author(in_brackets(headers.get("from"), true), author_key);
   post.time_s = parse_mail_date(headers.get("date")).value_or(0);
   post.reply_to = message_id(headers.get("in-reply-to"), false);
   // Old programs write a sentence into In-Reply-To; an id has an '@' and no space.

@@ -17,6 +17,7 @@ namespace starling {
 
 // Throws DataError when it has no From header or no text.
 Post post_from_mail(std::string_view message, std::string_view author_key);
+std::string mail_author(std::string_view address, std::string_view author_key);  // "mail-" and 16 hex digits
 
 // Splits an mbox at its "From sender date" lines; a stream without one is a single message.
 class MailReader {

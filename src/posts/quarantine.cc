@@ -2,14 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
 #include "core/hash.h"
+#include "core/json.h"
 #include "posts/base64.h"
 #include "posts/byte_stream.h"
 #include "posts/json_text.h"
+#include "posts/mail.h"
 #include "tokenizer/utf8.h"
 
 namespace starling {
 namespace {
+
+constexpr size_t kMaxKeptBytes = 4 * Quarantine::kMaxRawBytes + 4096;
 
 // Cuts without splitting a character, so that a cut of valid text is valid text.
 std::string_view cut(std::string_view text, size_t max_bytes) {
@@ -32,12 +40,64 @@ std::string quarantine_line(const std::string& file, const Row& row) {
   return json + "}";
 }
 
+// `part` without what surrounds a number in JSON, and read as a JSON string where it has escapes.
+std::string id_in(std::string_view part) {
+  const size_t first = part.find_first_not_of(": "), last = part.find_last_not_of(": ");
+  if (first == std::string_view::npos) return {};
+  std::string id(part.substr(first, last - first + 1));
+  if (id.find('\\') == std::string::npos) return id;
+  const nlohmann::json read = try_parse_json('"' + id + '"');
+  return read.is_string() ? read.get<std::string>() : id;
+}
+
+// The row that a line holds; all of the line where a kill has torn it.
+std::string raw_of(std::string_view line) {
+  const nlohmann::json json = try_parse_json(line);
+  if (!json.is_object()) return std::string(line);
+  const auto text = json.find("raw"), bytes = json.find("raw_base64");
+  if (text != json.end() && text->is_string()) return text->get<std::string>();
+  return bytes != json.end() && bytes->is_string() ? base64_decode(bytes->get<std::string>()) : std::string(line);
+}
+
 }  // namespace
 
-Quarantine::Quarantine(std::filesystem::path path) : path_(std::move(path)) {
+std::vector<std::string> possible_ids(std::string_view raw, std::string_view author_key) {
+  std::vector<std::string> ids;
+  for (const char* delimiters : {"\t\r\n\"'<>{}[](),;", " \t\r\n\"'<>{}[](),;"}) {
+    for (size_t begin = 0; begin < raw.size();) {
+      const size_t end = std::min(raw.find_first_of(delimiters, begin), raw.size());
+      const std::string id = id_in(raw.substr(begin, end - begin));
+      if (id.find('@') != std::string::npos) ids.push_back(mail_author(id, author_key));
+      if (!id.empty()) ids.push_back(id);
+      begin = end + 1;
+    }
+  }
+  return ids;
+}
+
+uint64_t purge_quarantine(const std::filesystem::path& posts_folder, std::string_view author_key,
+                          const std::function<bool(const std::string& id)>& deleted) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard guard(one_at_a_time);
+  const std::filesystem::path path = posts_folder / Quarantine::kFileName;
+  if (!std::filesystem::exists(path)) return 0;
+  uint64_t removed = 0;
+  std::string kept;
+  const auto stream = ByteStream::open(path);
+  LineReader lines(*stream, kMaxKeptBytes);
+  for (LineReader::Line line; lines.next(line);) {
+    const std::vector<std::string> ids = possible_ids(raw_of(line.text), author_key);
+    if (std::any_of(ids.begin(), ids.end(), deleted)) ++removed;
+    else kept.append(line.text).append("\n");
+  }
+  if (removed > 0) write_file_atomic(path, kept);
+  return removed;
+}
+
+Quarantine::Quarantine(const std::filesystem::path& posts_folder) : path_(posts_folder / kFileName) {
   if (!std::filesystem::exists(path_)) return;
   const auto stream = ByteStream::open(path_);
-  LineReader lines(*stream, 4 * kMaxRawBytes + 4096);
+  LineReader lines(*stream, kMaxKeptBytes);
   for (LineReader::Line line; lines.next(line);) known_.insert(hash64(line.text));
 }
 

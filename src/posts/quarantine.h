@@ -3,10 +3,14 @@
 // kMaxRawBytes are there. The same row of the same file is kept once, however often it is read.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "core/file.h"
 #include "posts/row_reader.h"
@@ -15,9 +19,10 @@ namespace starling {
 
 class Quarantine {
  public:
+  static constexpr const char* kFileName = "quarantine.jsonl";
   static constexpr size_t kMaxRawBytes = 64 << 10;
 
-  explicit Quarantine(std::filesystem::path path);
+  explicit Quarantine(const std::filesystem::path& posts_folder);
   void add(const std::string& file, const Row& row);
   void sync();
 
@@ -26,5 +31,14 @@ class Quarantine {
   std::unique_ptr<AppendFile> file_;    // made with the first row
   std::unordered_set<uint64_t> known_;  // hashes of the lines that are there
 };
+
+// What in a row that cannot be read may be the id of a post or an author: its parts between quotes, brackets, commas,
+// semicolons and tabs, those between spaces too, and the pseudonym (mail.h) of what may be an address.
+std::vector<std::string> possible_ids(std::string_view raw, std::string_view author_key);
+
+// Takes the rows with a possible id for which `deleted` holds out of the file, atomically: rather one too many than one
+// too few. Returns how many went. The caller holds the store's lock.
+uint64_t purge_quarantine(const std::filesystem::path& posts_folder, std::string_view author_key,
+                          const std::function<bool(const std::string& id)>& deleted);
 
 }  // namespace starling

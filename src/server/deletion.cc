@@ -4,7 +4,9 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "posts/ingest.h"
 #include "posts/post_store.h"
+#include "posts/quarantine.h"
 #include "search/search_service.h"
 #include "store/bury.h"
 #include "store/control_db.h"
@@ -22,6 +24,7 @@ std::string to_json_text(const DeletionReport& report) {
                {"id", report.id},
                {"known", report.known},
                {"purged_posts", report.purged_posts},
+               {"purged_bad_rows", report.purged_bad_rows},
                {"checkpoints", report.checkpoints}};
   if (!report.pending.empty()) json["pending"] = report.pending;
   return dump_json(json);
@@ -38,6 +41,8 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
   try {
     report.purged_posts =
         posts.purge([&](const Post& post) { return kind == "post" ? post.id == id : post.author == id; });
+    report.purged_bad_rows = purge_quarantine(workspace.posts(), read_or_make_author_key(workspace.posts()),
+                                              [&](const std::string& found) { return found == id; });
   } catch (const IoError& error) {
     // The tombstone holds already: nothing shows or learns from the post. Only its raw row waits.
     report.pending =

@@ -18,6 +18,7 @@ struct DeletionReport {
   std::string kind, id;                  // "post" or "author"
   bool known = false;                    // the store held such a post
   uint64_t purged_posts = 0;             // rows removed from the raw posts
+  uint64_t purged_bad_rows = 0;          // rows removed from those that could not be read
   std::vector<std::string> checkpoints;  // that saw it: "models/own"
   std::string pending;                   // what another process kept from being done now; empty: nothing
 };
