@@ -142,7 +142,7 @@ TensorEntry read_tensor_entry(Cursor& cursor) {
   if (block.name == nullptr) {
     throw DataError(
         fmt::format("tensor {}: type {} is not supported; F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ2_XXS, IQ2_XS, "
-                    "IQ3_XXS, IQ4_NL and IQ4_XS are",
+                    "IQ2_S, IQ3_XXS, IQ3_S, IQ4_NL and IQ4_XS are",
                     entry.name, static_cast<uint32_t>(entry.tensor.type)));
   }
   if (entry.tensor.shape.back() % block.values != 0) {

@@ -209,6 +209,23 @@ void decode_iq2_xs(const std::byte* block, float* out) {
   }
 }
 
+// d | 32 bytes: low 8 bits of grid indices | 32 bytes of signs | 8 bytes: four times their high 2 bits | scales as
+// IQ2_XS.
+void decode_iq2_s(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int point = 0; point < kKValues / 8; ++point) {
+    const int high = u8(block + 66 + point / 4) >> (2 * (point % 4)) & 3;
+    const uint16_t entry = kIq2SGrid[u8(block + 2 + point) | high << 8];
+    const int s = u8(block + 74 + point / 4) >> (point % 4 < 2 ? 0 : 4) & 0x0f;
+    const float scale = d * static_cast<float>(2 * s + 1) / 8.0f;
+    const int signs = u8(block + 34 + point);
+    for (int i = 0; i < 8; ++i) {
+      const auto level = static_cast<float>(kLevels2[entry >> (2 * i) & 3]);
+      out[8 * point + i] = signs >> i & 1 ? -scale * level : scale * level;
+    }
+  }
+}
+
 // d | 64 bytes of grid indices | 8 words: four times 7 bits of signs, 4 bits of scale s.
 void decode_iq3_xxs(const std::byte* block, float* out) {
   const float d = f16(block);
@@ -219,6 +236,20 @@ void decode_iq3_xxs(const std::byte* block, float* out) {
     const uint32_t signs = eight_signs(word >> (7 * (i % 32 / 8)));
     const auto level = static_cast<float>(kLevels3[kIq3XxsGrid[u8(block + 2 + i / 4)] >> (3 * (i % 4)) & 7]);
     out[i] = signs >> (i % 8) & 1 ? -scale * level : scale * level;
+  }
+}
+
+// d | 64 bytes: low 8 bits of grid indices | 8 bytes: their high bits | 32 bytes of signs | 4 bytes: two scales s of 32
+// values each.
+void decode_iq3_s(const std::byte* block, float* out) {
+  const float d = f16(block);
+  for (int i = 0; i < kKValues; ++i) {
+    const int point = i / 4;
+    const int high = u8(block + 66 + point / 8) >> (point % 8) & 1;
+    const int level = 2 * (kIq3SGrid[u8(block + 2 + point) | high << 8] >> (3 * (i % 4)) & 7) + 1;
+    const int s = u8(block + 106 + i / 64) >> (i % 64 < 32 ? 0 : 4) & 0x0f;
+    const float value = d * static_cast<float>((2 * s + 1) * level);
+    out[i] = u8(block + 74 + i / 8) >> (i % 8) & 1 ? -value : value;
   }
 }
 
@@ -274,7 +305,9 @@ constexpr Format kFormats[] = {
     format_of<decode_q6_k, 256, 210>(GgufType::q6_k, "Q6_K"),
     format_of<decode_iq2_xxs, 256, 66>(GgufType::iq2_xxs, "IQ2_XXS"),
     format_of<decode_iq2_xs, 256, 74>(GgufType::iq2_xs, "IQ2_XS"),
+    format_of<decode_iq2_s, 256, 82>(GgufType::iq2_s, "IQ2_S"),
     format_of<decode_iq3_xxs, 256, 98>(GgufType::iq3_xxs, "IQ3_XXS"),
+    format_of<decode_iq3_s, 256, 110>(GgufType::iq3_s, "IQ3_S"),
     format_of<decode_iq4_nl, 32, 18>(GgufType::iq4_nl, "IQ4_NL"),
     format_of<decode_iq4_xs, 256, 136>(GgufType::iq4_xs, "IQ4_XS"),
 };

@@ -4,8 +4,9 @@
 // sub-blocks of 16 or 32 with scales sc, m:
 //   Q8_0 d q8 | Q4_0 d (q4 - 8) | Q5_0 d (q5 - 16) | Q4_1 Q5_1 d q + m
 //   Q2_K Q4_K Q5_K d sc q - dmin m | Q3_K d (sc - 32) (q3 - 4) | Q6_K d sc (q6 - 32)
-//   IQ2_XXS, IQ2_XS d (2 s + 1) / 8 * sign * grid: eight values at once from a table of 256 or 512 points with
-//   coordinates 8, 25, 43 | IQ3_XXS d (2 s + 1) / 4 * sign * grid: four values from 256 points
+//   IQ2_XXS, IQ2_XS, IQ2_S d (2 s + 1) / 8 * sign * grid: eight values at once from a table of 256, 512 or 1024 points
+//   with coordinates 8, 25, 43 | IQ3_XXS d (2 s + 1) / 4 * sign * grid: four values from 256 points | IQ3_S
+//   d (2 s + 1) * sign * grid: four values from 512 points with odd coordinates
 //   IQ4_NL d v | IQ4_XS d (sc - 32) v, v one of 16 values that are dense where normal weights are
 #pragma once
 
@@ -34,6 +35,8 @@ enum class GgufType : uint32_t {
   iq2_xs = 17,
   iq3_xxs = 18,
   iq4_nl = 20,
+  iq3_s = 21,
+  iq2_s = 22,
   iq4_xs = 23,
   bf16 = 30,
 };

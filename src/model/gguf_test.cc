@@ -236,6 +236,7 @@ TEST(GgufBlocks, ArbitraryBitsAreReadAsGgufPyReadsThem) {
       {GgufType::q3_k, {108}, 0x18e0a9778c488541u},  {GgufType::q4_k, {0, 2}, 0xe8e5de0f5a235048u},
       {GgufType::q5_k, {0, 2}, 0x5843e89fcfd5127du}, {GgufType::q6_k, {208}, 0x150fdc2c06c81996u},
       {GgufType::iq2_xxs, {0}, 0x412fcfba21bb6017u}, {GgufType::iq2_xs, {0}, 0xa3649f75fd8d0a68u},
+      {GgufType::iq2_s, {0}, 0x72cd945838cffcc4u},   {GgufType::iq3_s, {0}, 0xaf0aff08af237ec5u},
       {GgufType::iq3_xxs, {0}, 0x6077f8ed758af481u}, {GgufType::iq4_nl, {0}, 0x078a8bf21d2e6118u},
       {GgufType::iq4_xs, {0}, 0x421300759117907bu},
   };
