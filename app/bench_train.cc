@@ -17,6 +17,7 @@
 #include "ops/profile.h"
 #include "tensor/device.h"
 #include "train/optimizer.h"
+#include "train/options.h"
 
 namespace starling {
 namespace {
@@ -66,7 +67,7 @@ void check_against_f32(Transformer& model, const Batch& batch) {
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
   const Device device = find_device(shape.device);
-  use_products(shape.products == "amx" ? ProductKernels::amx : ProductKernels::onednn);
+  use_products(TrainOptions{.products = shape.products}.product_kernels());
   const DType compute = bf16_products_are_fast(device) ? DType::bf16 : DType::f32;
   const Batch batch = random_batch(shape);
   const double peak_before = measure_peak_flops(compute, device);
