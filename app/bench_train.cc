@@ -124,16 +124,13 @@ void bench_train(const TrainShape& shape, bool json) {
 void add_bench_train(Command bench, const GlobalOptions& options) {
   Command train = bench.add_subcommand("train", "A training step, checked against f32 and timed");
   auto shape = std::make_shared<TrainShape>();
-  const auto size = [&](const char* name, int64_t& value, const char* help) {
-    train.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
-  };
-  size("--layers", shape->layers, "Blocks");
-  size("--width", shape->width, "Width of the model");
-  size("--heads", shape->heads, "Attention heads");
-  size("--vocab", shape->vocab, "Vocabulary");
-  size("--seq", shape->seq, "Tokens of a sequence");
-  size("--batch", shape->batch, "Sequences of a step");
-  size("--steps", shape->steps, "Timed steps");
+  add_size(train, "--layers", shape->layers, "Blocks");
+  add_size(train, "--width", shape->width, "Width of the model");
+  add_size(train, "--heads", shape->heads, "Attention heads");
+  add_size(train, "--vocab", shape->vocab, "Vocabulary");
+  add_size(train, "--seq", shape->seq, "Tokens of a sequence");
+  add_size(train, "--batch", shape->batch, "Sequences of a step");
+  add_size(train, "--steps", shape->steps, "Timed steps");
   train.add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
   train.add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
   train.add_option("--device", shape->device, "Where the model is").one_of({"cpu", "cuda"}).show_default();
