@@ -2,6 +2,8 @@
 // limit it is compared with in the same run.
 #pragma once
 
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "app/command.h"

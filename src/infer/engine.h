@@ -2,7 +2,6 @@
 // served in turn, a few tokens each, so that a long generation does not block a short one.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>

@@ -2,6 +2,7 @@
 // parameter that we cannot honour is refused by name, not ignored.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
