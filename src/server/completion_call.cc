@@ -165,7 +165,7 @@ struct Prompt {
 };
 
 Prompt prompt_of(const json& item, const Engine& engine) {
-  if (item.is_string()) return {item.get<std::string>(), text_prompt_tokens(engine, item.get<std::string>())};
+  if (item.is_string()) return {item.get<std::string>(), engine.text_tokens(item.get<std::string>())};
   Prompt prompt;
   prompt.tokens = tokens_of(item, engine, "prompt");
   for (const TokenId token : prompt.tokens) prompt.text += engine.tokenizer().token_bytes(token);
@@ -292,10 +292,6 @@ std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const cha
     throw wrong_field(field,
                       fmt::format("text, or at least one token id from 0 to {}", engine.tokenizer().vocab_size() - 1));
   return list.get<std::vector<TokenId>>();
-}
-
-std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
-  return engine.text_tokens(text);
 }
 
 CompletionCall read_chat_call(Platform& platform, const Request& request) {
