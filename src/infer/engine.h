@@ -108,6 +108,9 @@ struct EngineOptions {
   int64_t cache_tokens = 0;
 };
 
+// Of a chat's answer: the space that a SentencePiece word begins with is no part of it.
+std::string_view without_first_space(std::string_view text);
+
 class Engine {
  public:
   // A model folder: config.json, tokenizer.json and model.safetensors (own or Hugging Face's), or an imported GGUF

@@ -146,12 +146,6 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
 
 std::string random_call_id() { return "call_" + random_hex(12); }
 
-// A chat's text: the space that a SentencePiece word begins with is no part of it.
-std::string_view without_first_space(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
-  return text;
-}
-
 ordered_json chat_message(const CompletionCall& call, const Generation& made, bool& is_call) {
   ordered_json message = {{"role", "assistant"}, {"content", without_first_space(made.text)}, {"refusal", nullptr}};
   if (call.tools.choice == Tools::Choice::none) return message;
