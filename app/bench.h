@@ -2,6 +2,8 @@
 // limit it is compared with in the same run.
 #pragma once
 
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "app/command.h"
@@ -25,6 +27,9 @@ Spread time_rounds(int64_t rounds, const Work& work) {
   }
   return spread_of(std::move(seconds));
 }
+
+// An option from 1 to 2^20.
+void add_size(Command command, const char* name, int64_t& value, const char* help);
 
 void add_bench_machine(Command bench, const GlobalOptions& options);
 void add_bench_infer(Command bench, const GlobalOptions& options);

@@ -248,12 +248,9 @@ void add_bench_infer(Command bench, const GlobalOptions& options) {
   command.add_option("--instructions", arguments->instructions, "Kernels of this instruction set")
       .one_of(names_of_this_processors())
       .show_default();
-  const auto size = [&](const char* name, int64_t& value, const char* help) {
-    command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
-  };
-  size("--prompt", arguments->prompt, "Tokens of each prompt");
-  size("--generate", arguments->generate, "Decoding steps");
-  size("--batch", arguments->batch, "Sequences that decode together");
+  add_size(command, "--prompt", arguments->prompt, "Tokens of each prompt");
+  add_size(command, "--generate", arguments->generate, "Decoding steps");
+  add_size(command, "--batch", arguments->batch, "Sequences that decode together");
   command.footer(
       "Examples:\n  starling bench infer --model tinyllama --weights int8 --prompt 512 --generate 64 --json\n"
       "  starling bench infer --random 30m --batch 32 --prompt 64");

@@ -124,12 +124,9 @@ void add_bench_score(Command bench, const GlobalOptions& options) {
       .existing_file();
   command.add_option("-m,--model", arguments->model, "Model in this workspace").required();
   add_memory_flags(command, arguments->memory);
-  const auto size = [&](const char* name, int64_t& value, const char* help) {
-    command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
-  };
-  size("--candidates", arguments->candidates, "Texts that are scored");
-  size("--tokens", arguments->tokens, "Tokens of each");
-  size("--query-tokens", arguments->query_tokens, "Tokens of the query before them");
+  add_size(command, "--candidates", arguments->candidates, "Texts that are scored");
+  add_size(command, "--tokens", arguments->tokens, "Tokens of each");
+  add_size(command, "--query-tokens", arguments->query_tokens, "Tokens of the query before them");
   command.footer("Examples:\n  starling bench score tweets.txt --model tinyllama --weights int8 --json");
   command.callback([arguments, &options] { bench_score(*arguments, options); });
 }

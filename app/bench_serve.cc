@@ -100,6 +100,14 @@ std::vector<LoadRequest> make_requests(const BenchServeArguments& arguments, int
   return requests;
 }
 
+// What request_body asks a server for.
+SamplingOptions sampling_of(const BenchServeArguments& arguments, const Engine& engine) {
+  SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
+  for (const SpecialToken& special : engine.tokenizer().special_tokens())
+    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
+  return options;
+}
+
 // The result first: what arrives over HTTP is what the engine writes, and as long as was asked for.
 void check_result(const BenchServeArguments& arguments, const Target& target, int64_t vocabulary) {
   const std::vector<TokenId> prompt = random_prompt(arguments, vocabulary, 1);
@@ -111,19 +119,14 @@ void check_result(const BenchServeArguments& arguments, const Target& target, in
                     "context, and the server must take `ignore_eos`",
                     result.completion_tokens, arguments.generate));
   if (!target.engine()) return;
-  SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
-  for (const SpecialToken& special : target.engine()->tokenizer().special_tokens())
-    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
-  if (target.engine()->generate(prompt, options).text != result.text)
+  if (target.engine()->generate(prompt, sampling_of(arguments, *target.engine())).text != result.text)
     throw Error("the benchmark's result is wrong: the server's text is not what the engine writes alone");
 }
 
 // The limit: the same requests handed to the engine directly, all that may run at once in one batch.
 double engine_tokens_per_s(const BenchServeArguments& arguments, Engine& engine, size_t at_once) {
   const auto count = std::min<size_t>(static_cast<size_t>(arguments.requests), 2 * at_once);
-  SamplingOptions options{.max_tokens = arguments.generate, .temperature = 0};
-  for (const SpecialToken& special : engine.tokenizer().special_tokens())
-    options.logit_bias.push_back({special.id, -std::numeric_limits<float>::infinity()});
+  const SamplingOptions options = sampling_of(arguments, engine);
   int64_t tokens = 0;
   const double start_s = monotonic_s();
   for (size_t first = 0; first < count; first += at_once) {

@@ -17,6 +17,7 @@
 #include "ops/profile.h"
 #include "tensor/device.h"
 #include "train/optimizer.h"
+#include "train/options.h"
 
 namespace starling {
 namespace {
@@ -66,7 +67,7 @@ void check_against_f32(Transformer& model, const Batch& batch) {
 void bench_train(const TrainShape& shape, bool json) {
   const ModelConfig config = config_of(shape);
   const Device device = find_device(shape.device);
-  use_products(shape.products == "amx" ? ProductKernels::amx : ProductKernels::onednn);
+  use_products(TrainOptions{.products = shape.products}.product_kernels());
   const DType compute = bf16_products_are_fast(device) ? DType::bf16 : DType::f32;
   const Batch batch = random_batch(shape);
   const double peak_before = measure_peak_flops(compute, device);
@@ -123,16 +124,13 @@ void bench_train(const TrainShape& shape, bool json) {
 void add_bench_train(Command bench, const GlobalOptions& options) {
   Command train = bench.add_subcommand("train", "A training step, checked against f32 and timed");
   auto shape = std::make_shared<TrainShape>();
-  const auto size = [&](const char* name, int64_t& value, const char* help) {
-    train.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
-  };
-  size("--layers", shape->layers, "Blocks");
-  size("--width", shape->width, "Width of the model");
-  size("--heads", shape->heads, "Attention heads");
-  size("--vocab", shape->vocab, "Vocabulary");
-  size("--seq", shape->seq, "Tokens of a sequence");
-  size("--batch", shape->batch, "Sequences of a step");
-  size("--steps", shape->steps, "Timed steps");
+  add_size(train, "--layers", shape->layers, "Blocks");
+  add_size(train, "--width", shape->width, "Width of the model");
+  add_size(train, "--heads", shape->heads, "Attention heads");
+  add_size(train, "--vocab", shape->vocab, "Vocabulary");
+  add_size(train, "--seq", shape->seq, "Tokens of a sequence");
+  add_size(train, "--batch", shape->batch, "Sequences of a step");
+  add_size(train, "--steps", shape->steps, "Timed steps");
   train.add_flag("--muon", shape->muon, "Muon for the blocks' matrices, as in training (default: AdamW for all)");
   train.add_flag("--profile", shape->profile, "A table of operators: time, operations, bytes, percent of the limit");
   train.add_option("--device", shape->device, "Where the model is").one_of({"cpu", "cuda"}).show_default();

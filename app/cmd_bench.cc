@@ -9,6 +9,10 @@ Spread spread_of(std::vector<double> seconds) {
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }
 
+void add_size(Command command, const char* name, int64_t& value, const char* help) {
+  command.add_option(name, value, help).between(int64_t{1}, int64_t{1} << 20).show_default();
+}
+
 void add_bench(Command root, const GlobalOptions& options) {
   Command command = root.add_subcommand("bench", "Measure this machine and how much of it each part uses");
   command.require_subcommand();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <vector>
 
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"

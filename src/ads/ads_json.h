@@ -2,7 +2,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
-#include <string>
+#include <string_view>
 
 #include "ads/campaign.h"
 

@@ -8,6 +8,7 @@
 //   ads_secrets    keys for tokens and viewer hashes, made at first use
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <string>
 
 #include "ads/fact_ledger.h"
 #include "ads/lexicon.h"

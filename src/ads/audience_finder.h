@@ -2,7 +2,6 @@
 // with them. Nothing about a single author leaves the search; a group of fewer than kMinimumAudience is refused.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "ads/campaign.h"

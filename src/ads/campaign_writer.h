@@ -1,6 +1,9 @@
 // From a brief to a draft campaign: audiences, then drafts by the model for each, judged and ranked.
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "ads/ads_service.h"
 #include "ads/campaign.h"
 

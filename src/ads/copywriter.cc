@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <sstream>
+#include <vector>
 
 #include "ads/fact_ledger.h"
 #include "ads/text_scan.h"

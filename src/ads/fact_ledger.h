@@ -2,8 +2,10 @@
 // the words they allow only in a negation ("sugar" of the fact sugar = false).
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ads/brief.h"

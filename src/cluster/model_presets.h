@@ -1,6 +1,7 @@
 // Model shapes that the planner knows by name.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>

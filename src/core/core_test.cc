@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/progress.h"
 #include "core/random.h"
 #include "core/threads.h"
 #include "core/time.h"
@@ -160,6 +161,20 @@ TEST(ParallelFor, RethrowsTheExceptionOfABody) {
                               if (end == 100) throw DataError("x");
                             }),
                DataError);
+}
+
+TEST(Progress, SaysWhatIsLeftOnceTheTotalIsKnown) {
+  Progress progress("train own", 0, "steps");
+  progress.update(10);
+  EXPECT_EQ(progress.line(5, "loss 3"), "train own: 10 steps, 2/s, 0:05  loss 3");
+  progress.set_total(100);
+  EXPECT_EQ(progress.line(5), "train own: [==                      ]  10% 0:45 left, 10 steps, 2/s, 0:05");
+}
+
+TEST(Progress, WhatWasDoneBeforeDoesNotCountForTheRate) {
+  Progress progress("train own", 100, "steps", 90);
+  progress.update(95);
+  EXPECT_EQ(progress.line(5), "train own: [======================  ]  95% 0:05 left, 95 steps, 1/s, 0:05");
 }
 
 TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {

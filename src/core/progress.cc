@@ -22,10 +22,12 @@ std::string clock_text(double seconds) {
 
 void Progress::set_quiet(bool quiet) { quiet_progress = quiet; }
 
-Progress::Progress(std::string label, uint64_t total, std::string unit)
+Progress::Progress(std::string label, uint64_t total, std::string unit, uint64_t done)
     : label_(std::move(label)),
       unit_(std::move(unit)),
       total_(total),
+      first_(done),
+      done_(done),
       terminal_(::isatty(STDERR_FILENO)),
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
@@ -45,10 +47,8 @@ void Progress::update(uint64_t done, const std::string& note) {
   draw(note);
 }
 
-void Progress::draw(const std::string& note) {
-  drawn_ = true;
-  const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const double rate = elapsed > 0 ? static_cast<double>(done_) / elapsed : 0;
+std::string Progress::line(double elapsed_s, const std::string& note) const {
+  const double rate = elapsed_s > 0 ? static_cast<double>(done_ - first_) / elapsed_s : 0;
   std::string line = fmt::format("{}: ", label_);
   if (total_ > 0) {
     const double fraction = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
@@ -57,9 +57,15 @@ void Progress::draw(const std::string& note) {
     if (rate > 0 && done_ < total_)
       line += fmt::format("{} left, ", clock_text(static_cast<double>(total_ - done_) / rate));
   }
-  line += fmt::format("{} {}, {:.0f}/s, {}", done_, unit_, rate, clock_text(elapsed));
+  line += fmt::format("{} {}, {:.0f}/s, {}", done_, unit_, rate, clock_text(elapsed_s));
   if (!note.empty()) line += "  " + note;
-  fmt::print(stderr, "{}{}{}", terminal_ ? "\r" : "", line, terminal_ ? "\x1b[K" : "\n");
+  return line;
+}
+
+void Progress::draw(const std::string& note) {
+  drawn_ = true;
+  const double elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  fmt::print(stderr, "{}{}{}", terminal_ ? "\r" : "", line(elapsed_s, note), terminal_ ? "\x1b[K" : "\n");
   std::fflush(stderr);
 }
 

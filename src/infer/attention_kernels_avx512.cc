@@ -1,17 +1,11 @@
 // One register holds the 16 positions of a page or 16 columns of a value; up to 8 heads share what they load of it.
 
-// GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "infer/attention_kernels.h"
+#include "ops/avx512.h"
 
-// The attribute, not a compiler flag for the file: see quantized_kernels_avx512.cc.
-#define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define STARLING_INLINE inline __attribute__((always_inline))
 
 namespace starling {

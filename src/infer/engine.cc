@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <deque>
 #include <mutex>
@@ -395,6 +396,11 @@ std::unique_ptr<Engine> Engine::load(const fs::path& folder, const EngineOptions
                                        std::move(weights), options);
 }
 
+std::string_view without_first_space(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
+  return text;
+}
+
 std::vector<double> Engine::log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
                                             const Service&) {
   std::vector<double> totals;
@@ -432,20 +438,13 @@ Generation Engine::complete(std::string_view prompt, const SamplingOptions& opti
 
 Generation Engine::chat(const std::vector<ChatMessage>& messages, const SamplingOptions& options,
                         const OnText& on_text) {
-  // The space that a SentencePiece word begins with is no part of a reply.
   bool begun = false;
-  const auto without_first_space = [&begun](std::string_view text) {
-    if (begun) return text;
-    text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
-    begun = !text.empty();
-    return text;
-  };
   const OnText show = [&](const TextPiece& piece) {
-    const std::string_view text = without_first_space(piece);
+    const std::string_view text = begun ? piece.text : without_first_space(piece.text);
+    begun |= !text.empty();
     return text.empty() || on_text({text, piece.tokens});
   };
   Generation generation = generate(chat_prompt(messages), options, on_text ? show : OnText{});
-  begun = false;
   generation.text = std::string(without_first_space(generation.text));
   return generation;
 }

@@ -2,7 +2,6 @@
 // served in turn, a few tokens each, so that a long generation does not block a short one.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -108,6 +107,9 @@ struct EngineOptions {
   // more than 64 contexts. At least one context in any case.
   int64_t cache_tokens = 0;
 };
+
+// Of a chat's answer: the space that a SentencePiece word begins with is no part of it.
+std::string_view without_first_space(std::string_view text);
 
 class Engine {
  public:

@@ -1,6 +1,7 @@
 // A tokenizer in the words of GGUF: `tokenizer.ggml.*`, as llama.cpp reads and writes them (docs/formats/models.md).
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>

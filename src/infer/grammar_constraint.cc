@@ -92,15 +92,10 @@ void GrammarConstraint::walk(Memo& memo, GrammarAutomaton::StateId from, const V
 }
 
 std::shared_ptr<const TokenMask> GrammarConstraint::mask(Memo& memo, GrammarAutomaton::StateId state) const {
-  std::shared_ptr<const TokenMask>& kept = memo.masks[state];
-  if (kept) return kept;
-  auto mask = std::make_shared<TokenMask>(static_cast<size_t>(trie_->vocab_size() + 63) / 64);
-  const auto allow = [&](TokenId token) { (*mask)[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token % 64); };
-  walk(memo, state, [&](const TokenTrie::Node& node, GrammarAutomaton::StateId) {
-    for (int32_t i = 0; i < node.token_count; ++i) allow(trie_->tokens()[static_cast<size_t>(node.first_token + i)]);
-  });
-  if (memo.automaton.accepts(state)) std::for_each(trie_->specials().begin(), trie_->specials().end(), allow);
-  return kept = mask;
+  if (const auto known = memo.masks.find(state); known != memo.masks.end()) return known->second;
+  // Made before it has a place among the others, where none stays empty when it cannot be made.
+  auto mask = std::make_shared<const TokenMask>(near_end_mask(memo, state, std::numeric_limits<int64_t>::max()));
+  return memo.masks[state] = std::move(mask);
 }
 
 TokenMask GrammarConstraint::near_end_mask(Memo& memo, GrammarAutomaton::StateId state, int64_t tokens_left) const {

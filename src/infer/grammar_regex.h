@@ -6,7 +6,9 @@
 // Refused with a ConfigError that names the column: look-around, back references, \b, \p, ^ and $ elsewhere.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>

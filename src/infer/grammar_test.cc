@@ -371,6 +371,20 @@ TEST(GrammarConstraint, ATextThatCanBeReadInTooManyWaysIsRefused) {
   EXPECT_THAT(error, HasSubstr("too many ways"));
 }
 
+TEST(GrammarConstraint, ItsMemoryIsCountedAfterAMaskThatCouldNotBeMade) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto grammar = parse_grammar("root ::= [a-z]* \"x\" [a-z]{2500}", {.seconds = 60});
+  const auto constraint = std::make_shared<GrammarConstraint>(grammar, std::make_shared<TokenTrie>(*tokenizer));
+  const TokenId x = tokenizer->encode("x").front();
+  ConstraintCursor cursor(constraint);
+  std::vector<float> logits(static_cast<size_t>(tokenizer->vocab_size()));
+  const auto go_on = [&] {
+    for (int i = 0; i < 2500; ++i) cursor.mask(logits), cursor.advance(x);
+  };
+  EXPECT_THROW(go_on(), ConfigError);
+  EXPECT_GT(constraint->bytes(), 0u);
+}
+
 // 2^n sets of places: where the x stood in the last n letters.
 TEST(GrammarAutomaton, AGrammarOfTooManyStatesIsRefusedBeforeItsMemoryGrows) {
   GrammarAutomaton automaton(parse_grammar("root ::= [a-z]* \"x\" [a-z]{24}", {.seconds = 60}));

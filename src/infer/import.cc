@@ -75,11 +75,7 @@ ImportReport check_model(const fs::path& folder) {
                                   fmt::join(shape, ", "), fmt::join(parameter.shape, ", ")));
     }
   }
-  ImportReport report{.parameters = config.parameter_count()};
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const fs::path extension = entry.path().extension();
-    if (extension == ".safetensors" || extension == ".gguf") report.weight_bytes += entry.file_size();
-  }
+  ImportReport report{.parameters = config.parameter_count(), .weight_bytes = weight_file_bytes(folder)};
   if (const auto chat_template = load_chat_template(folder)) report.chat_template = chat_template->name;
   return report;
 }

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "infer/gguf_names.h"
 #include "infer/importers.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -66,14 +67,10 @@ ModelConfig read_config(Reader& reader) {
 }
 
 // Rows of each head from pairs (2i, 2i + 1) to pairs (i, i + d/2), as Hugging Face has them.
-std::string split_rotary_pairs(std::string_view matrix, int64_t heads, int64_t d, size_t row_bytes) {
-  std::string out(matrix.size(), '\0');
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t row = 0; row < d; ++row) {
-      const int64_t from = head * d + row % (d / 2) * 2 + row / (d / 2);
-      std::memcpy(out.data() + (head * d + row) * row_bytes, matrix.data() + from * row_bytes, row_bytes);
-    }
-  }
+std::string split_rotary_pairs(std::string_view matrix, int64_t d, size_t row_bytes) {
+  std::string out;
+  for (int64_t row = 0; out.size() < matrix.size(); ++row)
+    out += matrix.substr(static_cast<size_t>(paired_row(row, d)) * row_bytes, row_bytes);
   return out;
 }
 
@@ -85,8 +82,8 @@ class Converter {
     const ModelConfig& c = config_;
     add("model.embed_tokens.weight", {c.vocab_size, c.hidden_size});
     add_layers("input_layernorm.weight", {c.hidden_size});
-    add_layers("self_attn.q_proj.weight", {c.hidden_size, c.hidden_size}, c.num_heads);
-    add_layers("self_attn.k_proj.weight", {c.kv_size(), c.hidden_size}, c.num_kv_heads);
+    add_layers("self_attn.q_proj.weight", {c.hidden_size, c.hidden_size}, true);
+    add_layers("self_attn.k_proj.weight", {c.kv_size(), c.hidden_size}, true);
     add_layers("self_attn.v_proj.weight", {c.kv_size(), c.hidden_size});
     add_layers("self_attn.o_proj.weight", {c.hidden_size, c.hidden_size});
     add_layers("post_attention_layernorm.weight", {c.hidden_size});
@@ -101,15 +98,14 @@ class Converter {
   }
 
  private:
-  void add_layers(const std::string& name, const std::vector<int64_t>& shape, int64_t rotary_heads = 0) {
+  void add_layers(const std::string& name, const std::vector<int64_t>& shape, bool paired = false) {
     for (int64_t layer = 0; layer < config_.num_layers; ++layer)
-      add(fmt::format("model.layers.{}.{}", layer, name), shape, rotary_heads);
+      add(fmt::format("model.layers.{}.{}", layer, name), shape, paired);
   }
-  void add(const std::string& name, const std::vector<int64_t>& shape, int64_t rotary_heads = 0) {
+  void add(const std::string& name, const std::vector<int64_t>& shape, bool paired = false) {
     const size_t row_bytes = static_cast<size_t>(shape.back()) * sizeof(float);
     std::string_view bytes = reader_.take(row_bytes * (shape.size() == 2 ? shape[0] : 1), name.c_str());
-    if (rotary_heads > 0)
-      bytes = reordered_.emplace_back(split_rotary_pairs(bytes, rotary_heads, config_.head_size(), row_bytes));
+    if (paired) bytes = reordered_.emplace_back(split_rotary_pairs(bytes, config_.head_size(), row_bytes));
     tensors_.push_back({name, "F32", shape, bytes.data(), bytes.size()});
   }
   Reader& reader_;

@@ -5,6 +5,7 @@
 // even from the time an answer takes. Forgets the pages used longest ago, a chain's end before its beginning.
 #pragma once
 
+#include <cstdint>
 #include <list>
 #include <span>
 #include <string>

@@ -3,9 +3,11 @@
 //   top-k keeps the k largest;  top-p keeps the fewest largest whose sum reaches top_p (Holtzman et al. 2020,
 //   arXiv:1904.09751).
 // Before it, in this order, the logits of single tokens are changed:
-//   repetition penalty r (Keskar et al. 2019, arXiv:1909.05858), tokens of the prompt or generated: l > 0 ? l / r : l *
-//   r; l - frequency_penalty * count - presence_penalty * (count > 0), count: times generated (OpenAI's reference); l +
-//   logit_bias;  -infinity where the constraint allows no such token.
+//   l > 0 ? l / r : l * r   of tokens of the prompt or generated, repetition penalty r (Keskar et al. 2019,
+//                           arXiv:1909.05858)
+//   l - frequency_penalty * count - presence_penalty * (count > 0)   count: times generated (OpenAI's reference)
+//   l + logit_bias
+//   -infinity               where the constraint allows no such token
 // Equal probabilities rank by id, so the same logits, options and index give the same token on any machine.
 #pragma once
 

@@ -1,6 +1,7 @@
 // For fuzz targets: writes a text of a grammar, byte by byte, and follows it to an end.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>

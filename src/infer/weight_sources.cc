@@ -166,4 +166,13 @@ std::unique_ptr<WeightSource> open_weights(const fs::path& folder, const ModelCo
   return source;
 }
 
+uint64_t weight_file_bytes(const fs::path& folder) {
+  uint64_t bytes = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const fs::path kind = entry.path().extension();
+    if (entry.is_regular_file() && (kind == ".safetensors" || kind == ".gguf")) bytes += entry.file_size();
+  }
+  return bytes;
+}
+
 }  // namespace starling

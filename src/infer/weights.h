@@ -40,6 +40,8 @@ class WeightSource {
 // none.
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& model_folder, const ModelConfig& config);
 
+uint64_t weight_file_bytes(const std::filesystem::path& model_folder);  // of the safetensors and GGUF files
+
 struct FeedForwardWeights {
   QuantizedMatrix gate, up, down;
 };

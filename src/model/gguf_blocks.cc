@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <string>
 
 #include "core/error.h"
 #include "model/gguf_grids.h"

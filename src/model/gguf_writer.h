@@ -1,6 +1,7 @@
 // Writes GGUF files (version 3) that gguf.h and other engines read.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>

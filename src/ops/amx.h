@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-// Attributes, not compiler flags for a file: see quantized_kernels_avx512.cc.
+// An attribute, not a compiler flag for a file: see avx512.h.
 #define STARLING_AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int8,amx-bf16")))
 
 namespace starling {

@@ -9,6 +9,8 @@
 // Sums and softmax in f32. Throws ShapeError.
 #pragma once
 
+#include <cstdint>
+
 #include "tensor/tensor.h"
 
 namespace starling {

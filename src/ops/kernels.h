@@ -3,6 +3,7 @@
 // arguments, then call these; formulas and shapes are theirs. For the *.cc files of operators alone.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <span>
 

@@ -5,6 +5,8 @@
 //   DataError.
 #pragma once
 
+#include <cstdint>
+
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
 #include "tensor/tensor.h"

@@ -1,9 +1,4 @@
-// GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "ops/machine_limits.h"
-
-#include <immintrin.h>
 
 #include <algorithm>
 #include <memory>
@@ -13,12 +8,12 @@
 #include "core/threads.h"
 #include "core/time.h"
 #include "ops/amx.h"
+#include "ops/avx512.h"
 #include "ops/matmul.h"
 #include "tensor/buffer.h"
 #include "tensor/device.h"
 
 #define STARLING_AVX2 __attribute__((target("avx2,fma")))
-#define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")))
 
 namespace starling {
 namespace {
@@ -51,7 +46,7 @@ STARLING_AVX2 void int8_avx2(int64_t rounds) { STARLING_LOOP(STARLING_INT8_CHAIN
 STARLING_AVX512 void f32_avx512(int64_t rounds) {
   STARLING_LOOP(STARLING_CHAINS("vfmadd231ps %%zmm14, %%zmm15, ", "%%zmm"));
 }
-STARLING_AVX512 void bf16_avx512(int64_t rounds) {
+STARLING_AVX512_BF16 void bf16_avx512(int64_t rounds) {
   STARLING_LOOP(STARLING_CHAINS("vdpbf16ps %%zmm14, %%zmm15, ", "%%zmm"));
 }
 STARLING_AVX512 void int8_avx512(int64_t rounds) {

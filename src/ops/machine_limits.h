@@ -1,6 +1,8 @@
 // What this machine can do at most, measured: the limits that every "percent of peak" refers to.
 #pragma once
 
+#include <cstdint>
+
 #include "tensor/tensor.h"
 
 namespace starling {

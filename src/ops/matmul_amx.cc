@@ -1,18 +1,15 @@
 #include "ops/matmul_amx.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <bit>
 #include <numeric>
 #include <vector>
 
 #include "core/threads.h"
+#include "ops/avx512.h"
 #include "ops/packed_tiles.h"
 #include "ops/tile_registers.h"
 #include "ops/vector_math.h"
-
-#define STARLING_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
 namespace starling {
 namespace {

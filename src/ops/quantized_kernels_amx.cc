@@ -1,19 +1,14 @@
-// GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "ops/quantized_kernels_amx.h"
-
-#include <immintrin.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "core/threads.h"
+#include "ops/avx512.h"
 #include "ops/round_to_int8.h"
 #include "ops/weight_steps.h"
 #include "tensor/bfloat16.h"
 
-#define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #define STARLING_INLINE inline __attribute__((always_inline))
 #define STARLING_UNROLL _Pragma("GCC unroll 16")
 

@@ -1,17 +1,9 @@
 // AVX-512 with VNNI: one 512-bit register holds a step of 16 rows; vpdpbusd adds four products of each row at once,
 // vdpbf16ps two.
 
-// GCC 12 takes the "undefined" registers of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-
+#include "ops/avx512.h"
 #include "ops/quantized_kernels.h"
 
-// The attribute, not a compiler flag for the file: an inline function of a header compiled here with AVX-512 could be
-// the copy the linker keeps, and would then fail on a processor without it.
-#define STARLING_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-#define STARLING_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")))
 #define STARLING_INLINE inline __attribute__((always_inline))
 #define STARLING_UNROLL _Pragma("GCC unroll 16")
 

@@ -4,6 +4,7 @@
 // Source: Su et al. 2021, arXiv:2104.09864, with the halves laid out as Hugging Face's Llama has them.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "tensor/tensor.h"

@@ -7,6 +7,7 @@
 // Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, TILELOADD, TILESTORED, TDPBF16PS.
 #pragma once
 
+#include <bit>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>

@@ -7,9 +7,9 @@
 // A post's text is data throughout: what it says can be quoted, never obeyed.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "search/search_service.h"
 

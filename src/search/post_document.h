@@ -8,7 +8,9 @@
 
 #include <xapian.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "posts/post.h"
 #include "search/post_index.h"

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <string_view>
 
 #include "core/error.h"
 #include "search/post_document.h"

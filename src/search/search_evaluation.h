@@ -1,7 +1,8 @@
 // Measures every stage of the search on queries with known answers.
 #pragma once
 
-#include <functional>
+#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 

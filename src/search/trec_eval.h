@@ -7,6 +7,7 @@
 // id in descending byte order. Sources: https://github.com/usnistgov/trec_eval; Jarvelin & Kekalainen 2002.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

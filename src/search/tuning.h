@@ -1,6 +1,7 @@
 // `starling index --tune`: a model tuned to bring related posts together, then the weight of its vectors in the fusion.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "search/search_evaluation.h"

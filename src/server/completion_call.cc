@@ -165,7 +165,7 @@ struct Prompt {
 };
 
 Prompt prompt_of(const json& item, const Engine& engine) {
-  if (item.is_string()) return {item.get<std::string>(), text_prompt_tokens(engine, item.get<std::string>())};
+  if (item.is_string()) return {item.get<std::string>(), engine.text_tokens(item.get<std::string>())};
   Prompt prompt;
   prompt.tokens = tokens_of(item, engine, "prompt");
   for (const TokenId token : prompt.tokens) prompt.text += engine.tokenizer().token_bytes(token);
@@ -223,11 +223,11 @@ void reserve_tokens(CompletionCall& call, const JsonBody& body, const ApiKey& ke
 }
 
 // The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
-// which is the order that the output's will have.
+// which is the order that the output's will have; `spelled` are special tokens that are text in it.
 std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, const JsonBody& body,
-                                                 const ordered_json& ordered) {
-  const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make,
-                           const std::vector<SpecialToken>& spelled = {}) {
+                                                 const ordered_json& ordered,
+                                                 const std::vector<SpecialToken>& spelled) {
+  const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make) {
     try {
       return call.platform->constraints.get(*call.engine, source, make, spelled);
     } catch (const ConfigError& error) {
@@ -246,12 +246,8 @@ std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, con
   if (int{formed} + int{!grammar.empty()} + int{has_tools} > 1)
     throw HttpError(400, "unsupported_parameter", "`response_format`, `grammar` and `tools` cannot be combined",
                     grammar.empty() ? "response_format" : "grammar");
-  if (has_tools) {
-    const ToolForm& form = call.engine->tool_form();
-    return compile(
-        call.tools.source(), "tools", [&] { return call.tools.grammar(form); },
-        spelled_tokens(call.engine->tokenizer(), form));
-  }
+  if (has_tools)
+    return compile(call.tools.source(), "tools", [&] { return call.tools.grammar(call.engine->tool_form()); });
   if (!grammar.empty()) return compile("grammar\n" + grammar, "grammar", [&] { return parse_grammar(grammar); });
   if (type == "json_object") return compile("json_object", "response_format", [] { return json_object_grammar(); });
   if (type != "json_schema") return nullptr;
@@ -298,10 +294,6 @@ std::vector<TokenId> tokens_of(const json& list, const Engine& engine, const cha
   return list.get<std::vector<TokenId>>();
 }
 
-std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text) {
-  return engine.text_tokens(text);
-}
-
 CompletionCall read_chat_call(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   const ordered_json ordered = parse_ordered_json(request.body);
@@ -313,10 +305,10 @@ CompletionCall read_chat_call(Platform& platform, const Request& request) {
   if (top > 0 && !call.logprobs) throw wrong_field("top_logprobs", "given only with `logprobs`: true");
   if (call.logprobs) options.logprobs = top;
   call.tools = Tools::read(ordered);
-  options.constraint = constraint_of(call, body, ordered);
-  options.service = service_of(body, request);
   if (call.tools.choice != Tools::Choice::none)
     options.spelled = spelled_tokens(call.engine->tokenizer(), call.engine->tool_form());
+  options.constraint = constraint_of(call, body, ordered, options.spelled);
+  options.service = service_of(body, request);
   add_requests(call, call.engine->tool_prompt(chat_messages(body), call.tools.listing()), options);
   reserve_tokens(call, body, request.key);
   return call;
@@ -332,7 +324,7 @@ CompletionCall read_text_call(Platform& platform, const Request& request) {
     options.logprobs = static_cast<int>(body.integer("logprobs", 0, 0, 5));
   call.logprobs = options.logprobs >= 0;
   options.prompt_logprobs = call.logprobs && echo;
-  options.constraint = constraint_of(call, body, ordered);
+  options.constraint = constraint_of(call, body, ordered, options.spelled);
   options.service = service_of(body, request);
   for (Prompt& prompt : text_prompts(body, *call.engine)) {
     if (echo) call.echo.push_back(std::move(prompt.text));

@@ -2,6 +2,7 @@
 // parameter that we cannot honour is refused by name, not ignored.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -49,8 +50,5 @@ Service service_of(const JsonBody& body, const Request& request);
 
 // Token ids of `engine`, from a JSON list. Throws HttpError 400 that names `field`.
 std::vector<TokenId> tokens_of(const nlohmann::json& list, const Engine& engine, const char* field);
-
-// What opens a text of the model, then the text as data.
-std::vector<TokenId> text_prompt_tokens(const Engine& engine, const std::string& text);
 
 }  // namespace starling

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "infer/engine.h"
 #include "infer/grammar_constraint.h"

@@ -2,9 +2,15 @@
 // body. The worker blocks while more than kMaxPending bytes wait for a slow client; cancel() frees it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "server/http.h"
 

@@ -7,7 +7,6 @@
 // A request that is refused by `admit` is answered before its body is read.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>

@@ -2,9 +2,14 @@
 // idle for long. Thread-safe. A load that fails throws what Engine::load throws, and is tried again at the next use.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "infer/engine.h"
 

@@ -2,7 +2,6 @@
 // names, outcomes), never from what a client sends, so their number is bounded.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>

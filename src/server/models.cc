@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "infer/weights.h"
 #include "server/http.h"
 #include "server/lazy_engine.h"
 
@@ -22,21 +23,12 @@ uint64_t available_memory_bytes() {
   return 0;
 }
 
-uint64_t weight_bytes(const std::filesystem::path& folder) {
-  uint64_t bytes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::filesystem::path kind = entry.path().extension();
-    if (entry.is_regular_file() && (kind == ".safetensors" || kind == ".gguf")) bytes += entry.file_size();
-  }
-  return bytes;
-}
-
 // The files are a measure, not the need: weights may shrink to 8 bits, and keys and values come on top. It keeps a
 // request from ending the server for want of memory where that is evident.
 std::shared_ptr<Engine> load_now(const LazyEngine& engine) {
   const std::string name = engine.name();
   try {
-    const uint64_t bytes = weight_bytes(engine.folder()), available = available_memory_bytes();
+    const uint64_t bytes = weight_file_bytes(engine.folder()), available = available_memory_bytes();
     if (available > 0 && bytes > available)
       throw HttpError(503, "model_unavailable",
                       fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left", name,

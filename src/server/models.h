@@ -28,7 +28,7 @@ class Models {
   Engine* own() const { return own_.get(); }
   Engine* embedder() const { return embedder_.get(); }  // the own model when there is no embedder
   Engine* writer() const { return writer_.get(); }      // the own model when there is no writer
-  Engine& find(const std::string& name) const;          // not loaded, it may be; throws HttpError 404 model_not_found
+  Engine& find(const std::string& name) const;          // perhaps not in memory; throws HttpError 404 model_not_found
   // Loaded, and not freed while the caller holds it. Throws HttpError 404 model_not_found, or 503 model_unavailable
   // when it cannot be loaded or is larger than the memory that is left.
   std::shared_ptr<Engine> require(const std::string& name) const;

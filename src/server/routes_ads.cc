@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ads/ads_json.h"
 #include "core/json.h"
 #include "server/json_body.h"
@@ -37,7 +39,7 @@ auto as_bad_request(const Work& work) -> decltype(work()) try {
 CampaignState state_of(const std::string& name) {
   for (const CampaignState state : {CampaignState::approved, CampaignState::paused, CampaignState::ended})
     if (to_string(state) == name) return state;
-  throw HttpError(400, "invalid_field", "`state` must be approved, paused or ended", "state");
+  throw wrong_field("state", "approved, paused or ended");
 }
 
 }  // namespace
@@ -73,11 +75,10 @@ Response approve_campaign(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   std::vector<std::string> variants;
   if (const json* ids = body.find("variant_ids")) {
-    if (!ids->is_array()) throw HttpError(400, "invalid_field", "`variant_ids` must be a list of ids", "variant_ids");
-    for (const json& id : *ids) {
-      if (!id.is_string()) throw HttpError(400, "invalid_field", "`variant_ids` must be a list of ids", "variant_ids");
-      variants.push_back(id.get<std::string>());
-    }
+    const auto is_text = [](const json& id) { return id.is_string(); };
+    if (!ids->is_array() || !std::all_of(ids->begin(), ids->end(), is_text))
+      throw wrong_field("variant_ids", "a list of ids");
+    variants = ids->get<std::vector<std::string>>();
   }
   const std::string& id = request.parameters.at("id");
   found_or_404(platform.ads.campaign(id), "campaign");
@@ -108,8 +109,7 @@ Response decide_ad(Platform& platform, const Request& request) {
 Response record_ad_event(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
   const std::string token = body.text("token"), type = body.text("type");
-  if (type != "impression" && type != "click")
-    throw HttpError(400, "invalid_field", "`type` must be impression or click", "type");
+  if (type != "impression" && type != "click") throw wrong_field("type", "impression or click");
   const bool recorded = as_bad_request([&] { return platform.ads.record_event(token, type); });
   platform.metrics.count_ad_event(type, recorded);
   return json_response(json{{"recorded", recorded}});

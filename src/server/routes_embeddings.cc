@@ -28,14 +28,12 @@ std::vector<std::vector<TokenId>> inputs(const JsonBody& body, const Engine& eng
     return item.is_array() || (item.is_string() && !item.get_ref<const std::string&>().empty());
   };
   if (!list.is_array() || list.empty() || list.size() > kMaxInputs || !std::all_of(list.begin(), list.end(), fits))
-    throw HttpError(
-        400, "invalid_field",
-        fmt::format("`input` must be a text, a list of tokens, or a list of 1 to {} of them, none empty", kMaxInputs),
-        "input");
+    throw wrong_field("input",
+                      fmt::format("a text, a list of tokens, or a list of 1 to {} of them, none empty", kMaxInputs));
   std::vector<std::vector<TokenId>> inputs;
   for (const json& item : list) {
     if (item.is_string()) {
-      inputs.push_back(text_prompt_tokens(engine, item.get<std::string>()));
+      inputs.push_back(engine.text_tokens(item.get<std::string>()));
       continue;
     }
     std::vector<TokenId>& tokens = inputs.emplace_back(tokens_of(item, engine, "input"));
@@ -88,8 +86,7 @@ Response create_embeddings(Platform& platform, const Request& request) {
   Engine& engine = *held;
   const std::vector<std::vector<TokenId>> given = inputs(body, engine);
   const std::string format = body.text("encoding_format", "float");
-  if (format != "float" && format != "base64")
-    throw HttpError(400, "invalid_field", "`encoding_format` must be float or base64", "encoding_format");
+  if (format != "float" && format != "base64") throw wrong_field("encoding_format", "float or base64");
   const int64_t width = engine.config().hidden_size;
   const int64_t dimensions = body.integer("dimensions", width, 1, width);
   const size_t tokens = count_tokens(engine, given);

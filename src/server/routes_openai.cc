@@ -146,12 +146,6 @@ std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPie
 
 std::string random_call_id() { return "call_" + random_hex(12); }
 
-// A chat's text: the space that a SentencePiece word begins with is no part of it.
-std::string_view without_first_space(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
-  return text;
-}
-
 ordered_json chat_message(const CompletionCall& call, const Generation& made, bool& is_call) {
   ordered_json message = {{"role", "assistant"}, {"content", without_first_space(made.text)}, {"refusal", nullptr}};
   if (call.tools.choice == Tools::Choice::none) return message;
@@ -178,8 +172,8 @@ ordered_json choice_of(const CompletionCall& call, size_t index, const Generatio
   } else {
     choice["text"] = (call.echo.empty() ? "" : call.echo[index / call.n]) + made.text;
     if (call.logprobs) {
-      std::vector<ScoredToken> tokens;
-      for (const ScoredToken& token : echoed(*call.engine, made)) tokens.push_back(token);
+      const std::span<const ScoredToken> prompt = echoed(*call.engine, made);
+      std::vector<ScoredToken> tokens(prompt.begin(), prompt.end());
       tokens.insert(tokens.end(), made.tokens.begin(), made.tokens.end());
       size_t offset = 0;
       logprobs = text_logprobs(*call.engine, tokens, offset);
@@ -252,14 +246,14 @@ class EventStream {
     return chat() ? chat_logprobs(*call_.engine, tokens) : text_logprobs(*call_.engine, tokens, choices_[index].offset);
   }
   bool show(size_t index, const TextPiece& piece) {
-    if (!chat()) return hold_for_echo(index) || write(index, piece.text, logprobs_of(index, piece.tokens), nullptr);
+    if (!chat()) return holds_for_echo() || write(index, piece.text, logprobs_of(index, piece.tokens), nullptr);
     if (has_tools()) return show_part(index, choices_[index].reader.push(piece.text), logprobs_of(index, piece.tokens));
     const std::string_view text = choices_[index].has_text ? piece.text : without_first_space(piece.text);
     choices_[index].has_text |= !text.empty();
     return text.empty() || write(index, {{"content", text}}, logprobs_of(index, piece.tokens), nullptr);
   }
   // The scores of an echoed prompt are known only when the generation has ended: such an answer comes in one piece.
-  bool hold_for_echo(size_t) const { return call_.logprobs && !call_.echo.empty(); }
+  bool holds_for_echo() const { return call_.logprobs && !call_.echo.empty(); }
   bool show_part(size_t index, const ToolCallReader::Part& part, const ordered_json& logprobs) {
     if (!part.content.empty() && !write(index, {{"content", part.content}}, logprobs, nullptr)) return false;
     if (!part.name.empty()) {
@@ -274,7 +268,7 @@ class EventStream {
     return write(index, {{"tool_calls", ordered_json::array({more})}}, nullptr, nullptr);
   }
   bool end(size_t index, const Generation& made) {
-    if (hold_for_echo(index)) {
+    if (holds_for_echo()) {
       const ordered_json choice = choice_of(call_, index, made);
       return write(index, choice["text"], choice["logprobs"], finish_name(made.finish, false));
     }

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 
 #include "core/json.h"
 #include "server/json_body.h"
@@ -17,13 +18,13 @@ SearchStage stage_of(const std::string& name) {
   if (name == "vector") return SearchStage::vector;
   if (name == "fused") return SearchStage::fused;
   if (name == "ranked") return SearchStage::ranked;
-  throw HttpError(400, "invalid_field", "`stage` must be lexical, feedback, vector, fused or ranked", "stage");
+  throw wrong_field("stage", "lexical, feedback, vector, fused or ranked");
 }
 
 std::string bounded_text(const JsonBody& body, const char* name) {
   std::string text = body.text(name);
   if (text.size() > kMaxQueryBytes)
-    throw HttpError(400, "invalid_field", std::string("`") + name + "` may have 2000 bytes", name);
+    throw HttpError(400, "invalid_field", fmt::format("`{}` may have {} bytes", name, kMaxQueryBytes), name);
   return text;
 }
 

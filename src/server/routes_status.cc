@@ -1,4 +1,3 @@
-
 #include "cluster/planner.h"
 #include "core/json.h"
 #include "core/time.h"

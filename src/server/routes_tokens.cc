@@ -24,9 +24,7 @@ std::vector<std::string> candidates_of(const JsonBody& body) {
   const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
   if (!list.is_array() || list.empty() || list.size() > kMaxCandidates ||
       !std::all_of(list.begin(), list.end(), is_text))
-    throw HttpError(400, "invalid_field",
-                    fmt::format("`candidates` must be a list of 1 to {} strings, none empty", kMaxCandidates),
-                    "candidates");
+    throw wrong_field("candidates", fmt::format("a list of 1 to {} strings, none empty", kMaxCandidates));
   return list.get<std::vector<std::string>>();
 }
 
@@ -38,7 +36,7 @@ Response tokenize_text(Platform& platform, const Request& request) {
   const Engine& engine = *held;
   const std::string text = body.text("text", "");
   const std::vector<TokenId> tokens =
-      body.boolean("add_special_tokens", false) ? text_prompt_tokens(engine, text) : engine.tokenizer().encode(text);
+      body.boolean("add_special_tokens", false) ? engine.text_tokens(text) : engine.tokenizer().encode(text);
   ordered_json pieces = ordered_json::array();
   for (const TokenId token : tokens) pieces.push_back(engine.tokenizer().token_bytes(token));
   return json_response(ordered_json{{"model", engine.name()},
@@ -57,10 +55,7 @@ Response detokenize_text(Platform& platform, const Request& request) {
     return item.is_number_integer() && item >= 0 && item < engine.tokenizer().vocab_size();
   };
   if (!list.is_array() || list.size() > kMaxTokens || !std::all_of(list.begin(), list.end(), is_token))
-    throw HttpError(
-        400, "invalid_field",
-        fmt::format("`tokens` must be a list of token ids from 0 to {}", engine.tokenizer().vocab_size() - 1),
-        "tokens");
+    throw wrong_field("tokens", fmt::format("a list of token ids from 0 to {}", engine.tokenizer().vocab_size() - 1));
   return json_response(
       ordered_json{{"model", engine.name()}, {"text", engine.tokenizer().decode(list.get<std::vector<TokenId>>())}});
 }
@@ -74,8 +69,7 @@ Response score_candidates(Platform& platform, const Request& request) {
   const std::vector<std::string> candidates = candidates_of(body);
   const auto context = static_cast<size_t>(engine.config().max_positions);
   const size_t prefix_tokens = engine.tokenizer().encode(prefix).size();
-  const size_t opening =
-      text_prompt_tokens(engine, prefix).size() - prefix_tokens;  // something stands before a candidate
+  const size_t opening = engine.text_tokens(prefix).size() - prefix_tokens;  // something stands before a candidate
   ordered_json data = ordered_json::array();
   int64_t total = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {

@@ -18,7 +18,8 @@ int64_t integer_in(const Config& config, const char* name, int64_t least, int64_
 
 double positive(const Config& config, const char* name) {
   const double value = config.number(name);
-  if (!(value > 0 && value <= 1e9)) throw ConfigError(fmt::format("{} is {}; it must be more than 0", name, value));
+  if (!(value > 0 && value <= 1e9))
+    throw ConfigError(fmt::format("{} is {}; it must be more than 0 and at most a thousand million", name, value));
   return value;
 }
 

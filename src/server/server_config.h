@@ -1,6 +1,7 @@
 // The settings of `starling serve`, section [server].
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "tokenizer/merge_table.h"
 #include "tokenizer/padded_text.h"

@@ -4,7 +4,10 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <bit>
+#include <cstdint>
+#include <string_view>
 
 #include "tokenizer/padded_text.h"
 #include "tokenizer/pre_tokenizer.h"

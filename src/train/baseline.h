@@ -1,8 +1,6 @@
 // What a language model has to beat, measured on the same data: a general compressor, a unigram and a 5-gram model.
 #pragma once
 
-#include <cstdint>
-
 #include "tokenizer/tokenizer.h"
 #include "train/sample_source.h"
 

@@ -11,10 +11,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "model/transformer.h"
 #include "train/example_batch.h"

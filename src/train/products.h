@@ -1,6 +1,8 @@
 // Whose kernels make the bf16 products of a run on the CPU: train.products.
 #pragma once
 
+#include <cstdint>
+
 #include "core/config.h"
 #include "ops/matmul.h"
 

@@ -151,7 +151,9 @@ class Trainer {
 
   void loop() {
     std::optional<Progress> progress;
-    if (is_root()) progress.emplace("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps");
+    if (is_root())
+      progress.emplace("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps",
+                       static_cast<uint64_t>(state_.step));
     double measured_from = monotonic_s();
     while (state_.total_steps == 0 || state_.step < state_.total_steps) {
       if (stopped_ = stop_agreed(); stopped_) return stop();
@@ -327,13 +329,10 @@ class Trainer {
   }
 
   void show(Progress& progress) const {
-    const double left = state_.total_steps > 0 ? static_cast<double>(state_.total_steps - state_.step) *
-                                                     state_.seconds / static_cast<double>(state_.step)
-                                               : 0;
-    progress.update(
-        static_cast<uint64_t>(state_.step),
-        fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak, {}:{:02} left", loss_, tokens_per_s(),
-                    flops_per_s() / peak_flops_ * 100, static_cast<int>(left) / 60, static_cast<int>(left) % 60));
+    progress.set_total(static_cast<uint64_t>(state_.total_steps));  // of a time budget it is settled on the way
+    progress.update(static_cast<uint64_t>(state_.step),
+                    fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak", loss_, tokens_per_s(),
+                                flops_per_s() / peak_flops_ * 100));
   }
 
   void note(const Sample& sample) {
