@@ -102,9 +102,9 @@ struct BandEntry {
 
 class NearDuplicateSearch {
  public:
-  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order, double threshold,
-                      std::span<uint64_t> parents)
-      : signatures_(signatures), order_(order), threshold_(threshold), clusters_(parents) {}
+  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order,
+                      const NearDuplicateOptions& options, std::span<uint64_t> parents)
+      : signatures_(signatures), order_(order), options_(options), clusters_(parents) {}
 
   // Each thread sorts the table of one band at a time and joins what it finds there. What a table says does not depend
   // on what the others said, so threads do not change the clusters.
@@ -123,17 +123,21 @@ class NearDuplicateSearch {
 
  private:
   void collect(int band, ExternalSort<BandEntry>& table) const {
-    for (uint64_t i = 0; i < order_.size(); ++i) table.push({band_hash(signatures_[order_[i]], band), i});
+    for (uint64_t i = 0; i < order_.size(); ++i) {
+      options_.before_row(i);
+      table.push({band_hash(signatures_[order_[i]], band), i});
+    }
   }
 
   void join(ExternalSort<BandEntry>& table) {
     std::vector<uint64_t> heads;  // of the bucket: none is similar to another
-    uint64_t bucket = 0;
+    uint64_t bucket = 0, row = 0;
     table.drain([&](const BandEntry& entry) {
+      options_.before_row(row++);
       if (entry.hash != bucket) heads.clear();
       bucket = entry.hash;
       const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint64_t head) {
-        return estimated_similarity(signatures_[order_[head]], signatures_[order_[entry.text]]) >= threshold_;
+        return estimated_similarity(signatures_[order_[head]], signatures_[order_[entry.text]]) >= options_.threshold;
       });
       if (similar != heads.end()) clusters_.join(*similar, entry.text);
       else if (heads.size() < kMaxHeads) heads.push_back(entry.text);
@@ -142,7 +146,7 @@ class NearDuplicateSearch {
 
   std::span<const MinHashSignature> signatures_;
   std::span<const uint64_t> order_;
-  double threshold_;
+  const NearDuplicateOptions& options_;
   UnionFind clusters_;
 };
 
@@ -197,7 +201,7 @@ std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, 
                                   const NearDuplicateOptions& options) {
   ScratchRows<uint64_t> parents(options.memory_bytes / 3, options.folder);
   for (uint64_t i = 0; i < order.size(); ++i) parents.push(i);
-  NearDuplicateSearch search(signatures, order, options.threshold, parents.rows());
+  NearDuplicateSearch search(signatures, order, options, parents.rows());
   search.run(options.memory_bytes / 3 * 2, options.folder);
   std::vector<bool> duplicates(order.size());
   for (uint64_t i = 0; i < order.size(); ++i) duplicates[i] = search.is_duplicate(i);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ namespace starling {
 inline constexpr int kMinHashes = 64;
 inline constexpr int kBands = 16;
 inline constexpr int kShingleCharacters = 5;
+inline constexpr int kNearDuplicatePasses = 2 * kBands;  // each text is put in a table and taken out of it
 
 using MinHashSignature = std::array<uint32_t, kMinHashes>;
 
@@ -37,6 +39,9 @@ struct NearDuplicateOptions {
   // Beyond the limit both lie in unnamed files of `folder`. The result takes one bit each besides.
   uint64_t memory_bytes = 1 << 30;
   std::filesystem::path folder = ".";
+  // Called before row i of each of kNearDuplicatePasses passes over the texts, by any thread. What it throws ends the
+  // search.
+  std::function<void(uint64_t i)> before_row = [](uint64_t) {};
 };
 
 // Text i, in the order of time, has signatures[order[i]]. Drops all but the earliest of each cluster: true at i when a
