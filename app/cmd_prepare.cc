@@ -12,11 +12,17 @@
 namespace starling {
 namespace {
 
+std::string spaced(std::string name) {
+  for (char& c : name)
+    if (c == '_') c = ' ';
+  return name;
+}
+
 // One bar a stage.
 class StageProgress {
  public:
   void update(const std::string& stage, uint64_t done, uint64_t total) {
-    if (stage != stage_) bar_ = std::make_unique<Progress>("prepare: " + stage, total, "posts");
+    if (stage != stage_) bar_ = std::make_unique<Progress>("prepare: " + spaced(stage), total, "posts");
     stage_ = stage;
     bar_->update(done);
   }
@@ -25,12 +31,6 @@ class StageProgress {
   std::string stage_;
   std::unique_ptr<Progress> bar_;
 };
-
-std::string spaced(std::string name) {
-  for (char& c : name)
-    if (c == '_') c = ' ';
-  return name;
-}
 
 void print_row(const std::string& name, uint64_t posts, uint64_t all, const std::string& note = {}) {
   const double percent = all > 0 ? 100.0 * static_cast<double>(posts) / static_cast<double>(all) : 0;

@@ -10,7 +10,6 @@
 
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/stop.h"
 #include "core/threads.h"
 #include "posts/buffered_file.h"
 #include "posts/dedup.h"
@@ -19,6 +18,7 @@
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
+#include "posts/row_progress.h"
 #include "posts/segment_file.h"
 #include "posts/spam.h"
 #include "posts/text_clean.h"
@@ -164,8 +164,13 @@ class ComesEarlier {
 class Selection {
  public:
   Selection(const Rules& rules, const std::filesystem::path& folder, std::span<const Record> records,
-            PrepareReport& report)
-      : rules_(rules), folder_(folder), records_(records), report_(report), dropped_(records.size()) {}
+            const PrepareProgress& progress, PrepareReport& report)
+      : rules_(rules),
+        folder_(folder),
+        records_(records),
+        progress_(progress),
+        report_(report),
+        dropped_(records.size()) {}
 
   void drop_feeds() {
     if (rules_.max_feed_posts == 0) return;
@@ -187,16 +192,23 @@ class Selection {
   }
 
   void drop_near_duplicates(std::span<const MinHashSignature> signatures) {
+    RowProgress rows(progress_, stage(DropReason::kNearDuplicate), records_.size(), kNearDuplicatePasses + 2);
     const uint64_t order_bytes = stage_bytes() / 4;
     ScratchRows<uint64_t> order(order_bytes, folder_);
-    for (size_t i = 0; i < records_.size(); ++i)
+    for (size_t i = 0; i < records_.size(); ++i) {
+      rows.next(i);
       if (is_compared(i)) order.push(records_[i].signature);
-    const std::vector<bool> duplicates = near_duplicates(
-        signatures, order.rows(),
-        {.threshold = rules_.similarity, .memory_bytes = stage_bytes() - order_bytes, .folder = folder_});
+    }
+    const std::vector<bool> duplicates = near_duplicates(signatures, order.rows(),
+                                                         {.threshold = rules_.similarity,
+                                                          .memory_bytes = stage_bytes() - order_bytes,
+                                                          .folder = folder_,
+                                                          .before_row = [&](uint64_t i) { rows.next(i); }});
     size_t next = 0;
-    for (size_t i = 0; i < records_.size(); ++i)
+    for (size_t i = 0; i < records_.size(); ++i) {
+      rows.next(i);
       if (is_compared(i) && duplicates[next++]) drop(i, DropReason::kNearDuplicate);
+    }
   }
 
   void drop_over_author_cap() {
@@ -205,12 +217,13 @@ class Selection {
               [](const Record& record) { return record.author_hash; });
   }
 
-  uint64_t kept() const { return records_.size() - count_dropped_; }
-
   template <typename Visit>
   void for_each_kept(const Visit& visit) const {
-    for (size_t i = 0; i < records_.size(); ++i)
+    RowProgress rows(progress_, "kept", records_.size(), 1);
+    for (size_t i = 0; i < records_.size(); ++i) {
+      rows.next(i);
       if (!dropped_[i]) visit(records_[i]);
+    }
   }
 
  private:
@@ -220,12 +233,12 @@ class Selection {
     auto operator<=>(const KeyEntry&) const = default;
   };
 
+  static std::string stage(DropReason reason) { return kDropNames[static_cast<size_t>(reason)]; }
   uint64_t stage_bytes() const { return rules_.memory_bytes / 2; }
   bool is_compared(size_t i) const { return !dropped_[i] && records_[i].signature != kNoSignature; }
 
   void drop(size_t i, DropReason reason) {
     dropped_[i] = true;
-    ++count_dropped_;
     ++report_.dropped[static_cast<size_t>(reason)];
   }
 
@@ -235,17 +248,21 @@ class Selection {
       PostManner manner;
       bool operator<(const AuthorEntry& other) const { return author < other.author; }
     };
+    RowProgress rows(progress_, "accounts", records_.size(), 2);
     ExternalSort<AuthorEntry> entries(stage_bytes(), folder_);
-    for (const Record& record : records_)
-      if (record.author_hash != 0) entries.push({record.author_hash, record.manner});
+    for (size_t i = 0; i < records_.size(); ++i) {
+      rows.next(i);
+      if (records_[i].author_hash != 0) entries.push({records_[i].author_hash, records_[i].manner});
+    }
     std::unordered_set<uint64_t> feeds;
-    uint64_t author = 0;
+    uint64_t author = 0, row = 0;
     MannerCounts counts;
     const auto close = [&] {
       if (counts.is_feed()) feeds.insert(author);
       counts = {};
     };
     entries.drain([&](const AuthorEntry& entry) {
+      rows.next(row++);
       if (entry.author != author) close();
       author = entry.author;
       counts.add(entry.manner);
@@ -257,12 +274,16 @@ class Selection {
   // Of the posts with the same key keeps the first `most` in the order of time, or the last; those without key (0) all.
   template <typename Key>
   void keep_most(DropReason reason, uint64_t most, bool first, const Key& key) {
+    RowProgress rows(progress_, stage(reason), records_.size(), 2);
     ExternalSort<KeyEntry> entries(stage_bytes(), folder_);
-    for (size_t i = 0; i < records_.size(); ++i)
+    for (size_t i = 0; i < records_.size(); ++i) {
+      rows.next(i);
       if (const uint64_t k = dropped_[i] ? 0 : key(records_[i]); k != 0)
         entries.push({k, first ? static_cast<int64_t>(i) : -static_cast<int64_t>(i)});
-    uint64_t last = 0, count = 0;
+    }
+    uint64_t last = 0, count = 0, row = 0;
     entries.drain([&](const KeyEntry& entry) {
+      rows.next(row++);
       count = entry.key == last ? count + 1 : 1;
       last = entry.key;
       if (count > most) drop(static_cast<size_t>(std::abs(entry.rank)), reason);
@@ -272,9 +293,9 @@ class Selection {
   const Rules& rules_;
   const std::filesystem::path& folder_;
   std::span<const Record> records_;
+  const PrepareProgress& progress_;
   PrepareReport& report_;
   std::vector<bool> dropped_;
-  uint64_t count_dropped_ = 0;
 };
 
 class Cleaner {
@@ -302,8 +323,8 @@ class Cleaner {
     else read_parts(parts);
     map_texts();
     signatures_.flush();
-    ScratchRows<Record> records = records_.take();
-    Selection selection(rules_, folder_, records.rows(), report_);
+    ScratchRows<Record> records = sorted_records();
+    Selection selection(rules_, folder_, records.rows(), progress_, report_);
     selection.drop_feeds();
     selection.drop_templates();
     selection.drop_exact_duplicates();
@@ -340,6 +361,7 @@ class Cleaner {
   void read_parts(uint32_t count) {
     std::string inputs;
     for (Part part{1, count}; part.index <= count; ++part.index) {
+      end_prepare_if_stopped();
       const PartManifest manifest = read_part_manifest(workspace_, part);
       if (part.index == 1) inputs = manifest.inputs;
       if (manifest.inputs != inputs)
@@ -387,7 +409,7 @@ class Cleaner {
   }
 
   bool next_lines(Batch& batch) {
-    if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
+    end_prepare_if_stopped();
     for (; next_file_ <= files_.size(); reader_ = std::make_unique<SegmentReader>(files_[next_file_++])) {
       if (reader_ && reader_->next(batch.lines, kBatchPosts, kBatchBytes)) return true;
       if (next_file_ == files_.size()) return false;
@@ -452,8 +474,13 @@ class Cleaner {
     mapped_texts_ = MappedFile(text_file_);
   }
 
+  ScratchRows<Record> sorted_records() {
+    RowProgress rows(progress_, "sort", records_.size(), 1);
+    uint64_t row = 0;
+    return records_.take([&](const Record&) { rows.next(row++); });
+  }
+
   void drop_near_duplicates(Selection& selection) {
-    progress_("near duplicates", 0, selection.kept());
     {
       const MappedFile file(signature_file_);
       selection.drop_near_duplicates(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <tuple>
 
 #include "core/hash.h"
 #include "core/random.h"
@@ -15,6 +16,8 @@
 
 namespace starling {
 namespace {
+
+constexpr uint64_t kNoText = std::numeric_limits<uint64_t>::max();
 
 // A bucket of a common template may be huge: each signature is compared with that many cluster heads of its bucket.
 constexpr size_t kMaxHeads = 16;
@@ -95,26 +98,45 @@ uint64_t band_hash(const MinHashSignature& signature, int band) {
                 static_cast<uint64_t>(band));
 }
 
+// Of a band: which signature has which hash.
 struct BandEntry {
-  uint64_t hash, text;
+  uint64_t hash, signature;
   auto operator<=>(const BandEntry&) const = default;
 };
 
+// One whose hash another has, too.
+struct SharedEntry {
+  uint64_t signature, hash;
+  auto operator<=>(const SharedEntry&) const = default;
+};
+
+struct BucketEntry {
+  uint64_t hash, text;
+  MinHashSignature signature;
+  bool operator<(const BucketEntry& other) const { return std::tie(hash, text) < std::tie(other.hash, other.text); }
+};
+
+// Signatures are read from the first to the last, never here and there: they may be more than the memory holds.
 class NearDuplicateSearch {
  public:
-  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order, double threshold,
-                      std::span<uint64_t> parents)
-      : signatures_(signatures), order_(order), threshold_(threshold), clusters_(parents) {}
+  // texts: of each signature, kNoText for none.
+  NearDuplicateSearch(std::span<const MinHashSignature> signatures, std::span<const uint64_t> texts,
+                      const NearDuplicateOptions& options, std::span<uint64_t> parents)
+      : signatures_(signatures), texts_(texts), options_(options), clusters_(parents) {}
 
-  // Each thread sorts the table of one band at a time and joins what it finds there. What a table says does not depend
-  // on what the others said, so threads do not change the clusters.
-  void run(uint64_t memory_bytes, const std::filesystem::path& folder) {
-    const auto tables = static_cast<uint64_t>(std::min(compute_threads(), kBands));
+  // Each thread searches one band at a time and joins what it finds there. What a band says does not depend on what
+  // the others said, so threads do not change the clusters.
+  void run(uint64_t memory_bytes) {
+    const uint64_t sort_bytes = memory_bytes / 3 / static_cast<uint64_t>(std::min(compute_threads(), kBands));
     parallel_for(kBands, 1, [&](int64_t begin, int64_t end) {
-      ExternalSort<BandEntry> table(memory_bytes / tables, folder);
-      for (int64_t band = begin; band < end; ++band) {
-        collect(static_cast<int>(band), table);
-        join(table);
+      ExternalSort<BandEntry> band(sort_bytes, options_.folder);
+      ExternalSort<SharedEntry> shared(sort_bytes, options_.folder);
+      ExternalSort<BucketEntry> buckets(sort_bytes, options_.folder);
+      for (int64_t i = begin; i < end; ++i) {
+        collect(static_cast<int>(i), band);
+        take_shared(band, shared);
+        add_signatures(shared, buckets);
+        join(buckets);
       }
     });
   }
@@ -122,27 +144,52 @@ class NearDuplicateSearch {
   bool is_duplicate(uint64_t i) { return clusters_.find(i) != i; }
 
  private:
-  void collect(int band, ExternalSort<BandEntry>& table) const {
-    for (uint64_t i = 0; i < order_.size(); ++i) table.push({band_hash(signatures_[order_[i]], band), i});
+  void collect(int number, ExternalSort<BandEntry>& band) const {
+    for (uint64_t s = 0; s < signatures_.size(); ++s) {
+      options_.before_row(s);
+      if (texts_[s] != kNoText) band.push({band_hash(signatures_[s], number), s});
+    }
   }
 
-  void join(ExternalSort<BandEntry>& table) {
-    std::vector<uint64_t> heads;  // of the bucket: none is similar to another
-    uint64_t bucket = 0;
-    table.drain([&](const BandEntry& entry) {
-      if (entry.hash != bucket) heads.clear();
-      bucket = entry.hash;
-      const auto similar = std::find_if(heads.begin(), heads.end(), [&](uint64_t head) {
-        return estimated_similarity(signatures_[order_[head]], signatures_[order_[entry.text]]) >= threshold_;
+  void take_shared(ExternalSort<BandEntry>& band, ExternalSort<SharedEntry>& shared) const {
+    BandEntry last{};
+    bool last_shares = false;
+    uint64_t row = 0;
+    band.drain([&](const BandEntry& entry) {
+      const bool shares = row > 0 && entry.hash == last.hash;
+      options_.before_row(row++);
+      if (shares && !last_shares) shared.push({last.signature, last.hash});
+      if (shares) shared.push({entry.signature, entry.hash});
+      last = entry;
+      last_shares = shares;
+    });
+  }
+
+  void add_signatures(ExternalSort<SharedEntry>& shared, ExternalSort<BucketEntry>& buckets) const {
+    uint64_t row = 0;
+    shared.drain([&](const SharedEntry& entry) {
+      options_.before_row(row++);
+      buckets.push({entry.hash, texts_[entry.signature], signatures_[entry.signature]});
+    });
+  }
+
+  void join(ExternalSort<BucketEntry>& buckets) {
+    std::vector<BucketEntry> heads;  // of the bucket: none is similar to another
+    uint64_t row = 0;
+    buckets.drain([&](const BucketEntry& entry) {
+      options_.before_row(row++);
+      if (!heads.empty() && entry.hash != heads.front().hash) heads.clear();
+      const auto similar = std::find_if(heads.begin(), heads.end(), [&](const BucketEntry& head) {
+        return estimated_similarity(head.signature, entry.signature) >= options_.threshold;
       });
-      if (similar != heads.end()) clusters_.join(*similar, entry.text);
-      else if (heads.size() < kMaxHeads) heads.push_back(entry.text);
+      if (similar != heads.end()) clusters_.join(similar->text, entry.text);
+      else if (heads.size() < kMaxHeads) heads.push_back(entry);
     });
   }
 
   std::span<const MinHashSignature> signatures_;
-  std::span<const uint64_t> order_;
-  double threshold_;
+  std::span<const uint64_t> texts_;
+  const NearDuplicateOptions& options_;
   UnionFind clusters_;
 };
 
@@ -195,10 +242,14 @@ double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b
 
 std::vector<bool> near_duplicates(std::span<const MinHashSignature> signatures, std::span<const uint64_t> order,
                                   const NearDuplicateOptions& options) {
-  ScratchRows<uint64_t> parents(options.memory_bytes / 3, options.folder);
+  const uint64_t list_bytes = options.memory_bytes / 4;
+  ScratchRows<uint64_t> parents(list_bytes, options.folder), texts(list_bytes, options.folder);
   for (uint64_t i = 0; i < order.size(); ++i) parents.push(i);
-  NearDuplicateSearch search(signatures, order, options.threshold, parents.rows());
-  search.run(options.memory_bytes / 3 * 2, options.folder);
+  for (uint64_t s = 0; s < signatures.size(); ++s) texts.push(kNoText);
+  const std::span<uint64_t> text_of = texts.rows();
+  for (uint64_t i = 0; i < order.size(); ++i) text_of[order[i]] = i;
+  NearDuplicateSearch search(signatures, text_of, options, parents.rows());
+  search.run(options.memory_bytes - 2 * list_bytes);
   std::vector<bool> duplicates(order.size());
   for (uint64_t i = 0; i < order.size(); ++i) duplicates[i] = search.is_duplicate(i);
   return duplicates;

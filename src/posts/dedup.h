@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ namespace starling {
 inline constexpr int kMinHashes = 64;
 inline constexpr int kBands = 16;
 inline constexpr int kShingleCharacters = 5;
+inline constexpr int kNearDuplicatePasses = 2 * kBands;  // each is put in a table and taken out of it
 
 using MinHashSignature = std::array<uint32_t, kMinHashes>;
 
@@ -33,10 +35,14 @@ double estimated_similarity(const MinHashSignature& a, const MinHashSignature& b
 
 struct NearDuplicateOptions {
   double threshold = 0.8;  // estimated similarity from which two texts are near duplicates
-  // For the band tables (16 bytes each, and as many at once as there are threads) and the union-find (8 bytes each).
-  // Beyond the limit both lie in unnamed files of `folder`. The result takes one bit each besides.
+  // For the union-find and the texts of signatures (8 bytes each) and the tables of as many bands as there are threads
+  // (16 bytes each, 272 more for those that share the band with another). Beyond the limit they lie in unnamed files of
+  // `folder`. The result takes one bit each besides.
   uint64_t memory_bytes = 1 << 30;
   std::filesystem::path folder = ".";
+  // Called before row i of each of kNearDuplicatePasses passes over all texts or signatures, and of shorter ones over
+  // those that share a band, by any thread. What it throws ends the search.
+  std::function<void(uint64_t i)> before_row = [](uint64_t) {};
 };
 
 // Text i, in the order of time, has signatures[order[i]]. Drops all but the earliest of each cluster: true at i when a

@@ -36,6 +36,7 @@ class ExternalSort {
     rows_.push_back(row);
   }
   bool on_disk() const { return file_ != nullptr; }
+  uint64_t size() const { return (runs_.empty() ? 0 : runs_.back().end) + rows_.size(); }
 
   // Calls visit(row) for every row in order. Then there are none, and others may be pushed.
   template <typename Visit>
@@ -53,14 +54,18 @@ class ExternalSort {
     rows_.clear();
   }
 
-  // The same as a list.
-  ScratchRows<Row> take() {
+  // The same as a list. `visit` sees only rows that come from the file.
+  template <typename Visit>
+  ScratchRows<Row> take(const Visit& visit) {
     if (!on_disk()) {
       std::sort(rows_.begin(), rows_.end(), less_);
       return ScratchRows<Row>(std::exchange(rows_, {}));
     }
     ScratchRows<Row> sorted(max_memory_bytes_ / 4, folder_);
-    drain([&](const Row& row) { sorted.push(row); });
+    drain([&](const Row& row) {
+      visit(row);
+      sorted.push(row);
+    });
     return sorted;
   }
 

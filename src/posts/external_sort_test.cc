@@ -49,7 +49,7 @@ TEST(ExternalSort, AnyMemoryGivesTheSameOrder) {
         EXPECT_EQ(found, wanted) << count << " rows, " << memory << " bytes";
       }
       for (const uint64_t row : rows) sort.push(row);
-      ScratchRows<uint64_t> list = sort.take();
+      ScratchRows<uint64_t> list = sort.take([](uint64_t) {});
       EXPECT_EQ(std::vector<uint64_t>(list.rows().begin(), list.rows().end()), wanted);
     }
   }

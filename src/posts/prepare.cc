@@ -18,6 +18,7 @@
 #include "posts/clean_posts.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
+#include "posts/row_progress.h"
 #include "posts/shards.h"
 #include "tokenizer/tokenizer.h"
 
@@ -27,10 +28,6 @@ namespace {
 
 constexpr size_t kTokenizeBatch = 2048;
 constexpr uint64_t kCanarySeed = 0x706c616365;  // "place"
-
-void check_stop() {
-  if (stop_requested()) throw Error("prepare was interrupted; the shards are as they were");
-}
 
 // rename(2) with RENAME_EXCHANGE: at no moment is there no `target`. File systems without it get two renames.
 void swap_in(const fs::path& fresh, const fs::path& target) {
@@ -115,7 +112,7 @@ class Preparation {
         return true;
       };
       const auto trained = train_byte_level_bpe(next_text, config_.integer("tokenizer.vocab_size"));
-      check_stop();
+      end_prepare_if_stopped();
       trained->save(workspace_.tokenizer());
       report_.tokenizer_trained = true;
     }
@@ -140,7 +137,7 @@ class Preparation {
     };
     size_t next = 0;
     const auto make = [&](Encoded& batch) {
-      check_stop();
+      end_prepare_if_stopped();
       batch.first = next;
       batch.samples.resize(std::min(kTokenizeBatch, cleaned.posts.size() - next));
       next += batch.samples.size();

@@ -3,9 +3,9 @@
 // The same posts, settings and control database give the same bytes.
 // Memory: prepare.memory_mb, a quarter of a byte a post, the ids of deletions and opt-outs, and the texts of three
 // batches a thread. Cleaned texts and MinHash signatures (256 bytes a post) wait in files beside the shards, and so do
-// records (80 bytes a post, twice while they are sorted), the tables of the search for near duplicates (16 + 16 t bytes
-// a post with t threads) and the list of what is kept (32) once they outgrow that memory. Of mapped files the system
-// keeps in memory what it has room for.
+// records (80 bytes a post, twice while they are sorted), the tables of the search for near duplicates (24 + 16 t bytes
+// a post with t threads, 272 t more for one that shares a band) and the list of what is kept (32) once they outgrow
+// that memory. Of mapped files the system keeps in memory what it has room for.
 #pragma once
 
 #include <array>

@@ -1,6 +1,8 @@
 #include "posts/prepare.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -127,6 +129,25 @@ class PrepareInParts : public Prepare {
     const ControlDb control(workspace_.control_db());
     return merge_parts(workspace_, config(assignments), control, 3, [](const std::string&, uint64_t, uint64_t) {});
   }
+  // Prepares in a process of its own, since a stop cannot be taken back, and asks for one when `stage` begins.
+  bool ends_when_stopped_in(const std::string& stage, const std::vector<std::string>& assignments) const {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      bool went_on = false;
+      const auto progress = [&](const std::string& now, uint64_t, uint64_t) {
+        went_on = went_on || stop_requested();
+        if (now == stage) request_stop();
+      };
+      try {
+        prepare(workspace_, config(assignments), ControlDb(workspace_.control_db()), progress);
+      } catch (const Error&) {
+        ::_exit(stop_requested() && !went_on ? 0 : 1);
+      }
+      ::_exit(1);
+    }
+    int status = 0;
+    return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  }
   std::map<std::string, std::string> shard_files() const {
     std::map<std::string, std::string> files;
     for (const auto& entry : fs::directory_iterator(workspace_.shards()))
@@ -172,6 +193,23 @@ TEST_F(PrepareInParts, WithoutMemoryTheBytesAreTheSameAndNoOtherFileIsLeft) {
   merge(small);
   EXPECT_EQ(shard_files(), files);
   EXPECT_FALSE(fs::exists(workspace_.shards().string() + ".tmp"));
+}
+
+// The stages between reading and the tokenizer, with all sorts on disk.
+TEST_F(PrepareInParts, AStopEndsTheStageThatItComesInAndTheNextRunGivesTheSameBytes) {
+  const std::vector<std::string> settings = {"prepare.memory_mb=0", "prepare.max_feed_posts=50",
+                                             "prepare.max_posts_per_author=3"};
+  ASSERT_FALSE(ends_when_stopped_in("no stage", settings));
+  const auto files = shard_files();
+  for (const char* stage :
+       {"sort", "accounts", "feed", "template", "exact_duplicate", "near_duplicate", "author_cap", "kept"}) {
+    EXPECT_TRUE(ends_when_stopped_in(stage, settings)) << stage;
+    EXPECT_EQ(shard_files(), files) << stage;
+  }
+  fs::remove_all(workspace_.shards());
+  fs::remove(workspace_.tokenizer());
+  run(settings);
+  EXPECT_EQ(shard_files(), files);
 }
 
 TEST_F(PrepareInParts, AMergeObeysDeletionsSinceThePartsWereMade) {
