@@ -315,6 +315,13 @@ TEST(GrammarText, AMistakeNamesLineAndColumn) {
   }
 }
 
+TEST(GrammarText, RulesTooDeepBeforeATextBeginsAreRefused) {
+  std::string text = "root ::= r0\n";
+  for (int i = 0; i < 300; ++i) text += fmt::format("r{} ::= r{} \"x\"\n", i, i + 1);
+  text += "r300 ::= \"a\"\n";
+  EXPECT_THROW(GrammarAutomaton(parse_grammar(text)), ConfigError);
+}
+
 // A tokenizer whose tokens are single bytes and a few longer pieces; the last token is special.
 std::unique_ptr<Tokenizer> small_tokenizer() {
   int line = 0;
