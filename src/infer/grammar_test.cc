@@ -187,6 +187,10 @@ TEST(JsonSchema, TakesValidTextsAndNoOthers) {
       {R"({"type":"object","additionalProperties":{"type":"integer"},"propertyNames":{"pattern":"^[a-z]+$"}})",
        {R"({"ab":1})"},
        {R"({"A":1})"}},
+      {R"({"type":"object","propertyNames":false})", {"{}"}, {R"({"a":1})"}},
+      {R"({"type":"object","properties":{"ab":{"type":"integer"}},"propertyNames":{"pattern":"^[a-z]+$"}})",
+       {"{}", R"({"ab":1})"},
+       {R"({"a":1})"}},
       {R"({"type":"object","patternProperties":{"^x_":{"type":"integer"}}})", {"{}", R"({"x_1":1})"}, {R"({"y":1})"}},
       {R"({"type":"object"})", {"{}", R"({"a":{"b":[1,"c",null]}})"}, {"[]", R"({"a"})"}},
       {"{}", {"1", "[]", R"({"a":[{}]})"}, {"", "nul"}},
@@ -236,6 +240,8 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"$ref":"http://example.org/x"})"), HasSubstr("into this schema"));
   EXPECT_THAT(refusal_of(R"({"$ref":"#/$defs/none"})"), HasSubstr("points to nothing"));
   EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"(?=a)"})x"), HasSubstr("look-around"));
+  EXPECT_THAT(refusal_of(R"({"properties":{"ab":{},"A":{}},"propertyNames":{"pattern":"^[a-z]+$"}})"),
+              HasSubstr("excludes the declared property \"A\""));
   EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("anyOf"));
   EXPECT_THAT(refusal_of(R"({"type":"colour"})"), HasSubstr("colour"));
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"type":"string","format":"json-pointer"}}})"),
