@@ -251,6 +251,9 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"$ref":"#"})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"allOf":[{"$ref":"#"}]})"), HasSubstr("back to themselves"));
+  // By the standard only {} satisfies it: `a` is additional to what the schema itself declares.
+  EXPECT_THAT(refusal_of(R"({"allOf":[{"properties":{"a":{}}}],"additionalProperties":false})"),
+              HasSubstr("`additionalProperties` cannot be combined"));
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})"),
               HasSubstr("no text"));
   EXPECT_THAT(refusal_of("3"), HasSubstr("a schema is"));
