@@ -13,6 +13,7 @@
 #include "infer/grammar_regex.h"
 #include "infer/grammar_text.h"
 #include "infer/json_schema.h"
+#include "infer/sampler.h"
 
 namespace starling {
 namespace {
@@ -366,6 +367,22 @@ TEST(GrammarConstraint, TheMaskAllowsExactlyTheTokensThatTheAutomatonTakes) {
     state = automaton.step(state, static_cast<uint8_t>(byte));
   }
   EXPECT_TRUE(cursor.complete());
+}
+
+TEST(GrammarConstraint, ABiasThatForbidsWhatTheGrammarAsksIsAnErrorAndNoOtherToken) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto constraint = std::make_shared<GrammarConstraint>(parse_grammar("root ::= \"x\" | \"yz\""),
+                                                              std::make_shared<TokenTrie>(*tokenizer));
+  const TokenId x = tokenizer->encode("x").front(), y = tokenizer->encode("y").front();
+  const std::vector<float> logits(static_cast<size_t>(tokenizer->vocab_size()));
+  for (const float temperature : {0.0f, 1.0f}) {
+    const SamplingOptions both{
+        .temperature = temperature, .logit_bias = {{x, -INFINITY}, {y, -INFINITY}}, .constraint = constraint};
+    EXPECT_THROW(TokenChooser(both, 5, {}).choose(logits), ConfigError);
+    // Only x would end in time.
+    const SamplingOptions one{.temperature = temperature, .logit_bias = {{x, -INFINITY}}, .constraint = constraint};
+    EXPECT_EQ(TokenChooser(one, 1, {}).choose(logits), y);
+  }
 }
 
 TEST(GrammarConstraint, ATextThatCanBeReadInTooManyWaysIsRefused) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -65,6 +66,8 @@ std::vector<float> weights_of(std::span<const float> logits, float largest, floa
   }
   return weights;
 }
+
+bool may_draw(std::span<const float> logits) { return max_of(logits) != -std::numeric_limits<float>::infinity(); }
 
 // The token at which the sum of the weights passes `part` (below 1) of the whole.
 TokenId draw(std::span<const float> weights, double part) {
@@ -185,11 +188,13 @@ TokenId TokenChooser::choose_adjusted(std::span<const float> logits) {
   const auto draw = [&] { return sample(adjusted_, options_, static_cast<uint64_t>(chosen_)); };
   if (!cursor_) return draw();
   cursor_->mask(adjusted_);
+  if (!may_draw(adjusted_))
+    throw ConfigError("logit_bias forbids every token with which the text can go on in its form");
   TokenId id = draw();
   const int left = most_ - chosen_;
   if (!cursor_->leaves_room(id, left)) {
     cursor_->mask_near_end(adjusted_, left);
-    id = draw();
+    if (may_draw(adjusted_)) id = draw();
   }
   cursor_->advance(id);
   return id;
