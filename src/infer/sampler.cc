@@ -112,7 +112,8 @@ TokenId sample(std::span<const float> logits, const SamplingOptions& options, ui
   const float largest = max_of(logits);
   const size_t best = index_of(logits, largest);
   if (best == logits.size()) return 0;  // a broken model's NaN
-  if (options.temperature == 0) return static_cast<TokenId>(best);
+  // Of what is no normal number 1 / temperature may be infinite; the limit of small temperatures is the largest logit.
+  if (options.temperature < std::numeric_limits<float>::min()) return static_cast<TokenId>(best);
   const std::vector<float> weights = weights_of(logits, largest, options.temperature);
   const double part = random_uniform(options.seed, kSamplerStream, index);
   if (options.top_k == 0 && options.top_p >= 1 && options.min_p == 0) return draw(weights, part);
