@@ -47,6 +47,17 @@ TEST_F(QuotaTest, ARequestThatOutlivesItsDayGivesNothingToTheNext) {
   EXPECT_GT(quota.wait_s(key, kNoon + 43'200), 0);
 }
 
+TEST_F(QuotaTest, ARequestFromBeforeMidnightDoesNotBeginTheDayAgain) {
+  constexpr int64_t kMidnight = kNoon + 43'200;
+  TokenQuota quota(*control_, 100);
+  const ApiKey key{.name = "a"};
+  quota.reserve(key, 60, kMidnight)->spend(60);
+  auto late = quota.reserve(key, 20, kMidnight - 1);  // it was read before, and comes to its tokens only now
+  EXPECT_THROW(quota.reserve(key, 30, kMidnight), HttpError) << "80 of the new day's are taken";
+  late->spend(5);
+  EXPECT_NO_THROW(quota.reserve(key, 35, kMidnight));
+}
+
 TEST_F(QuotaTest, WhatWasTakenWhenTheProcessEndedStaysTaken) {
   const ApiKey key{.name = "a"};
   TokenQuota killed(*control_, 100);
