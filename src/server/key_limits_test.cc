@@ -114,6 +114,21 @@ TEST_F(KeyLimitsTest, ARequestThatIsRefusedTakesNothing) {
   EXPECT_EQ(complete(key, 40).status, 200);
 }
 
+TEST_F(KeyLimitsTest, WhatAFailedAnswerTookToReadCounts) {
+  start({"server.tokens_per_day=40"});
+  const std::string z =
+      std::to_string(ok("POST", "/tokenize", {{"model", "own"}, {"text", "z"}})["tokens"][0].get<int>());
+  const json body = {{"model", "own"},
+                     {"prompt", "a post"},
+                     {"max_tokens", 20},
+                     {"grammar", "root ::= \"q\" \"z\""},
+                     {"logit_bias", {{z, -100}}}};
+  int failed = 0;
+  while (failed < 40 && call("POST", "/v1/completions", body).status == 400) ++failed;
+  EXPECT_GT(failed, 0);
+  EXPECT_LT(failed, 40) << "each reads a token at least";
+}
+
 TEST_F(KeyLimitsTest, WithoutMaxTokensAnAnswerIsCutToWhatIsLeft) {
   start();
   const auto ask = [&](const std::string& key, json body) {

@@ -122,14 +122,29 @@ ordered_json envelope(const CompletionCall& call, bool chunk) {
   return head;
 }
 
+int64_t prompt_tokens(const CompletionCall& call) {
+  int64_t tokens = 0;
+  for (size_t i = 0; i < call.requests.size(); i += call.n)
+    tokens += static_cast<int64_t>(call.requests[i].prompt.size());
+  return tokens;
+}
+
 // Generates all choices; counts tokens, times and cancellations.
 std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPiece& on_piece) {
   double first_s = 0;
+  int64_t pieces = 0;  // of a token or more each
   const auto counting = [&](size_t i, const TextPiece& piece) {
+    ++pieces;
     if (first_s == 0) first_s = monotonic_s() - call.start_s;
     return !on_piece || on_piece(i, piece);
   };
-  std::vector<Generation> made = call.engine->generate_all(call.requests, counting);
+  std::vector<Generation> made;
+  try {
+    made = call.engine->generate_all(call.requests, counting);
+  } catch (...) {  // a form that could not be kept to the end, for one: what was read and told counts
+    call.quota->spend(prompt_tokens(call) + pieces);
+    throw;
+  }
   int64_t tokens = 0;
   for (size_t i = 0; i < made.size(); ++i) {
     GenerationCount count{.prompt_tokens = i % call.n == 0 ? made[i].prompt_tokens : 0,
