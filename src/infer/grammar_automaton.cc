@@ -15,6 +15,8 @@ constexpr size_t kMapNode = 48;  // bytes of a std::map's node beside its value
 GrammarAutomaton::GrammarAutomaton(std::shared_ptr<const Grammar> grammar) : grammar_(std::move(grammar)) {
   frames_.push_back({-1, -1, 0, 0});
   start_ = intern({{grammar_->root_start(), 0}});
+  // Texts there are, but each begins inside of rules too deep to follow: there is no state to start from.
+  if (start_ == kDead) throw ConfigError("its rules are nested too deeply before a text begins; make it simpler");
 }
 
 // Before anything is added, so that what is there stays right for the other generations that use it.

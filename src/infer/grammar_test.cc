@@ -13,6 +13,7 @@
 #include "infer/grammar_regex.h"
 #include "infer/grammar_text.h"
 #include "infer/json_schema.h"
+#include "infer/sampler.h"
 
 namespace starling {
 namespace {
@@ -187,6 +188,10 @@ TEST(JsonSchema, TakesValidTextsAndNoOthers) {
       {R"({"type":"object","additionalProperties":{"type":"integer"},"propertyNames":{"pattern":"^[a-z]+$"}})",
        {R"({"ab":1})"},
        {R"({"A":1})"}},
+      {R"({"type":"object","propertyNames":false})", {"{}"}, {R"({"a":1})"}},
+      {R"({"type":"object","properties":{"ab":{"type":"integer"}},"propertyNames":{"pattern":"^[a-z]+$"}})",
+       {"{}", R"({"ab":1})"},
+       {R"({"a":1})"}},
       {R"({"type":"object","patternProperties":{"^x_":{"type":"integer"}}})", {"{}", R"({"x_1":1})"}, {R"({"y":1})"}},
       {R"({"type":"object"})", {"{}", R"({"a":{"b":[1,"c",null]}})"}, {"[]", R"({"a"})"}},
       {"{}", {"1", "[]", R"({"a":[{}]})"}, {"", "nul"}},
@@ -236,6 +241,8 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"$ref":"http://example.org/x"})"), HasSubstr("into this schema"));
   EXPECT_THAT(refusal_of(R"({"$ref":"#/$defs/none"})"), HasSubstr("points to nothing"));
   EXPECT_THAT(refusal_of(R"x({"type":"string","pattern":"(?=a)"})x"), HasSubstr("look-around"));
+  EXPECT_THAT(refusal_of(R"({"properties":{"ab":{},"A":{}},"propertyNames":{"pattern":"^[a-z]+$"}})"),
+              HasSubstr("excludes the declared property \"A\""));
   EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("anyOf"));
   EXPECT_THAT(refusal_of(R"({"type":"colour"})"), HasSubstr("colour"));
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"type":"string","format":"json-pointer"}}})"),
@@ -245,6 +252,9 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"$ref":"#"})"), HasSubstr("no text"));
   EXPECT_THAT(refusal_of(R"({"allOf":[{"$ref":"#"}]})"), HasSubstr("back to themselves"));
+  // By the standard only {} satisfies it: `a` is additional to what the schema itself declares.
+  EXPECT_THAT(refusal_of(R"({"allOf":[{"properties":{"a":{}}}],"additionalProperties":false})"),
+              HasSubstr("`additionalProperties` cannot be combined"));
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})"),
               HasSubstr("no text"));
   EXPECT_THAT(refusal_of("3"), HasSubstr("a schema is"));
@@ -315,6 +325,13 @@ TEST(GrammarText, AMistakeNamesLineAndColumn) {
   }
 }
 
+TEST(GrammarText, RulesTooDeepBeforeATextBeginsAreRefused) {
+  std::string text = "root ::= r0\n";
+  for (int i = 0; i < 300; ++i) text += fmt::format("r{} ::= r{} \"x\"\n", i, i + 1);
+  text += "r300 ::= \"a\"\n";
+  EXPECT_THROW(GrammarAutomaton(parse_grammar(text)), ConfigError);
+}
+
 // A tokenizer whose tokens are single bytes and a few longer pieces; the last token is special.
 std::unique_ptr<Tokenizer> small_tokenizer() {
   int line = 0;
@@ -350,6 +367,22 @@ TEST(GrammarConstraint, TheMaskAllowsExactlyTheTokensThatTheAutomatonTakes) {
     state = automaton.step(state, static_cast<uint8_t>(byte));
   }
   EXPECT_TRUE(cursor.complete());
+}
+
+TEST(GrammarConstraint, ABiasThatForbidsWhatTheGrammarAsksIsAnErrorAndNoOtherToken) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto constraint = std::make_shared<GrammarConstraint>(parse_grammar("root ::= \"x\" | \"yz\""),
+                                                              std::make_shared<TokenTrie>(*tokenizer));
+  const TokenId x = tokenizer->encode("x").front(), y = tokenizer->encode("y").front();
+  const std::vector<float> logits(static_cast<size_t>(tokenizer->vocab_size()));
+  for (const float temperature : {0.0f, 1.0f}) {
+    const SamplingOptions both{
+        .temperature = temperature, .logit_bias = {{x, -INFINITY}, {y, -INFINITY}}, .constraint = constraint};
+    EXPECT_THROW(TokenChooser(both, 5, {}).choose(logits), ConfigError);
+    // Only x would end in time.
+    const SamplingOptions one{.temperature = temperature, .logit_bias = {{x, -INFINITY}}, .constraint = constraint};
+    EXPECT_EQ(TokenChooser(one, 1, {}).choose(logits), y);
+  }
 }
 
 TEST(GrammarConstraint, ATextThatCanBeReadInTooManyWaysIsRefused) {

@@ -411,8 +411,10 @@ class SchemaCompiler {
     if (schema.contains("patternProperties")) return find_pattern(schema, properties, where, key, rule);
     const bool open = properties.empty() && !schema.contains("properties");
     const Json additional = schema.contains("additionalProperties") ? schema["additionalProperties"] : Json(open);
+    const bool named = schema.contains("propertyNames");
+    if (named) check_names(schema["propertyNames"], properties, where);
     if (additional == false) return;
-    if (schema.contains("propertyNames")) {
+    if (named) {
       if (!properties.empty())
         throw schema_refused(where, "`propertyNames` beside declared properties is not supported");
       key = key_of_schema(schema["propertyNames"], where);
@@ -422,6 +424,14 @@ class SchemaCompiler {
       key = any_key_but(names);
     }
     rule = inline_rule(additional, where + "/additionalProperties");
+  }
+  void check_names(const Json& names, const std::vector<Property>& properties, const std::string& where) const {
+    if (properties.empty()) return;
+    const CharacterNfa key = key_of_schema(names, where);
+    for (const Property& property : properties)
+      if (!key.matches(to_characters(property.name)))
+        throw schema_refused(where,
+                             fmt::format("`propertyNames` excludes the declared property \"{}\"", property.name));
   }
   void find_pattern(const Json& schema, const std::vector<Property>& properties, const std::string& where,
                     std::optional<CharacterNfa>& key, Grammar::Rule& rule) {
@@ -443,7 +453,7 @@ class SchemaCompiler {
     rule = inline_rule(patterns.begin().value(), where + "/patternProperties");
   }
   CharacterNfa key_of_schema(const Json& names, const std::string& where) const {
-    if (names.is_boolean()) return any_key();
+    if (names.is_boolean()) return names.get<bool>() ? any_key() : no_key();
     if (!names.is_object()) throw schema_refused(where, "`propertyNames` is a schema");
     for (const auto& [keyword, value] : names.items())
       if (keyword != "type" && keyword != "pattern" && keyword != "minLength" && keyword != "maxLength" &&
@@ -455,6 +465,12 @@ class SchemaCompiler {
     return with_length(nfa, count(names, "minLength", 0, where), most);
   }
   static CharacterNfa any_key() { return any_key_but({}); }
+  static CharacterNfa no_key() {
+    CharacterNfa nfa;
+    nfa.start = nfa.add_state();
+    nfa.end = nfa.add_state();
+    return nfa;
+  }
   // The `:` and the value of a member.
   void member(Node after_key, Grammar::Rule rule, Node to) {
     const Node value = grammar_.optional_literal(grammar_.literal(after_key, ":"), " ");

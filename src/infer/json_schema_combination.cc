@@ -81,6 +81,15 @@ Json merged_keyword(const std::string& key, const Json& a, const Json& b, const 
   throw schema_refused(where, fmt::format("two different values of `{}` cannot be combined", key));
 }
 
+// What `a` says of additional properties holds for those that `b` alone declares.
+bool closes_out(const Json& a, const Json& b) {
+  const auto properties = [](const Json& schema) {
+    return schema.contains("properties") ? schema["properties"] : Json::object();
+  };
+  const bool closed = a.contains("additionalProperties") && a["additionalProperties"] != true;
+  return closed && !properties(b).empty() && properties(a) != properties(b);
+}
+
 // Different types, different constants, or objects that differ so in a required property.
 bool exclude_each_other(const Json& a, const Json& b) {
   if (!a.is_object() || !b.is_object()) return a == false || b == false;
@@ -164,8 +173,7 @@ Json SchemaCombiner::merged_all(const Json& schema, const std::string& where) {
 }
 
 Json SchemaCombiner::merged(Json a, const Json& b, const std::string& where) const {
-  const bool closed = a.contains("additionalProperties") || b.contains("additionalProperties");
-  if (closed && a.contains("properties") && b.contains("properties") && a["properties"] != b["properties"])
+  if (closes_out(a, b) || closes_out(b, a))
     throw schema_refused(where, "`additionalProperties` cannot be combined with another schema's `properties`");
   for (const auto& [key, value] : b.items()) {
     if (!a.contains(key)) a[key] = value;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -66,6 +67,8 @@ std::vector<float> weights_of(std::span<const float> logits, float largest, floa
   return weights;
 }
 
+bool may_draw(std::span<const float> logits) { return max_of(logits) != -std::numeric_limits<float>::infinity(); }
+
 // The token at which the sum of the weights passes `part` (below 1) of the whole.
 TokenId draw(std::span<const float> weights, double part) {
   constexpr size_t kBlock = 256;  // most blocks are only passed by
@@ -109,7 +112,8 @@ TokenId sample(std::span<const float> logits, const SamplingOptions& options, ui
   const float largest = max_of(logits);
   const size_t best = index_of(logits, largest);
   if (best == logits.size()) return 0;  // a broken model's NaN
-  if (options.temperature == 0) return static_cast<TokenId>(best);
+  // Of what is no normal number 1 / temperature may be infinite; the limit of small temperatures is the largest logit.
+  if (options.temperature < std::numeric_limits<float>::min()) return static_cast<TokenId>(best);
   const std::vector<float> weights = weights_of(logits, largest, options.temperature);
   const double part = random_uniform(options.seed, kSamplerStream, index);
   if (options.top_k == 0 && options.top_p >= 1 && options.min_p == 0) return draw(weights, part);
@@ -185,11 +189,13 @@ TokenId TokenChooser::choose_adjusted(std::span<const float> logits) {
   const auto draw = [&] { return sample(adjusted_, options_, static_cast<uint64_t>(chosen_)); };
   if (!cursor_) return draw();
   cursor_->mask(adjusted_);
+  if (!may_draw(adjusted_))
+    throw ConfigError("logit_bias forbids every token with which the text can go on in its form");
   TokenId id = draw();
   const int left = most_ - chosen_;
   if (!cursor_->leaves_room(id, left)) {
     cursor_->mask_near_end(adjusted_, left);
-    id = draw();
+    if (may_draw(adjusted_)) id = draw();
   }
   cursor_->advance(id);
   return id;

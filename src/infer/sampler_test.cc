@@ -25,6 +25,12 @@ TEST(Sampler, TemperatureZeroTakesTheLargestAndTheFirstOfEquals) {
   EXPECT_EQ(sample(std::vector<float>{1, 2, 2}, {.temperature = 0}, 0), 1);
 }
 
+TEST(Sampler, ATemperatureThatIsNoNormalNumberTakesTheLargestToo) {  // 1 / 1e-40 is infinite in f32
+  for (const SamplingOptions& options :
+       {SamplingOptions{.temperature = 1e-40f}, {.temperature = 1e-40f, .top_p = 0.5f}})
+    EXPECT_EQ(sample(kLogits, options, 0), 1);
+}
+
 // 4,000 draws: the deviation of a frequency is at most 0.008; five of them are allowed.
 TEST(Sampler, DrawsFollowTheProbabilities) {
   std::map<TokenId, int> counts = draw({.temperature = 1});

@@ -61,6 +61,7 @@ void Scheduler::run(std::span<Sequence* const> sequences, const std::function<vo
   const auto withdraw = [&] {  // the job lies on this stack: the scheduler must have let go of it
     job.cancelled = true;
     job.progress.wait(lock, [&] { return !job.running; });
+    for (Sequence* sequence : job.sequences) sequence->cache.reset();  // others may be given its pages from now on
     std::erase(jobs_, &job);
   };
   while (!job.done) {
@@ -349,7 +350,7 @@ void Scheduler::finish(const std::vector<Turn>& batch, std::exception_ptr error)
 void Scheduler::finish_job(Job& job) {
   job.running = false;
   for (Sequence* sequence : job.sequences) {
-    if (job.error) sequence->finished = true;
+    if (job.error || job.cancelled) sequence->finished = true;
     if (sequence->finished) sequence->cache.reset();
   }
   std::erase_if(job.sequences, [](const Sequence* sequence) { return sequence->finished; });

@@ -344,6 +344,32 @@ TEST_F(SchedulerTest, AnExceptionOfACallbackEndsItsJobAloneAndLeavesNoPage) {
   EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
 }
 
+// Waits at its third token until its caller is about to throw.
+struct Thrown : Greedy {
+  using Greedy::Greedy;
+  void take_logits(int64_t position, std::span<const float> logits) override {
+    Greedy::take_logits(position, logits);
+    while (tokens.size() == prompt_size + 3 && !throws) std::this_thread::yield();
+  }
+  std::atomic<bool> throws = false;
+};
+
+TEST_F(SchedulerTest, AnExceptionOfACallbackGivesThePagesBackBeforeTheSequencesEnd) {
+  Scheduler scheduler(decoder_, 160);
+  Thrown sequence(random_prompt(5, 100), 50);
+  Sequence* const job[] = {&sequence};
+  const auto leave = [&] {
+    sequence.throws = true;
+    throw DataError("client left");
+  };
+  EXPECT_THROW(scheduler.run(job, leave), DataError);
+  EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
+  Greedy other(random_prompt(6, 150), 5);  // needs all pages
+  Sequence* const next[] = {&other};
+  scheduler.run(next);
+  EXPECT_EQ(other.tokens.size(), 155u);
+}
+
 TEST(KvPagePool, EightBitsTakeAboutHalfOfF16) {
   ModelConfig config = small_config();
   config.hidden_size = 256, config.num_kv_heads = 4;  // four heads of 64

@@ -101,6 +101,40 @@ TEST_F(CompletionsTest, ChatLogprobsHaveTheBytesOfTheTextStreamedOrNot) {
   EXPECT_EQ(streamed, whole);
 }
 
+std::string content_of(const std::vector<json>& events) {
+  std::string content;
+  for (const json& event : events)
+    for (const json& choice : event["choices"]) content += choice["delta"].value("content", "");
+  return content;
+}
+
+TEST_F(CompletionsTest, TokensOfTheFirstSpaceAreToldOnceInAStreamToo) {
+  start();
+  json body = chat_body({{"logprobs", true}, {"grammar", "root ::= \"\\n\"{8} \"bcd\""}});
+  const json whole = ok("POST", "/v1/chat/completions", body)["choices"][0];
+  EXPECT_EQ(whole["message"]["content"], "bcd");
+  body["stream"] = true;
+  const std::vector<json> events = events_of(call("POST", "/v1/chat/completions", body).body);
+  EXPECT_EQ(content_of(events), "bcd");
+  json tokens = json::array();
+  for (const json& event : events)
+    for (const json& choice : event["choices"])
+      if (choice["logprobs"].is_object())
+        for (const json& token : choice["logprobs"]["content"]) tokens.push_back(token["token"]);
+  std::string text;
+  for (const json& token : tokens) text += token.get<std::string>();
+  EXPECT_EQ(text, "\n\n\n\n\n\n\n\nbcd") << tokens;
+}
+
+TEST_F(CompletionsTest, BesideToolsATextLosesItsFirstSpaceInAStreamToo) {
+  start();
+  json body = chat_body({{"tools", json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}})},
+                         {"logit_bias", {{std::to_string(tokens_of(" ").at(0)), 100}}}});
+  EXPECT_EQ(ok("POST", "/v1/chat/completions", body)["choices"][0]["message"]["content"], "");
+  body["stream"] = true;
+  EXPECT_EQ(content_of(events_of(call("POST", "/v1/chat/completions", body).body)), "");
+}
+
 TEST_F(CompletionsTest, EveryChoiceIsAnotherDrawAndThePromptCountsOnce) {
   start();
   const json one = complete(), three = complete({{"n", 3}, {"temperature", 1.5}});

@@ -190,6 +190,10 @@ asio::awaitable<error_code> HttpServer::State::Connection::parse(Parser& parser,
     error_code error = http::error::need_more;
     if (buffer_.size() != 0) buffer_.consume(parser.put(buffer_.data(), error));
     if (!error) continue;
+    // Content does not stay in the buffer. What does is a head, which has this limit too, or the line of a chunk or of
+    // a trailer, which has none of its own.
+    const auto most_waiting = static_cast<size_t>(server_.options.max_header_bytes);
+    if (error == http::error::need_more && buffer_.size() > most_waiting) co_return http::error::header_limit;
     if (error == http::error::need_more) error = co_await read_more();
     if (error == asio::error::eof) {
       error = {};

@@ -189,6 +189,16 @@ TEST_F(HttpServerTest, AHeadOverTheLimitIs431) {
   EXPECT_EQ(client.read_response().status, 431);
 }
 
+TEST_F(HttpServerTest, TheLinesOfChunksAndTrailersHaveTheLimitOfAHead) {
+  start({.max_header_bytes = 1024});
+  for (const char* begin : {"5;x=", "0\r\nX: "}) {
+    TestClient client(server_->port());
+    client.send("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(begin + std::string(100'000, 'x'));
+    EXPECT_EQ(client.read_response().status, 431) << begin;
+  }
+}
+
 TEST_F(HttpServerTest, WhatIsNotHttpIs400) {
   start();
   for (const char* bytes :

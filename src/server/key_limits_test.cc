@@ -47,6 +47,17 @@ TEST_F(QuotaTest, ARequestThatOutlivesItsDayGivesNothingToTheNext) {
   EXPECT_GT(quota.wait_s(key, kNoon + 43'200), 0);
 }
 
+TEST_F(QuotaTest, ARequestFromBeforeMidnightDoesNotBeginTheDayAgain) {
+  constexpr int64_t kMidnight = kNoon + 43'200;
+  TokenQuota quota(*control_, 100);
+  const ApiKey key{.name = "a"};
+  quota.reserve(key, 60, kMidnight)->spend(60);
+  auto late = quota.reserve(key, 20, kMidnight - 1);  // it was read before, and comes to its tokens only now
+  EXPECT_THROW(quota.reserve(key, 30, kMidnight), HttpError) << "80 of the new day's are taken";
+  late->spend(5);
+  EXPECT_NO_THROW(quota.reserve(key, 35, kMidnight));
+}
+
 TEST_F(QuotaTest, WhatWasTakenWhenTheProcessEndedStaysTaken) {
   const ApiKey key{.name = "a"};
   TokenQuota killed(*control_, 100);
@@ -101,6 +112,21 @@ TEST_F(KeyLimitsTest, ARequestThatIsRefusedTakesNothing) {
   EXPECT_EQ(fetch(server_->port(), "POST", "/v1/completions", key, R"({"model":"own","prompt":"a","stop":7})").status,
             400);
   EXPECT_EQ(complete(key, 40).status, 200);
+}
+
+TEST_F(KeyLimitsTest, WhatAFailedAnswerTookToReadCounts) {
+  start({"server.tokens_per_day=40"});
+  const std::string z =
+      std::to_string(ok("POST", "/tokenize", {{"model", "own"}, {"text", "z"}})["tokens"][0].get<int>());
+  const json body = {{"model", "own"},
+                     {"prompt", "a post"},
+                     {"max_tokens", 20},
+                     {"grammar", "root ::= \"q\" \"z\""},
+                     {"logit_bias", {{z, -100}}}};
+  int failed = 0;
+  while (failed < 40 && call("POST", "/v1/completions", body).status == 400) ++failed;
+  EXPECT_GT(failed, 0);
+  EXPECT_LT(failed, 40) << "each reads a token at least";
 }
 
 TEST_F(KeyLimitsTest, WithoutMaxTokensAnAnswerIsCutToWhatIsLeft) {

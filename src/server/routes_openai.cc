@@ -122,14 +122,29 @@ ordered_json envelope(const CompletionCall& call, bool chunk) {
   return head;
 }
 
+int64_t prompt_tokens(const CompletionCall& call) {
+  int64_t tokens = 0;
+  for (size_t i = 0; i < call.requests.size(); i += call.n)
+    tokens += static_cast<int64_t>(call.requests[i].prompt.size());
+  return tokens;
+}
+
 // Generates all choices; counts tokens, times and cancellations.
 std::vector<Generation> generate(const CompletionCall& call, const Engine::OnPiece& on_piece) {
   double first_s = 0;
+  int64_t pieces = 0;  // of a token or more each
   const auto counting = [&](size_t i, const TextPiece& piece) {
+    ++pieces;
     if (first_s == 0) first_s = monotonic_s() - call.start_s;
     return !on_piece || on_piece(i, piece);
   };
-  std::vector<Generation> made = call.engine->generate_all(call.requests, counting);
+  std::vector<Generation> made;
+  try {
+    made = call.engine->generate_all(call.requests, counting);
+  } catch (...) {  // a form that could not be kept to the end, for one: what was read and told counts
+    call.quota->spend(prompt_tokens(call) + pieces);
+    throw;
+  }
   int64_t tokens = 0;
   for (size_t i = 0; i < made.size(); ++i) {
     GenerationCount count{.prompt_tokens = i % call.n == 0 ? made[i].prompt_tokens : 0,
@@ -222,6 +237,7 @@ class EventStream {
   struct Choice {
     explicit Choice(ToolForm form) : reader(std::move(form)) {}
     bool has_text = false;
+    std::vector<ScoredToken> untold;  // whose text is held back, or is the first space
     size_t told_tokens = 0, offset = 0;
     ToolCallReader reader;
   };
@@ -247,15 +263,21 @@ class EventStream {
   }
   bool show(size_t index, const TextPiece& piece) {
     if (!chat()) return holds_for_echo() || write(index, piece.text, logprobs_of(index, piece.tokens), nullptr);
-    if (has_tools()) return show_part(index, choices_[index].reader.push(piece.text), logprobs_of(index, piece.tokens));
-    const std::string_view text = choices_[index].has_text ? piece.text : without_first_space(piece.text);
-    choices_[index].has_text |= !text.empty();
-    return text.empty() || write(index, {{"content", text}}, logprobs_of(index, piece.tokens), nullptr);
+    Choice& choice = choices_[index];
+    choice.untold.insert(choice.untold.end(), piece.tokens.begin(), piece.tokens.end());
+    return has_tools() ? show_part(index, choice.reader.push(piece.text)) : show_content(index, piece.text);
+  }
+  bool show_content(size_t index, std::string_view content) {
+    Choice& choice = choices_[index];
+    const std::string_view text = choice.has_text ? content : without_first_space(content);
+    choice.has_text |= !text.empty();
+    if (text.empty()) return true;
+    return write(index, {{"content", text}}, logprobs_of(index, std::exchange(choice.untold, {})), nullptr);
   }
   // The scores of an echoed prompt are known only when the generation has ended: such an answer comes in one piece.
   bool holds_for_echo() const { return call_.logprobs && !call_.echo.empty(); }
-  bool show_part(size_t index, const ToolCallReader::Part& part, const ordered_json& logprobs) {
-    if (!part.content.empty() && !write(index, {{"content", part.content}}, logprobs, nullptr)) return false;
+  bool show_part(size_t index, const ToolCallReader::Part& part) {
+    if (!show_content(index, part.content)) return false;
     if (!part.name.empty()) {
       const ordered_json call = {{"index", 0},
                                  {"id", random_call_id()},
@@ -272,7 +294,7 @@ class EventStream {
       const ordered_json choice = choice_of(call_, index, made);
       return write(index, choice["text"], choice["logprobs"], finish_name(made.finish, false));
     }
-    if (has_tools() && !show_part(index, choices_[index].reader.finish(), nullptr)) return false;
+    if (has_tools() && !show_part(index, choices_[index].reader.finish())) return false;
     const size_t told = std::min(choices_[index].told_tokens, made.tokens.size());  // tokens that gave no text
     const ordered_json rest =
         told < made.tokens.size() ? logprobs_of(index, std::span(made.tokens).subspan(told)) : ordered_json();

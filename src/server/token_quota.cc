@@ -35,7 +35,9 @@ TokenQuota::Day& TokenQuota::today(const std::string& key, int64_t now_s) {
       if (sql.got_data()) day = {kept_day, kept_used};
     });
   }
-  if (day.day != now_s / kDayS) day = {now_s / kDayS, 0};
+  // A request that arrived just before midnight counts to the day that another has begun since.
+  const int64_t number = now_s / kDayS;
+  if (day.day != number && day.day != number + 1) day = {number, 0};
   return day;
 }
 
@@ -56,11 +58,11 @@ int64_t TokenQuota::wait_s(const ApiKey& key, int64_t now_s) {
 
 std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve_up_to(const ApiKey& key, int64_t least, int64_t most,
                                                                    int64_t now_s) {
-  const int64_t limit = limit_of(key), number = now_s / kDayS;
-  const auto made = [&](int64_t granted, int64_t taken) {
-    return std::shared_ptr<Reservation>(new Reservation(*this, key.name, number, granted, taken));
+  const int64_t limit = limit_of(key);
+  const auto made = [&](int64_t day, int64_t granted, int64_t taken) {
+    return std::shared_ptr<Reservation>(new Reservation(*this, key.name, day, granted, taken));
   };
-  if (limit == 0 || most == 0) return made(most, 0);
+  if (limit == 0 || most == 0) return made(0, most, 0);
   std::lock_guard lock(mutex_);
   Day& day = today(key.name, now_s);
   const int64_t left = std::max<int64_t>(0, limit - day.used);
@@ -75,7 +77,7 @@ std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve_up_to(const ApiKey&
   const int64_t taken = std::min(most, left);
   keep(key.name, {day.day, day.used + taken});
   day.used += taken;
-  return made(taken, taken);
+  return made(day.day, taken, taken);
 }
 
 // Of the day on which they were taken: another day began with none.
