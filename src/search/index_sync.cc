@@ -1,6 +1,8 @@
 #include "search/index_sync.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 
 #include "core/file.h"
 #include "core/stop.h"
@@ -58,6 +60,13 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
   }
   if (!removed.empty()) writer.commit();
   return removed;
+}
+
+void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vectors) {
+  const std::vector<DocId> rows = vectors.docids(), posts = reader.docids_after(0, SIZE_MAX);
+  std::vector<DocId> gone;
+  std::set_difference(rows.begin(), rows.end(), posts.begin(), posts.end(), std::back_inserter(gone));
+  vectors.erase(gone);
 }
 
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit) {

@@ -255,6 +255,34 @@ TEST_F(SearchServiceTest, VectorsFindWhatWordsMissAndForgetDeletedPosts) {
   EXPECT_EQ(rows.substr(0, 26 * sizeof(float)), std::string(26 * sizeof(float), '\0'));  // erased on disk too
 }
 
+// The rows of the first post, as they lie on the disk.
+bool first_row_is_erased(const Workspace& workspace) {
+  const std::string rows =
+      read_file(workspace.index() / ("vectors-" + read_vectors_header(workspace.index())->generation) / "rows.f32");
+  return rows.substr(0, 26 * sizeof(float)) == std::string(26 * sizeof(float), '\0');
+}
+
+TEST_F(SearchServiceTest, ADeletionErasesVectorsAlsoWithoutTheModelThatMadeThem) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  open();
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  service_->hide_deleted();
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+}
+
+TEST_F(SearchServiceTest, VectorsThatACrashLeftOfADeletedPostAreErasedAtTheNextStart) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  {
+    PostIndexWriter writer(workspace_.index());
+    remove_deleted_posts(writer, *control_);  // and the process is killed before the vectors' turn
+  }
+  open();
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <shared_mutex>
 
@@ -248,6 +249,14 @@ DocId VectorIndex::last_docid() const {
   const std::shared_lock lock(state_->mutex);
   const std::span<const DocId> docids = state_->docids();
   return docids.empty() ? 0 : *std::max_element(docids.begin(), docids.end());
+}
+
+std::vector<DocId> VectorIndex::docids() const {
+  const std::shared_lock lock(state_->mutex);
+  std::vector<DocId> found;
+  std::copy_if(state_->docids().begin(), state_->docids().end(), std::back_inserter(found),
+               [](DocId docid) { return docid != 0; });
+  return found;
 }
 
 const VectorsHeader& VectorIndex::header() const { return state_->header; }

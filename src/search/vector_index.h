@@ -70,7 +70,8 @@ class VectorIndex {
   void refresh();                                // sees what another process has appended
   const VectorsHeader& header() const;
   DocId last_docid() const;
-  uint64_t size() const;  // rows, erased ones included
+  std::vector<DocId> docids() const;  // of the rows that are not erased, ascending
+  uint64_t size() const;              // rows, erased ones included
 
  private:
   struct State;
