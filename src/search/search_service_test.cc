@@ -283,6 +283,17 @@ TEST_F(SearchServiceTest, VectorsThatACrashLeftOfADeletedPostAreErasedAtTheNextS
   EXPECT_TRUE(first_row_is_erased(workspace_));
 }
 
+TEST_F(SearchServiceTest, VectorsOfAnOlderGenerationThatACrashLeftBehindAreRemoved) {
+  store({make_post("1", "ann", "aaaa aaaa")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  const fs::path left = workspace_.index() / "vectors-0123456789abcdef";
+  fs::create_directories(left);
+  write_file_atomic(left / "rows.f32", "the vector of a post that is deleted later");
+  open(&letters_);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_EQ(ids("aaa", SearchStage::vector), std::vector<std::string>{"1"});
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});

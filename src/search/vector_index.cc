@@ -48,6 +48,16 @@ struct AllowedRows : faiss::IDSelector {
   const std::unordered_set<DocId>* allowed;
 };
 
+// What a kill in start() left behind, before or after the new header: vectors that no deletion would reach.
+void remove_other_generations(const fs::path& index_folder, const std::string& generation) {
+  std::vector<fs::path> others;
+  for (const auto& entry : fs::directory_iterator(index_folder))
+    if (const std::string name = entry.path().filename();
+        name.starts_with("vectors-") && name != "vectors-" + generation)
+      others.push_back(entry.path());
+  for (const fs::path& other : others) fs::remove_all(other);
+}
+
 void overwrite(const fs::path& path, uint64_t offset, const std::string& bytes) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) throw io_error(path.string(), "open");
@@ -158,6 +168,7 @@ VectorIndex::VectorIndex(const fs::path& index_folder, const VectorsHeader& head
   state_->header = header;
   state_->map();
   if (mode == Mode::read) return;
+  remove_other_generations(index_folder, header.generation);
   fs::resize_file(state_->rows_path, state_->count * state_->hidden_size * sizeof(float));
   fs::resize_file(state_->docids_path, state_->count * sizeof(DocId));
   state_->map();

@@ -49,7 +49,7 @@ struct VectorMatch {
 class VectorIndex {
  public:
   enum class Mode { read, write };
-  // Opens what `header` describes. In write mode also cuts the surplus of a crash.
+  // Opens what `header` describes. In write mode also cuts the surplus of a crash and removes other generations.
   VectorIndex(const std::filesystem::path& index_folder, const VectorsHeader& header, Mode mode);
   ~VectorIndex();
   // Writes the header again, with another vector_weight.
