@@ -294,6 +294,16 @@ TEST_F(SearchServiceTest, VectorsOfAnOlderGenerationThatACrashLeftBehindAreRemov
   EXPECT_EQ(ids("aaa", SearchStage::vector), std::vector<std::string>{"1"});
 }
 
+TEST_F(SearchServiceTest, AReaderGoesOnWhenAnotherProcessMakesTheVectorsAnew) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  std::unique_ptr<FileLock> other = lock_index(workspace_.index());
+  open(&letters_);  // another process writes: this one only reads
+  VectorIndex::start(workspace_.index(), "another model", letters_.embed("another probe"));
+  EXPECT_THAT(ids("aaa", SearchStage::vector), ElementsAre("1", "2"));
+  EXPECT_THAT(ids("aaaa", SearchStage::ranked), ElementsAre("1", "2"));
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});

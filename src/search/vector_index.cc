@@ -122,8 +122,9 @@ struct VectorIndex::State {
   }
 
   void map() {
-    rows_file = MappedFile(rows_path);
-    docids_file = MappedFile(docids_path);
+    MappedFile rows(rows_path), docids(docids_path);  // both, before either replaces what is mapped
+    rows_file = std::move(rows);
+    docids_file = std::move(docids);
     count =
         std::min(rows_file.bytes().size() / (hidden_size * sizeof(float)), docids_file.bytes().size() / sizeof(DocId));
   }
@@ -253,7 +254,11 @@ void VectorIndex::erase(const std::vector<DocId>& docids) {
 
 void VectorIndex::refresh() {
   const std::unique_lock lock(state_->mutex);
-  state_->map();
+  try {
+    state_->map();
+  } catch (const IoError&) {
+    // The files are gone: the vectors were made anew, maybe by another model. Those that are mapped fit this one.
+  }
 }
 
 DocId VectorIndex::last_docid() const {

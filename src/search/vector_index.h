@@ -67,7 +67,8 @@ class VectorIndex {
   // Durable on return. Docids ascend and lie above last_docid().
   void append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows);
   void erase(const std::vector<DocId>& docids);  // overwrites the rows with zeros, durable on return
-  void refresh();                                // sees what another process has appended
+  // Sees what another process has appended. When that made the vectors anew, these stay as they were.
+  void refresh();
   const VectorsHeader& header() const;
   DocId last_docid() const;
   std::vector<DocId> docids() const;  // of the rows that are not erased, ascending
