@@ -58,7 +58,10 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
       removed.push_back(*docid);
     }
   }
-  if (!removed.empty()) writer.commit();
+  if (removed.empty()) return removed;
+  // The store's size tells no more what is indexed: a new post may take the place of a deleted one in the count.
+  writer.set_metadata(kStoreSizeKey, "");
+  writer.commit();
   return removed;
 }
 

@@ -118,11 +118,11 @@ void SearchService::State::open() {
   }
   if (writer) {
     writer->commit();
+    remove_deleted();
     index_missing_posts(*writer, posts, control, {});
   }
   reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
   if (embedder) open_vectors();
-  if (writer) remove_deleted();
   if (writer) with_vectors([this](VectorIndex& rows) { erase_vectors_without_posts(*reader, rows); });
   if (writer && vectors) embed_thread = std::thread([this] { embed_in_background(); });
 }
@@ -331,11 +331,11 @@ IndexReport build_index(const Workspace& workspace, const Config&, const PostSto
   const std::unique_ptr<FileLock> lock = lock_index(folder);
   IndexReport report;
   PostIndexWriter writer(folder);
+  report.deleted = remove_deleted_posts(writer, control).size();
   {
     Progress progress("index", posts.size(), "posts");
     index_missing_posts(writer, posts, control, [&](uint64_t done) { progress.update(done); });
   }
-  report.deleted = remove_deleted_posts(writer, control).size();
   report.posts = writer.size();
   report.vectors = update_vectors(folder, embedder, report.posts);
   report.seconds = monotonic_s() - start_s;

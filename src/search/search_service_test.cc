@@ -304,6 +304,17 @@ TEST_F(SearchServiceTest, AReaderGoesOnWhenAnotherProcessMakesTheVectorsAnew) {
   EXPECT_THAT(ids("aaaa", SearchStage::ranked), ElementsAre("1", "2"));
 }
 
+TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed) {
+  store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  posts_->purge([](const Post& post) { return post.id == "1"; });
+  store({make_post("3", "cat", "stork three")});  // two posts again
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  open();
+  EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});
