@@ -315,6 +315,17 @@ TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed
   EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
 }
 
+TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
+  open();
+  const Post post = make_post("1", "ann", "xylophone");
+  service_->add(post);
+  service_->add(post);  // a client that sends it again
+  EXPECT_EQ(service_->search({.query = "xylophome"}).corrected_query, "xylophone");
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  service_->hide_deleted();
+  EXPECT_EQ(service_->search({.query = "xylophome"}).corrected_query, "");
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});
