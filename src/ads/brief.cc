@@ -224,7 +224,7 @@ std::optional<int64_t> moment(const Reader& reader, const std::string& key, cons
   const std::optional<int64_t> time_s = parse_time(text);
   if (!time_s || *time_s < kFirstTime_s || *time_s > kLastTime_s)
     reader.fail(key, "must be a day or a time such as 2026-12-24 or 2026-12-24T18:00:00Z");
-  const bool is_day = text.size() == 10;
+  const bool is_day = text.size() == 10 && text[4] == '-';  // ten digits are seconds
   return is_day ? std::clamp(day_start_s(*time_s, time_zone, ends ? 1 : 0), kFirstTime_s, kLastTime_s) : *time_s;
 }
 

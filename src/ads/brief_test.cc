@@ -86,6 +86,11 @@ TEST(Brief, IsReadBackAsItWasStored) {
   EXPECT_EQ(stored_brief(nlohmann::json(brief).dump(), "brief"), brief);
 }
 
+TEST(Brief, TenDigitsAreSeconds) {
+  const Brief brief = brief_from_toml(replaced(kBrief, "2026-10-25", "\"1790000000\""), "brief.toml");
+  EXPECT_EQ(brief.ends_s, 1790000000);
+}
+
 TEST(Brief, AnUnknownKeyIsNamedWithItsLineAndTheNearestKey) {
   EXPECT_THAT(error_of(replaced(kBrief, "must =", "musst =")),
               testing::AllOf(testing::HasSubstr("brief.toml:12"), testing::HasSubstr("`musst`"),
