@@ -11,6 +11,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
@@ -30,6 +31,7 @@
 #include "train/data_parallel.h"
 #include "train/lineage.h"
 #include "train/options.h"
+#include "train/run_log.h"
 #include "train/text_examples.h"
 
 namespace starling {
@@ -216,6 +218,19 @@ TEST_F(TrainerTest, PostsCountedForTheStartAreSeenFromTheFirstStepOn) {
   EXPECT_LT(posts_seen("train.start=random"), 20);
   EXPECT_EQ(posts_seen("train.start=bigrams"), 200);
   EXPECT_EQ(posts_seen("model.tied_head=true"), posts_seen("train.start=random"));  // the default needs two tables
+}
+
+TEST_F(TrainerTest, ALogWithALossThatWasNotFiniteIsReadBack) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  LogPoint skipped{.step = 1, .loss = kNaN};
+  skipped.grad_norm = kNaN;
+  skipped.gradient_norms = {1, kNaN};
+  RunLog(workspace_.root, 0).add(skipped);
+  const RunLog log(workspace_.root, 1);
+  ASSERT_EQ(log.points().size(), 1u);
+  EXPECT_TRUE(std::isnan(log.points()[0].loss));
+  EXPECT_TRUE(std::isnan(log.points()[0].gradient_norms.at(1)));
+  EXPECT_NO_THROW(log.plot());
 }
 
 TEST_F(TrainerTest, PreparedTextsAreThoseOfTheShardsWithoutDeletedPosts) {
