@@ -101,14 +101,16 @@ TrainState read_state(const fs::path& folder) {
 
 std::string folder_name(int64_t step) { return fmt::format("step-{:08}", step); }
 
-// Older checkpoints beyond `keep`, and what a crash left half written.
-void remove_old(const fs::path& checkpoints, int64_t keep) {
-  std::vector<fs::path> complete;
+// Checkpoints before `newest` beyond `keep`, those of later steps, and what a crash left half written. A later step was
+// never named by `latest`, or no longer is: the run went on from an earlier one.
+void remove_old(const fs::path& checkpoints, const std::string& newest, int64_t keep) {
+  std::vector<fs::path> complete, others;
   for (const auto& entry : fs::directory_iterator(checkpoints)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with(".")) fs::remove_all(entry.path());
-    if (name.starts_with("step-")) complete.push_back(entry.path());
+    if (name.starts_with("step-") && name <= newest) complete.push_back(entry.path());
+    else if (name.starts_with("step-") || name.starts_with(".")) others.push_back(entry.path());
   }
+  for (const fs::path& other : others) fs::remove_all(other);
   std::sort(complete.begin(), complete.end());
   for (size_t i = 0; i + static_cast<size_t>(keep) < complete.size(); ++i) fs::remove_all(complete[i]);
 }
@@ -151,7 +153,7 @@ void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, con
     save_state(state, hidden);
   });
   write_file_atomic(checkpoints / "latest", folder_name(state.step) + "\n");
-  remove_old(checkpoints, keep);
+  remove_old(checkpoints, folder_name(state.step), keep);
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& checkpoints) {

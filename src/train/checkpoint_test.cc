@@ -89,6 +89,15 @@ TEST_F(Checkpoint, KeepsTheNewestOnesOnly) {
   EXPECT_TRUE(fs::exists(folder_ / "checkpoints/step-00000003"));
 }
 
+// A kill between a checkpoint's rename and `latest` leaves one that no run goes on from.
+TEST_F(Checkpoint, TheNewestIsKeptBesideOneOfALaterStep) {
+  for (int64_t step : {5, 9}) save(step);
+  write_file_atomic(folder_ / "checkpoints/latest", "step-00000005\n");
+  save(7, 1);
+  EXPECT_EQ(load_checkpoint(latest(), parameters_, optimizer_).step, 7);
+  EXPECT_FALSE(fs::exists(folder_ / "checkpoints/step-00000009"));
+}
+
 TEST_F(Checkpoint, AFlippedBitInAnyFileIsFoundAndTheFileNamed) {
   save(5);
   const fs::path checkpoint = latest();
