@@ -366,7 +366,12 @@ class Trainer {
       add_point(last);
     }
     const std::string card = model_card(summary, model_config_, options_, summarize_data());
-    write_file_atomic(folder_ / "card.md", card);
+    write_model(card);
+    write_file_atomic(folder_ / "card.md", card);  // last: with a model, even an older one, it says that all is done
+    return summary;
+  }
+
+  void write_model(const std::string& card) {
     write_folder_atomic(workspace_.model(name_), [&](const std::filesystem::path& hidden) {
       model_config_.save(hidden / "config.json");
       save_parameters(model_.parameters(), hidden / "model.safetensors");
@@ -375,7 +380,6 @@ class Trainer {
       write_file_atomic(hidden / "lineage.json", lineage_json());
       seen_.save(hidden / "seen.bin");
     });
-    return summary;
   }
 
   std::string lineage_json() const {

@@ -220,6 +220,19 @@ TEST_F(TrainerTest, PostsCountedForTheStartAreSeenFromTheFirstStepOn) {
   EXPECT_EQ(posts_seen("model.tied_head=true"), posts_seen("train.start=random"));  // the default needs two tables
 }
 
+// What stands where the model folder should be stands for a kill just before it is written.
+TEST_F(TrainerTest, ARunKilledBeforeItsModelIsWrittenIsNotTakenForTheOlderOne) {
+  train(workspace_, small_config({"train.steps=2"}), {});
+  fs::rename(workspace_.models(), workspace_.root / "older");
+  write_file_atomic(workspace_.models(), "no folder");
+  fs::remove_all(workspace_.run("own"));
+  EXPECT_THROW(train(workspace_, small_config({"train.steps=2", "train.seed=2"}), {}), IoError);
+  fs::remove(workspace_.models());
+  fs::rename(workspace_.root / "older", workspace_.models());
+  train(workspace_, small_config(), {.name = "own", .resume = true});
+  EXPECT_NE(read_file(workspace_.model("own") / "lineage.json").find("\"seed\": 2"), std::string::npos);
+}
+
 TEST_F(TrainerTest, ALogWithALossThatWasNotFiniteIsReadBack) {
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   LogPoint skipped{.step = 1, .loss = kNaN};
