@@ -361,14 +361,20 @@ class Trainer {
           score_split(model_, valid_, {.batch_tokens = options_.micro_batch_tokens, .ends_with_a_stop = true})
               .bits_per_byte();
       if (stopped_ = stop_requested(); stopped_) return result();
-      LogPoint last = log_->points().back();
-      last.validation_bits_per_byte = summary.validation_bits_per_byte;
-      add_point(last);
+      log_validation(summary.validation_bits_per_byte);
     }
     const std::string card = model_card(summary, model_config_, options_, summarize_data());
     write_model(card);
     write_file_atomic(folder_ / "card.md", card);  // last: with a model, even an older one, it says that all is done
     return summary;
+  }
+
+  // Beside the last step's line, which a crash may have taken.
+  void log_validation(double bits_per_byte) {
+    if (log_->points().empty()) return;
+    LogPoint last = log_->points().back();
+    last.validation_bits_per_byte = bits_per_byte;
+    add_point(last);
   }
 
   void write_model(const std::string& card) {

@@ -233,6 +233,14 @@ TEST_F(TrainerTest, ARunKilledBeforeItsModelIsWrittenIsNotTakenForTheOlderOne) {
   EXPECT_NE(read_file(workspace_.model("own") / "lineage.json").find("\"seed\": 2"), std::string::npos);
 }
 
+TEST_F(TrainerTest, ATrainedRunWhoseLogIsLostIsFinished) {
+  train(workspace_, small_config({"train.steps=2"}), {});
+  fs::remove(workspace_.run("own") / "card.md");
+  fs::remove(workspace_.run("own") / "log.jsonl");
+  EXPECT_EQ(train(workspace_, small_config(), {.name = "own", .resume = true}).steps, 2);
+  EXPECT_TRUE(fs::exists(workspace_.run("own") / "card.md"));
+}
+
 TEST_F(TrainerTest, ALogWithALossThatWasNotFiniteIsReadBack) {
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   LogPoint skipped{.step = 1, .loss = kNaN};
