@@ -556,5 +556,15 @@ TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
   EXPECT_TRUE(std::all_of(begin_row, begin_row + config.hidden_size, [](float value) { return value == 0; }));
 }
 
+TEST_F(TrainerTest, TuningRefusesABeginTokenThatIsNotInTheVocabulary) {
+  train(workspace_, small_config({"train.steps=1"}), {});
+  const fs::path folder = workspace_.model("own");
+  ModelConfig config = ModelConfig::load(folder / "config.json");
+  config.bos_token = 100'000'000;
+  config.save(folder / "config.json");
+  const std::vector<RelatedTexts> pairs(4, {"one text of two", "another text", 0});
+  EXPECT_THROW(tune_embeddings(folder, workspace_.model("own-embed"), pairs, {.seconds = 1}), DataError);
+}
+
 }  // namespace
 }  // namespace starling
