@@ -1,12 +1,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "app/command.h"
 #include "core/error.h"
-#include "infer/engine.h"
 #include "posts/post_store.h"
 #include "search/search_service.h"
 #include "server/deletion.h"
@@ -15,17 +13,10 @@
 namespace starling {
 namespace {
 
-// The model that made the index's vectors, so that a deletion takes the vectors along; null when there is none.
-std::unique_ptr<Engine> embedder_of(const Workspace& workspace, const Config& config) {
-  for (const std::string& name : {config.text("server.embedder"), config.text("server.model")}) {
-    if (std::filesystem::exists(workspace.model(name) / "config.json")) return Engine::load(workspace.model(name));
-  }
-  return nullptr;
-}
-
+// Without a model: a deletion takes the vectors along whether or not the model that made them is at hand.
 std::unique_ptr<SearchService> open_search(const Workspace& workspace, const Config& config, PostStore& posts,
-                                           ControlDb& control, Engine* embedder) try {
-  return std::make_unique<SearchService>(workspace, config, posts, control, embedder);
+                                           ControlDb& control) try {
+  return std::make_unique<SearchService>(workspace, config, posts, control, nullptr);
 } catch (const Error& error) {
   spdlog::warn("the search index cannot be opened now ({}); it obeys the deletion when it is next opened",
                error.what());
@@ -52,8 +43,7 @@ void run_delete(const GlobalOptions& options, const std::string& kind, const std
   const Config config = options.config();
   ControlDb control(workspace.control_db());
   PostStore posts(workspace.posts());
-  const std::unique_ptr<Engine> embedder = embedder_of(workspace, config);
-  const std::unique_ptr<SearchService> search = open_search(workspace, config, posts, control, embedder.get());
+  const std::unique_ptr<SearchService> search = open_search(workspace, config, posts, control);
   const DeletionReport report = delete_content(workspace, control, posts, search.get(), kind, id, reason);
   if (options.json) return fmt::print("{}\n", to_json_text(report));
   print_report(report);

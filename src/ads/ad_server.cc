@@ -131,12 +131,12 @@ struct Money {
   int shown_to_viewer = 0;
 };
 
-Money money_of(soci::session& sql, const Campaign& campaign, const std::string& viewer, int64_t now_s) {
+Money money_of(soci::session& sql, const Campaign& campaign, const std::string& viewer, int64_t clock_s) {
   long long left = 0;
   sql << "select budget_micros - spent_micros - reserved_micros from ads_campaigns where id = :id", soci::into(left),
       soci::use(campaign.id);
   int shown = 0;
-  const long long since = now_s - kCapWindow_s;
+  const long long since = clock_s - kCapWindow_s;
   sql << "select count(*) from ads_decisions where viewer = :viewer and campaign_id = :campaign and time_s > :since "
          "and state <> 'released'",
       soci::into(shown), soci::use(viewer), soci::use(campaign.id), soci::use(since);
@@ -172,7 +172,8 @@ std::string why_this_ad(const Campaign& campaign, const Variant& variant, const 
 }  // namespace
 
 DecideResult AdServer::choose(soci::session& sql, const DecideRequest& request, const std::string& viewer,
-                              int64_t now_s, const std::string& impression_id) {
+                              int64_t clock_s, const std::string& impression_id) {
+  const int64_t now_s = request.now_s.value_or(clock_s);
   int opted_out = 0;
   sql << "select count(*) from ads_opt_outs where viewer = :viewer", soci::into(opted_out), soci::use(viewer);
   if (opted_out > 0) return {{}, "the viewer has opted out of ads"};
@@ -182,7 +183,7 @@ DecideResult AdServer::choose(soci::session& sql, const DecideRequest& request, 
   std::vector<std::pair<const Candidate*, const Variant*>> chosen;
   std::map<std::string, int> excluded;
   for (const Candidate& candidate : cache_->candidates) {
-    const Money money = money_of(sql, candidate.campaign, viewer, now_s);
+    const Money money = money_of(sql, candidate.campaign, viewer, clock_s);
     const std::string reason = ineligible(candidate.campaign, request, money, options_, now_s);
     if (!reason.empty()) {
       ++excluded[reason];
@@ -252,7 +253,6 @@ DecideResult AdServer::decide(const DecideRequest& request, int64_t clock_s) {
   if (request.request_id.empty() || request.viewer.empty())
     throw DataError("a decision needs a `request_id` and a `viewer`");
   const std::string viewer = viewer_hash(request.viewer);
-  const int64_t now_s = request.now_s.value_or(clock_s);
   DecideResult result;
   control_.transaction([&](soci::session& sql) {
     std::string known;
@@ -261,10 +261,12 @@ DecideResult AdServer::decide(const DecideRequest& request, int64_t clock_s) {
       result = parse_json(known).get<DecideResult>();
       return;
     }
-    release_unseen(sql, clock_s);  // a request may name another time, but it moves nobody's money
+    // A request may name another time for dates and facts, but it moves nobody's money: reservations and the frequency
+    // cap go by the clock.
+    release_unseen(sql, clock_s);
     const std::string impression_id = "imp-" + random_hex(12);
-    result = choose(sql, request, viewer, now_s, impression_id);
-    store_decision(sql, request.request_id, impression_id, viewer, result, now_s);
+    result = choose(sql, request, viewer, clock_s, impression_id);
+    store_decision(sql, request.request_id, impression_id, viewer, result, clock_s);
   });
   return result;
 }

@@ -33,7 +33,7 @@ class AdServer {
   std::string viewer_hash(const std::string& viewer) const;
   std::string sign(const std::string& impression_id) const;
   void refresh_candidates(soci::session& sql);
-  DecideResult choose(soci::session& sql, const DecideRequest& request, const std::string& viewer, int64_t now_s,
+  DecideResult choose(soci::session& sql, const DecideRequest& request, const std::string& viewer, int64_t clock_s,
                       const std::string& impression_id);
   void release_unseen(soci::session& sql, int64_t now_s);
   void settle(soci::session& sql, const std::string& impression_id, int64_t now_s);

@@ -204,6 +204,21 @@ TEST_F(AdServerTest, AnUnseenReservationIsReleasedAndALateImpressionIsFree) {
   expect_books_balance();
 }
 
+TEST_F(AdServerTest, TheTimeThatARequestNamesMovesNobodysMoney) {
+  add_running("c1", 1'500, 1'000);  // room for one
+  const auto decide_at = [&](const std::string& request, int64_t now) {
+    return ads_->decide({.request_id = request, .viewer = "v", .context = "a linux laptop with memory", .now_s = now});
+  };
+  ASSERT_TRUE(decide_at("r1", kNow + 365 * 86400).ad.has_value());
+  clock_s_ += AdsOptions{}.reservation_s + 1;
+  const DecideResult second = decide_at("r2", kNow - 365 * 86400);  // has the budget of the first, which was not seen
+  ASSERT_TRUE(second.ad.has_value());
+  EXPECT_FALSE(decide("r3").ad.has_value());  // and holds it as long as any other
+  EXPECT_TRUE(ads_->record_event(second.ad->token, "impression"));
+  EXPECT_EQ(ads_->campaign("c1")->spent_micros, second.ad->price_micros);
+  expect_books_balance();
+}
+
 TEST_F(AdServerTest, TheFrequencyCapHoldsForAViewerFor24Hours) {
   Brief brief = test_brief("Lemur", 1'000'000, 10'000);
   brief.frequency_cap = 2;

@@ -104,7 +104,7 @@ std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id)
   if (!sql.got_data()) return std::nullopt;
   campaign.created_s = created_s;
   campaign.state = campaign_state(state);
-  campaign.brief = brief_from_json(brief, "brief of campaign " + id);
+  campaign.brief = stored_brief(brief, "brief of campaign " + id);
   campaign.audiences = parse_json(audiences).get<std::vector<AdAudience>>();
   campaign.refused_audiences = parse_json(refused).get<std::vector<RefusedAudience>>();
   campaign.spent_micros = spent;

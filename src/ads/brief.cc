@@ -6,6 +6,7 @@
 #include <unicode/timezone.h>
 #include <unicode/ucurr.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -25,6 +26,8 @@ constexpr size_t kMaxBriefBytes = 256 << 10;
 constexpr size_t kMaxFacts = 200, kMaxAudiences = 20, kMaxPhrases = 50, kMaxTextBytes = 1000;
 constexpr int64_t kMaxMicros = int64_t{1'000'000'000} * 1'000'000;
 constexpr int64_t kDefaultBidMicros = 20'000;
+// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: other years have no ISO text to be stored as.
+constexpr int64_t kFirstTime_s = -62135596800, kLastTime_s = 253402300799;
 
 const std::vector<std::string> kBriefKeys = {"advertiser",
                                              "payer",
@@ -219,8 +222,10 @@ std::optional<int64_t> moment(const Reader& reader, const std::string& key, cons
   const std::string text = reader.text(key, false);
   if (text.empty()) return std::nullopt;
   const std::optional<int64_t> time_s = parse_time(text);
-  if (!time_s) reader.fail(key, "must be a day or a time such as 2026-12-24 or 2026-12-24T18:00:00Z");
-  return text.size() == 10 ? day_start_s(*time_s, time_zone, ends ? 1 : 0) : *time_s;
+  if (!time_s || *time_s < kFirstTime_s || *time_s > kLastTime_s)
+    reader.fail(key, "must be a day or a time such as 2026-12-24 or 2026-12-24T18:00:00Z");
+  const bool is_day = text.size() == 10 && text[4] == '-';  // ten digits are seconds
+  return is_day ? std::clamp(day_start_s(*time_s, time_zone, ends ? 1 : 0), kFirstTime_s, kLastTime_s) : *time_s;
 }
 
 void read_names(const Reader& reader, Brief& brief) {
@@ -333,6 +338,10 @@ Brief brief_from_toml(std::string_view text, const std::string& source) {
 
 Brief brief_from_json(std::string_view text, const std::string& source) {
   check_size(text, source);
+  return stored_brief(text, source);
+}
+
+Brief stored_brief(std::string_view text, const std::string& source) {
   try {
     return read_brief(parse_json(text), source, {});
   } catch (const Json::exception& error) {

@@ -55,5 +55,7 @@ struct Brief {
 // Throw ConfigError "source:line: ..." for an unknown key (naming the nearest known one), a missing or a wrong value.
 Brief brief_from_toml(std::string_view text, const std::string& source);
 Brief brief_from_json(std::string_view text, const std::string& source = "brief");
+// What ads_json.h wrote of a brief that was read: as JSON it may be larger than a brief may come.
+Brief stored_brief(std::string_view text, const std::string& source);
 
 }  // namespace starling

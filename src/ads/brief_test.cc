@@ -72,6 +72,25 @@ TEST(Brief, SurvivesAJsonRoundTrip) {
   EXPECT_EQ(brief_from_json(nlohmann::json(brief).dump()), brief);
 }
 
+TEST(Brief, IsReadBackAsItWasStored) {
+  for (const std::string last : {"9999-12-31", "\"9999-12-31T23:59:59Z\"", "\"253402300799\""}) {
+    const std::string text = replaced(kBrief, "Europe/Berlin", "America/New_York");
+    const Brief brief = brief_from_toml(replaced(text, "2026-10-25", last), "brief.toml");
+    EXPECT_EQ(brief_from_json(nlohmann::json(brief).dump()), brief) << last;
+  }
+  std::string large = kBrief;  // as much as may come; the stored JSON escapes its quotation marks
+  for (int i = 0; large.size() + 2100 < (256 << 10); ++i)
+    large += "[[facts]]\nid = \"f" + std::to_string(i) + "\"\nvalue = 1\nname = '" + std::string(1000, '"') +
+             "'\nunit = '" + std::string(1000, '"') + "'\n";
+  const Brief brief = brief_from_toml(large, "brief.toml");
+  EXPECT_EQ(stored_brief(nlohmann::json(brief).dump(), "brief"), brief);
+}
+
+TEST(Brief, TenDigitsAreSeconds) {
+  const Brief brief = brief_from_toml(replaced(kBrief, "2026-10-25", "\"1790000000\""), "brief.toml");
+  EXPECT_EQ(brief.ends_s, 1790000000);
+}
+
 TEST(Brief, AnUnknownKeyIsNamedWithItsLineAndTheNearestKey) {
   EXPECT_THAT(error_of(replaced(kBrief, "must =", "musst =")),
               testing::AllOf(testing::HasSubstr("brief.toml:12"), testing::HasSubstr("`musst`"),
@@ -99,6 +118,8 @@ TEST(Brief, EveryWrongValueIsAClearError) {
       {"Europe/Berlin", "Mars/Olympus", "IANA"},
       {"start = 2026-03-29", "start = 2027-03-29", "before `start`"},
       {"start = 2026-03-29", "start = \"soon\"", "must be a day"},
+      {"start = 2026-03-29", "start = \"-62200000000\"", "must be a day"},
+      {"end = 2026-10-25", "end = \"253402300800\"", "must be a day"},
       {"id = \"sugar\"", "id = \"price\"", "id of an earlier fact"},
       {"id = \"sugar\"", "id = \"No Sugar\"", "lower-case letters"},
       {"value = false", "value = [1]", "must be text, a number"},

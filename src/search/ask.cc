@@ -1,13 +1,13 @@
 #include "search/ask.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "infer/engine.h"
+#include "search/query.h"
 #include "search/sentences.h"
 #include "search/support.h"
 #include "search/words.h"
@@ -34,6 +34,18 @@ struct Candidate {
   size_t hit = 0;  // index into the hits
   double score = 0;
 };
+
+// The words as a query, those that fit into one.
+std::string query_of(const std::vector<std::string>& words) {
+  std::string query;
+  size_t terms = 0;
+  for (const std::string& word : words) {
+    terms += split_words(word).size();  // a ligature of the Arabic script may stand for several
+    if (query.size() + 1 + word.size() > kMaxQueryBytes || terms > kMaxQueryTerms) break;
+    query += (query.empty() ? "" : " ") + word;
+  }
+  return query;
+}
 
 std::vector<QuestionWord> weigh(const std::vector<std::string>& words, const AskSources& sources) {
   std::vector<QuestionWord> out;
@@ -176,7 +188,7 @@ AskAnswer answer_question(const std::string& question, const AskSources& sources
   if (words.size() > kMaxQuestionWords) words.resize(kMaxQuestionWords);
   if (words.empty()) return answer;
   const std::vector<QuestionWord> weighed = weigh(words, sources);
-  const std::vector<SearchHit> hits = sources.search(fmt::format("{}", fmt::join(words, " "))).hits;
+  const std::vector<SearchHit> hits = sources.search(query_of(words)).hits;
   const std::vector<Candidate> candidates = find_candidates(weighed, hits);
   if (candidates.empty()) return answer;
   if (writer) {

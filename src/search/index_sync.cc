@@ -1,6 +1,8 @@
 #include "search/index_sync.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 
 #include "core/file.h"
 #include "core/stop.h"
@@ -56,8 +58,18 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
       removed.push_back(*docid);
     }
   }
-  if (!removed.empty()) writer.commit();
+  if (removed.empty()) return removed;
+  // The store's size tells no more what is indexed: a new post may take the place of a deleted one in the count.
+  writer.set_metadata(kStoreSizeKey, "");
+  writer.commit();
   return removed;
+}
+
+void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vectors) {
+  const std::vector<DocId> rows = vectors.docids(), posts = reader.docids_after(0, SIZE_MAX);
+  std::vector<DocId> gone;
+  std::set_difference(rows.begin(), rows.end(), posts.begin(), posts.end(), std::back_inserter(gone));
+  vectors.erase(gone);
 }
 
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit) {

@@ -31,6 +31,10 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
 // Removes every tombstoned post; returns their docids.
 std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control);
 
+// Erases the vectors of posts that the index does not hold: a crash came between the two, or who removed the posts
+// could not open the vectors.
+void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vectors);
+
 // Embeds up to `limit` posts that have no vector yet; returns how many.
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit);
 

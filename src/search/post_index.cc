@@ -295,6 +295,15 @@ struct PostIndexWriter::State {
   fs::path path;
   Xapian::WritableDatabase database;
 
+  // The post under this id, whose words are no longer reasons for a suggestion; none when there is no such post.
+  std::optional<DocId> forget_words(const std::string& term) {
+    const Xapian::PostingIterator at = database.postlist_begin(term);
+    if (at == database.postlist_end(term)) return std::nullopt;
+    for (const std::string& word : spelling_words(post_from_json(database.get_document(*at).get_data()).text))
+      database.remove_spelling(word);
+    return *at;
+  }
+
   template <typename Work>
   auto write(const Work& work) -> decltype(work()) {
     try {
@@ -322,6 +331,7 @@ bool PostIndexWriter::contains(const std::string& post_id) const {
 DocId PostIndexWriter::put(const Post& post) {
   return state_->write([&]() -> DocId {
     const Xapian::Document document = make_document(post);
+    state_->forget_words(id_term(post.id));
     for (const std::string& word : spelling_words(post.text)) state_->database.add_spelling(word);
     return state_->database.replace_document(id_term(post.id), document);
   });
@@ -329,14 +339,8 @@ DocId PostIndexWriter::put(const Post& post) {
 
 std::optional<DocId> PostIndexWriter::remove_post(const std::string& post_id) {
   return state_->write([&]() -> std::optional<DocId> {
-    Xapian::WritableDatabase& database = state_->database;
-    const std::string term = id_term(post_id);
-    const Xapian::PostingIterator at = database.postlist_begin(term);
-    if (at == database.postlist_end(term)) return std::nullopt;
-    const DocId docid = *at;
-    for (const std::string& word : spelling_words(post_from_json(database.get_document(docid).get_data()).text))
-      database.remove_spelling(word);
-    database.delete_document(docid);
+    const std::optional<DocId> docid = state_->forget_words(id_term(post_id));
+    if (docid) state_->database.delete_document(*docid);
     return docid;
   });
 }

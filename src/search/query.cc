@@ -14,6 +14,7 @@ namespace starling {
 namespace {
 
 constexpr int64_t kDay_s = 86400;
+constexpr int64_t kLastTime_s = 253402300799;  // of the year 9999; more seconds than that are a slip, and may overflow
 using Kind = QueryAtom::Kind;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -131,7 +132,7 @@ class Parser {
 
   void set_time(std::string_view name, std::string_view value, size_t begin) {
     const std::optional<int64_t> time = parse_time(value);
-    if (!time)
+    if (!time || *time < -kLastTime_s || *time > kLastTime_s)
       fail(begin, fmt::format("`{}` is not a time; write {}2017-03-01 or {}2017-03-01T12:00:00Z", value, name, name));
     if (name == "since:") query_.since_s = time;
     else query_.until_s = *time + (value.size() == 10 && value[4] == '-' ? kDay_s : 1);

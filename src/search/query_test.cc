@@ -120,6 +120,8 @@ TEST(Query, ErrorsNameThePositionAndWhatIsExpected) {
       {"a OR -b", "position 6: an item after OR"},
       {"from:", "position 1: `from:` needs a value"},
       {"x since:tomorrow", "position 3: `tomorrow` is not a time"},
+      {"x until:9223372036854775807", "position 3: `9223372036854775807` is not a time"},
+      {"x since:-9223372036854775808", "is not a time"},
       {"x min_likes:many", "position 3: `min_likes:` needs a whole number"},
       {"x min_likes:-1", "whole number"},
       {"x max_id:99999999999999999999999", "whole number"},

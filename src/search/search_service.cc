@@ -80,6 +80,8 @@ struct SearchService::State {
   void open_vectors();
   void embed_in_background();
   void remove_deleted();
+  template <class Work>
+  void with_vectors(const Work& work);
   LiveFilter live_filter(const std::string& purpose) const {
     return {control, purpose, !writer || applied_tombstones != control.tombstone_version()};
   }
@@ -116,11 +118,12 @@ void SearchService::State::open() {
   }
   if (writer) {
     writer->commit();
+    remove_deleted();
     index_missing_posts(*writer, posts, control, {});
   }
   reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
   if (embedder) open_vectors();
-  if (writer) remove_deleted();
+  if (writer) with_vectors([this](VectorIndex& rows) { erase_vectors_without_posts(*reader, rows); });
   if (writer && vectors) embed_thread = std::thread([this] { embed_in_background(); });
 }
 
@@ -151,8 +154,23 @@ void SearchService::State::embed_in_background() {
 void SearchService::State::remove_deleted() {
   const uint64_t version = control.tombstone_version();
   const std::vector<DocId> removed = remove_deleted_posts(*writer, control);
-  if (vectors) vectors->erase(removed);
+  if (!removed.empty()) with_vectors([&](VectorIndex& rows) { rows.erase(removed); });
   applied_tombstones = version;
+}
+
+// Calls work(VectorIndex&) when there are vectors. A process without the model that made them cannot search by them,
+// but a deletion reaches them all the same.
+template <class Work>
+void SearchService::State::with_vectors(const Work& work) {
+  if (vectors) return work(*vectors);
+  try {
+    const std::optional<VectorsHeader> header = read_vectors_header(index_folder);
+    if (!header) return;
+    VectorIndex stored(index_folder, *header, VectorIndex::Mode::write);
+    work(stored);
+  } catch (const std::exception& error) {
+    spdlog::warn("vectors of deleted posts may stay until `starling index` runs: {}", error.what());
+  }
 }
 
 std::vector<Facet> SearchService::State::facets(const Query& query, LiveFilter& live) const {
@@ -282,6 +300,30 @@ SearchService::Audience SearchService::audience(const std::string& text) {
 
 uint64_t SearchService::indexed_posts() const { return state_->reader->size(); }
 
+namespace {
+
+// Takes the vectors of deleted posts away and, with an embedder, makes those that are missing; returns how many there
+// are then.
+uint64_t update_vectors(const std::filesystem::path& folder, Engine* embedder, uint64_t posts) {
+  const bool embeds = embedder && !stop_requested();
+  std::optional<VectorsHeader> header = read_vectors_header(folder);
+  if (embeds) {
+    const std::vector<float> probe = embedder->embed(kProbeText);
+    if (!header || !same_embedder(*header, probe)) header = VectorIndex::start(folder, embedder->name(), probe);
+  }
+  if (!header) return 0;
+  const PostIndexReader reader(folder);
+  VectorIndex vectors(folder, *header, VectorIndex::Mode::write);
+  erase_vectors_without_posts(reader, vectors);
+  if (!embeds) return 0;
+  Progress progress("embed", posts, "posts");
+  while (!stop_requested() && embed_missing_posts(reader, vectors, *embedder, kEmbedBatch) > 0)
+    progress.update(vectors.size());
+  return vectors.size();
+}
+
+}  // namespace
+
 IndexReport build_index(const Workspace& workspace, const Config&, const PostStore& posts, const ControlDb& control,
                         Engine* embedder) {
   const double start_s = monotonic_s();
@@ -289,25 +331,13 @@ IndexReport build_index(const Workspace& workspace, const Config&, const PostSto
   const std::unique_ptr<FileLock> lock = lock_index(folder);
   IndexReport report;
   PostIndexWriter writer(folder);
+  report.deleted = remove_deleted_posts(writer, control).size();
   {
     Progress progress("index", posts.size(), "posts");
     index_missing_posts(writer, posts, control, [&](uint64_t done) { progress.update(done); });
   }
-  std::vector<DocId> removed = remove_deleted_posts(writer, control);
   report.posts = writer.size();
-  report.deleted = removed.size();
-  if (embedder && !stop_requested()) {
-    std::optional<VectorsHeader> header = read_vectors_header(folder);
-    const std::vector<float> probe = embedder->embed(kProbeText);
-    if (!header || !same_embedder(*header, probe)) header = VectorIndex::start(folder, embedder->name(), probe);
-    VectorIndex vectors(folder, *header, VectorIndex::Mode::write);
-    vectors.erase(removed);
-    const PostIndexReader reader(folder);
-    Progress progress("embed", report.posts, "posts");
-    while (!stop_requested() && embed_missing_posts(reader, vectors, *embedder, kEmbedBatch) > 0)
-      progress.update(vectors.size());
-    report.vectors = vectors.size();
-  }
+  report.vectors = update_vectors(folder, embedder, report.posts);
   report.seconds = monotonic_s() - start_s;
   return report;
 }

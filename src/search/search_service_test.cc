@@ -255,6 +255,77 @@ TEST_F(SearchServiceTest, VectorsFindWhatWordsMissAndForgetDeletedPosts) {
   EXPECT_EQ(rows.substr(0, 26 * sizeof(float)), std::string(26 * sizeof(float), '\0'));  // erased on disk too
 }
 
+// The rows of the first post, as they lie on the disk.
+bool first_row_is_erased(const Workspace& workspace) {
+  const std::string rows =
+      read_file(workspace.index() / ("vectors-" + read_vectors_header(workspace.index())->generation) / "rows.f32");
+  return rows.substr(0, 26 * sizeof(float)) == std::string(26 * sizeof(float), '\0');
+}
+
+TEST_F(SearchServiceTest, ADeletionErasesVectorsAlsoWithoutTheModelThatMadeThem) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  open();
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  service_->hide_deleted();
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+}
+
+TEST_F(SearchServiceTest, VectorsThatACrashLeftOfADeletedPostAreErasedAtTheNextStart) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  {
+    PostIndexWriter writer(workspace_.index());
+    remove_deleted_posts(writer, *control_);  // and the process is killed before the vectors' turn
+  }
+  open();
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+}
+
+TEST_F(SearchServiceTest, VectorsOfAnOlderGenerationThatACrashLeftBehindAreRemoved) {
+  store({make_post("1", "ann", "aaaa aaaa")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  const fs::path left = workspace_.index() / "vectors-0123456789abcdef";
+  fs::create_directories(left);
+  write_file_atomic(left / "rows.f32", "the vector of a post that is deleted later");
+  open(&letters_);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_EQ(ids("aaa", SearchStage::vector), std::vector<std::string>{"1"});
+}
+
+TEST_F(SearchServiceTest, AReaderGoesOnWhenAnotherProcessMakesTheVectorsAnew) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  std::unique_ptr<FileLock> other = lock_index(workspace_.index());
+  open(&letters_);  // another process writes: this one only reads
+  VectorIndex::start(workspace_.index(), "another model", letters_.embed("another probe"));
+  EXPECT_THAT(ids("aaa", SearchStage::vector), ElementsAre("1", "2"));
+  EXPECT_THAT(ids("aaaa", SearchStage::ranked), ElementsAre("1", "2"));
+}
+
+TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed) {
+  store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  posts_->purge([](const Post& post) { return post.id == "1"; });
+  store({make_post("3", "cat", "stork three")});  // two posts again
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  open();
+  EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
+}
+
+TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
+  open();
+  const Post post = make_post("1", "ann", "xylophone");
+  service_->add(post);
+  service_->add(post);  // a client that sends it again
+  EXPECT_EQ(service_->search({.query = "xylophome"}).corrected_query, "xylophone");
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  service_->hide_deleted();
+  EXPECT_EQ(service_->search({.query = "xylophome"}).corrected_query, "");
+}
+
 TEST_F(SearchServiceTest, FeedbackAddsTheWordsThatTheBestPostsShare) {
   store({make_post("1", "ann", "skye ferry mallaig mallaig"), make_post("2", "ben", "skye ferry tide"),
          make_post("3", "cat", "mallaig harbour")});
@@ -367,6 +438,14 @@ TEST_F(SearchServiceTest, AskQuotesTheSentenceThatAnswers) {
     EXPECT_FALSE(service_->ask(nonsense, nullptr).answered) << nonsense;
   control_->add_tombstone({"post", "1", now_s(), "test"});
   EXPECT_FALSE(service_->ask("When does the library in Oslo open on Mondays?", nullptr).answered);
+}
+
+TEST_F(SearchServiceTest, AskTakesAQuestionOfLongWords) {
+  store({make_post("1", "ann", "The library in Oslo opens at nine on Mondays.")});
+  open();
+  std::string question = "library Oslo opens Mondays";
+  for (char c = 'a'; c <= 'z'; ++c) question += " " + std::string(60, c);  // more bytes than a query may have
+  EXPECT_FALSE(service_->ask(question, nullptr).answered);
 }
 
 TEST_F(SearchServiceTest, AskKeepsOnlyWhatAPostSupportsAndObeysNoPost) {

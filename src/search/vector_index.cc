@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <shared_mutex>
 
@@ -46,6 +47,16 @@ struct AllowedRows : faiss::IDSelector {
   std::span<const DocId> docids;
   const std::unordered_set<DocId>* allowed;
 };
+
+// What a kill in start() left behind, before or after the new header: vectors that no deletion would reach.
+void remove_other_generations(const fs::path& index_folder, const std::string& generation) {
+  std::vector<fs::path> others;
+  for (const auto& entry : fs::directory_iterator(index_folder))
+    if (const std::string name = entry.path().filename();
+        name.starts_with("vectors-") && name != "vectors-" + generation)
+      others.push_back(entry.path());
+  for (const fs::path& other : others) fs::remove_all(other);
+}
 
 void overwrite(const fs::path& path, uint64_t offset, const std::string& bytes) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
@@ -111,8 +122,9 @@ struct VectorIndex::State {
   }
 
   void map() {
-    rows_file = MappedFile(rows_path);
-    docids_file = MappedFile(docids_path);
+    MappedFile rows(rows_path), docids(docids_path);  // both, before either replaces what is mapped
+    rows_file = std::move(rows);
+    docids_file = std::move(docids);
     count =
         std::min(rows_file.bytes().size() / (hidden_size * sizeof(float)), docids_file.bytes().size() / sizeof(DocId));
   }
@@ -157,6 +169,7 @@ VectorIndex::VectorIndex(const fs::path& index_folder, const VectorsHeader& head
   state_->header = header;
   state_->map();
   if (mode == Mode::read) return;
+  remove_other_generations(index_folder, header.generation);
   fs::resize_file(state_->rows_path, state_->count * state_->hidden_size * sizeof(float));
   fs::resize_file(state_->docids_path, state_->count * sizeof(DocId));
   state_->map();
@@ -241,13 +254,25 @@ void VectorIndex::erase(const std::vector<DocId>& docids) {
 
 void VectorIndex::refresh() {
   const std::unique_lock lock(state_->mutex);
-  state_->map();
+  try {
+    state_->map();
+  } catch (const IoError&) {
+    // The files are gone: the vectors were made anew, maybe by another model. Those that are mapped fit this one.
+  }
 }
 
 DocId VectorIndex::last_docid() const {
   const std::shared_lock lock(state_->mutex);
   const std::span<const DocId> docids = state_->docids();
   return docids.empty() ? 0 : *std::max_element(docids.begin(), docids.end());
+}
+
+std::vector<DocId> VectorIndex::docids() const {
+  const std::shared_lock lock(state_->mutex);
+  std::vector<DocId> found;
+  std::copy_if(state_->docids().begin(), state_->docids().end(), std::back_inserter(found),
+               [](DocId docid) { return docid != 0; });
+  return found;
 }
 
 const VectorsHeader& VectorIndex::header() const { return state_->header; }

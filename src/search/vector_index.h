@@ -49,7 +49,7 @@ struct VectorMatch {
 class VectorIndex {
  public:
   enum class Mode { read, write };
-  // Opens what `header` describes. In write mode also cuts the surplus of a crash.
+  // Opens what `header` describes. In write mode also cuts the surplus of a crash and removes other generations.
   VectorIndex(const std::filesystem::path& index_folder, const VectorsHeader& header, Mode mode);
   ~VectorIndex();
   // Writes the header again, with another vector_weight.
@@ -67,10 +67,12 @@ class VectorIndex {
   // Durable on return. Docids ascend and lie above last_docid().
   void append(const std::vector<DocId>& docids, const std::vector<std::vector<float>>& rows);
   void erase(const std::vector<DocId>& docids);  // overwrites the rows with zeros, durable on return
-  void refresh();                                // sees what another process has appended
+  // Sees what another process has appended. When that made the vectors anew, these stay as they were.
+  void refresh();
   const VectorsHeader& header() const;
   DocId last_docid() const;
-  uint64_t size() const;  // rows, erased ones included
+  std::vector<DocId> docids() const;  // of the rows that are not erased, ascending
+  uint64_t size() const;              // rows, erased ones included
 
  private:
   struct State;

@@ -14,7 +14,8 @@ void bury(ControlDb& control, const std::string& kind, const std::string& id, co
   const AuditLog audit(control);
   control.transaction([&](soci::session& sql) {
     control.add_tombstone({kind, id, 0, reason});
-    AuditLog::append_in(sql, kind + ".deleted", dump_json(nlohmann::json{{"id", id}, {"reason", reason}}));
+    // A reason may come from a terminal that does not write UTF-8: no reason to keep the post.
+    AuditLog::append_in(sql, kind + ".deleted", dump_json_lossy(nlohmann::json{{"id", id}, {"reason", reason}}));
   });
 }
 

@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/random.h"
 #include "store/audit_log.h"
+#include "store/bury.h"
 #include "store/control_db.h"
 #include "store/key_changes.h"
 
@@ -139,6 +140,13 @@ TEST_F(Store, EveryChangeOfAKeyIsAudited) {
   EXPECT_EQ(records[1].body, R"({"name":"trial","requests_per_second":null,"role":"read","tokens_per_day":7})");
   EXPECT_EQ(records[2].kind, "key.revoked");
   for (const AuditRecord& record : records) EXPECT_EQ(record.body.find(key), std::string::npos);
+}
+
+TEST_F(Store, ADeletionIsObeyedWhateverBytesItsReasonHas) {
+  ControlDb db(path_);
+  bury(db, "post", "1", "caf\xe9");
+  EXPECT_TRUE(db.is_deleted("1", ""));
+  EXPECT_EQ(AuditLog(db).head()->body, "{\"id\":\"1\",\"reason\":\"caf\xef\xbf\xbd\"}");
 }
 
 TEST_F(Store, ADatabaseOfTheFirstSchemaKeepsItsKeys) {

@@ -1,8 +1,11 @@
 #include "train/checkpoint.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "core/error.h"
@@ -101,16 +104,28 @@ TrainState read_state(const fs::path& folder) {
 
 std::string folder_name(int64_t step) { return fmt::format("step-{:08}", step); }
 
-// Older checkpoints beyond `keep`, and what a crash left half written.
-void remove_old(const fs::path& checkpoints, int64_t keep) {
-  std::vector<fs::path> complete;
+// Checkpoints before `newest` beyond `keep`, those of later steps, and what a crash left half written. A later step was
+// never named by `latest`, or no longer is: the run went on from an earlier one.
+void remove_old(const fs::path& checkpoints, const std::string& newest, int64_t keep) {
+  std::vector<fs::path> complete, others;
   for (const auto& entry : fs::directory_iterator(checkpoints)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with(".")) fs::remove_all(entry.path());
-    if (name.starts_with("step-")) complete.push_back(entry.path());
+    if (name.starts_with("step-") && name <= newest) complete.push_back(entry.path());
+    else if (name.starts_with("step-") || name.starts_with(".")) others.push_back(entry.path());
   }
+  for (const fs::path& other : others) fs::remove_all(other);
   std::sort(complete.begin(), complete.end());
   for (size_t i = 0; i + static_cast<size_t>(keep) < complete.size(); ++i) fs::remove_all(complete[i]);
+}
+
+// In one step where the file system can, so that neither a reader nor a kill finds no `target`; the older folder is
+// then at `fresh`. Otherwise it goes to `replaced` first.
+void put_in_place(const fs::path& fresh, const fs::path& target, const fs::path& replaced) {
+  if (!fs::exists(target)) return fs::rename(fresh, target);
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) throw io_error(target.string(), "rename");
+  fs::rename(target, replaced);
+  fs::rename(fresh, target);
 }
 
 }  // namespace
@@ -125,9 +140,9 @@ void write_folder_atomic(const fs::path& target, const std::function<void(const 
     fs::create_directory(hidden);
     write(hidden);
     sync_path(hidden);
-    if (fs::exists(target)) fs::rename(target, replaced);
-    fs::rename(hidden, target);
+    put_in_place(hidden, target, replaced);
     sync_path(target.parent_path());
+    fs::remove_all(hidden);
     fs::remove_all(replaced);
   } catch (const fs::filesystem_error& error) {
     throw IoError(fmt::format("{}: {}", target.string(), error.what()));
@@ -151,7 +166,7 @@ void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, con
     save_state(state, hidden);
   });
   write_file_atomic(checkpoints / "latest", folder_name(state.step) + "\n");
-  remove_old(checkpoints, keep);
+  remove_old(checkpoints, folder_name(state.step), keep);
 }
 
 std::optional<fs::path> latest_checkpoint(const fs::path& checkpoints) {

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -87,6 +89,31 @@ TEST_F(Checkpoint, KeepsTheNewestOnesOnly) {
   EXPECT_EQ(latest().filename(), "step-00000004");
   EXPECT_FALSE(fs::exists(folder_ / "checkpoints/step-00000002"));
   EXPECT_TRUE(fs::exists(folder_ / "checkpoints/step-00000003"));
+}
+
+// A kill between a checkpoint's rename and `latest` leaves one that no run goes on from.
+TEST_F(Checkpoint, TheNewestIsKeptBesideOneOfALaterStep) {
+  for (int64_t step : {5, 9}) save(step);
+  write_file_atomic(folder_ / "checkpoints/latest", "step-00000005\n");
+  save(7, 1);
+  EXPECT_EQ(load_checkpoint(latest(), parameters_, optimizer_).step, 7);
+  EXPECT_FALSE(fs::exists(folder_ / "checkpoints/step-00000009"));
+}
+
+TEST_F(Checkpoint, AFolderIsThereWhileItIsReplaced) {
+  const auto write = [](const fs::path& hidden) { write_file_atomic(hidden / "file", "x"); };
+  write_folder_atomic(folder_ / "model", write);
+  std::atomic<bool> done = false;
+  std::atomic<int> missing = 0;
+  std::thread reader([&] {
+    while (!done) missing += fs::exists(folder_ / "model/file") ? 0 : 1;
+  });
+  for (int i = 0; i < 300; ++i) write_folder_atomic(folder_ / "model", write);
+  done = true;
+  reader.join();
+  EXPECT_EQ(missing, 0);
+  EXPECT_FALSE(fs::exists(folder_ / ".model.new"));
+  EXPECT_FALSE(fs::exists(folder_ / ".model.old"));
 }
 
 TEST_F(Checkpoint, AFlippedBitInAnyFileIsFoundAndTheFileNamed) {

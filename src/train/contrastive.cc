@@ -1,5 +1,7 @@
 #include "train/contrastive.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -177,12 +179,12 @@ class Tuner {
       pairs_.push_back({words_.read(pair.first, limit), words_.read(pair.second, limit), pair.group});
       for (const auto* text : {&pairs_.back().first, &pairs_.back().second})
         for (const uint32_t word : *text)
-          for (const TokenId token : words_.tokens(word)) ++frequency[static_cast<size_t>(token)], ++total;
+          for (const TokenId token : words_.tokens(word)) ++frequency[static_cast<size_t>(checked(token))], ++total;
     }
     for (double& count : frequency) count /= std::max(1.0, total);
     load_embedding();
     table_.weigh(frequency);
-    table_.clear(config_.bos_token);  // Engine::embed puts it before every text
+    table_.clear(checked(config_.bos_token));  // Engine::embed puts it before every text
   }
 
   double step(std::span<const uint32_t> chosen, int64_t step, double fraction_left) {
@@ -225,6 +227,13 @@ class Tuner {
     std::vector<uint32_t> first, second;
     uint64_t group;
   };
+
+  // Files from elsewhere may name tokens that the table has no row of.
+  int64_t checked(int64_t token) const {
+    if (token >= 0 && token < config_.vocab_size) return token;
+    throw DataError(fmt::format("{}: token {} of config.json or tokenizer.json is outside the vocabulary of {}",
+                                source_.string(), token, config_.vocab_size));
+  }
 
   static ModelConfig without_blocks(ModelConfig config) {
     config.num_layers = 0;

@@ -14,10 +14,11 @@ namespace {
 // Packs windows of samples into sequences of the model's length and scores a batch when it is full.
 class Scorer {
  public:
-  Scorer(Transformer& model, int64_t batch_tokens)
+  Scorer(Transformer& model, const ScoreOptions& options)
       : model_(model),
-        length_(std::min(model.config().max_positions, batch_tokens)),
-        sequences_(std::max<int64_t>(1, batch_tokens / length_)) {
+        length_(std::min(model.config().max_positions, options.batch_tokens)),
+        sequences_(std::max<int64_t>(1, options.batch_tokens / length_)),
+        stop_is_error_(!options.ends_with_a_stop) {
     clear();
   }
 
@@ -57,7 +58,7 @@ class Scorer {
 
   void flush() {
     if (place_ == 0) return;
-    if (stop_requested()) throw Error("evaluation was stopped");
+    if (stop_is_error_ && stop_requested()) throw Error("evaluation was stopped");
     for (float nats : model_.score(batch_)) score_.nats += static_cast<double>(nats);
     clear();
   }
@@ -77,6 +78,7 @@ class Scorer {
 
   Transformer& model_;
   int64_t length_, sequences_, place_ = 0;
+  bool stop_is_error_;
   Batch batch_;
   SplitScore score_;
 };
@@ -88,10 +90,11 @@ double SplitScore::bits_per_byte() const {
 }
 
 SplitScore score_split(Transformer& model, const SampleSource& source, const ScoreOptions& options) {
-  Scorer scorer(model, options.batch_tokens);
+  Scorer scorer(model, options);
   std::optional<Progress> progress;
   if (!options.progress.empty()) progress.emplace(options.progress, source.count, "samples");
   for (uint64_t i = 0; i < source.count; ++i) {
+    if (options.ends_with_a_stop && stop_requested()) break;
     if (progress) progress->update(i);
     const Sample sample = source.read(i);
     if (!source.is_masked || !source.is_masked(sample)) scorer.add(sample);

@@ -22,9 +22,10 @@ struct SplitScore {
 struct ScoreOptions {
   int64_t batch_tokens = 4096;                 // places of a forward pass, and of the longest window
   std::string progress = "score later posts";  // label of the progress bar; empty: none
+  bool ends_with_a_stop = false;               // without an error: the score is of a part then
 };
 
-// Masked samples are left out. Throws Error when a stop is requested.
+// Masked samples are left out. Throws Error when a stop is requested and is to be one.
 SplitScore score_split(Transformer& model, const SampleSource& source, const ScoreOptions& options);
 
 }  // namespace starling

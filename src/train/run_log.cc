@@ -1,5 +1,6 @@
 #include "train/run_log.h"
 
+#include <limits>
 #include <sstream>
 
 #include "core/file.h"
@@ -25,17 +26,29 @@ std::string to_line(const LogPoint& p) {
   return dump_json(json) + "\n";
 }
 
+// JSON has no number for what is not finite, the loss of a step that was skipped for it: it stands there as null.
+double number(const nlohmann::json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+std::vector<double> numbers(const nlohmann::json& json, const char* name) {
+  std::vector<double> found;
+  for (const nlohmann::json& value : json.value(name, nlohmann::json::array())) found.push_back(number(value));
+  return found;
+}
+
 LogPoint from_json(const nlohmann::json& json) {
-  LogPoint p{json.at("step"),         json.at("tokens"),           json.at("loss"),          std::nullopt,
-             json.at("tokens_per_s"), json.at("fraction_of_peak"), json.at("learning_rate"), json.at("grad_norm"),
-             json.at("time_s")};
+  LogPoint p{
+      json.at("step"),         json.at("tokens"),           number(json.at("loss")),  std::nullopt,
+      json.at("tokens_per_s"), json.at("fraction_of_peak"), json.at("learning_rate"), number(json.at("grad_norm")),
+      json.at("time_s")};
   if (json.contains("validation_bits_per_byte"))
-    p.validation_bits_per_byte = json.at("validation_bits_per_byte").get<double>();
+    p.validation_bits_per_byte = number(json.at("validation_bits_per_byte"));
   if (json.contains("noise_scale_tokens")) p.noise_scale_tokens = json.at("noise_scale_tokens").get<double>();
   p.skipped_steps = json.value("skipped_steps", int64_t{0});
-  p.gradient_norms = json.value("gradient_norms", std::vector<double>{});
-  p.weight_norms = json.value("weight_norms", std::vector<double>{});
-  p.largest_expert_shares = json.value("largest_expert_shares", std::vector<double>{});
+  p.gradient_norms = numbers(json, "gradient_norms");
+  p.weight_norms = numbers(json, "weight_norms");
+  p.largest_expert_shares = numbers(json, "largest_expert_shares");
   return p;
 }
 

@@ -313,11 +313,13 @@ class Trainer {
                    norms_by_part(model_.parameters().values()),
                    {}};
     for (const ExpertLoad& load : model_.expert_loads()) point.largest_expert_shares.push_back(load.largest_share());
-    if (evaluate && valid_.count > 0)
-      point.validation_bits_per_byte =
+    if (evaluate && valid_.count > 0) {
+      // A stop must reach the loop, which saves what was trained.
+      const SplitScore score =
           score_split(model_, spread_of(valid_, static_cast<uint64_t>(options_.evaluation_samples)),
-                      {options_.micro_batch_tokens, ""})
-              .bits_per_byte();
+                      {.batch_tokens = options_.micro_batch_tokens, .progress = "", .ends_with_a_stop = true});
+      if (!stop_requested()) point.validation_bits_per_byte = score.bits_per_byte();
+    }
     add_point(point);
   }
 
@@ -352,16 +354,30 @@ class Trainer {
   }
 
   TrainResult finish() {
+    checkpoint();  // before the evaluation, which may be long and may be stopped
     TrainResult summary = result();
     if (valid_.count > 0) {
-      summary.validation_bits_per_byte = score_split(model_, valid_, {options_.micro_batch_tokens}).bits_per_byte();
-      LogPoint last = log_->points().back();
-      last.validation_bits_per_byte = summary.validation_bits_per_byte;
-      add_point(last);
+      summary.validation_bits_per_byte =
+          score_split(model_, valid_, {.batch_tokens = options_.micro_batch_tokens, .ends_with_a_stop = true})
+              .bits_per_byte();
+      if (stopped_ = stop_requested(); stopped_) return result();
+      log_validation(summary.validation_bits_per_byte);
     }
-    checkpoint();
     const std::string card = model_card(summary, model_config_, options_, summarize_data());
-    write_file_atomic(folder_ / "card.md", card);
+    write_model(card);
+    write_file_atomic(folder_ / "card.md", card);  // last: with a model, even an older one, it says that all is done
+    return summary;
+  }
+
+  // Beside the last step's line, which a crash may have taken.
+  void log_validation(double bits_per_byte) {
+    if (log_->points().empty()) return;
+    LogPoint last = log_->points().back();
+    last.validation_bits_per_byte = bits_per_byte;
+    add_point(last);
+  }
+
+  void write_model(const std::string& card) {
     write_folder_atomic(workspace_.model(name_), [&](const std::filesystem::path& hidden) {
       model_config_.save(hidden / "config.json");
       save_parameters(model_.parameters(), hidden / "model.safetensors");
@@ -370,7 +386,6 @@ class Trainer {
       write_file_atomic(hidden / "lineage.json", lineage_json());
       seen_.save(hidden / "seen.bin");
     });
-    return summary;
   }
 
   std::string lineage_json() const {
