@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "posts/scratch_file.h"
+#include "core/scratch_file.h"
 #include "posts/scratch_rows.h"
 
 namespace starling {

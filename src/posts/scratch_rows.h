@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "posts/scratch_file.h"
+#include "core/scratch_file.h"
 
 namespace starling {
 

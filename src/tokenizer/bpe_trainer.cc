@@ -1,17 +1,14 @@
 #include "tokenizer/bpe_trainer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "core/error.h"
 #include "core/threads.h"
 #include "tokenizer/byte_level_bpe.h"
 #include "tokenizer/merge_learner.h"
 #include "tokenizer/piece_lexer.h"
-#include "tokenizer/word_runs.h"
 
 namespace starling {
 namespace {
@@ -31,11 +28,6 @@ void count_pieces(SplitPattern pattern, PaddedText text, WordCounts& counts) {
 }  // namespace
 
 BpeTrainer::BpeTrainer(BpeTrainerOptions options) : options_(std::move(options)) {}
-
-BpeTrainer::~BpeTrainer() {
-  std::error_code ignored;
-  for (const auto& run : runs_) std::filesystem::remove(run, ignored);
-}
 
 void BpeTrainer::add(std::string_view text) {
   batch_ += text;
@@ -71,11 +63,7 @@ WordCounts BpeTrainer::take_counts() {
 }
 
 void BpeTrainer::spill() {
-  static std::atomic<int> number{0};
-  for (WordCounts& counts : counts_) {
-    runs_.push_back(options_.spill_folder / fmt::format("starling-words-{}-{}.run", ::getpid(), number++));
-    write_word_run(runs_.back(), counts);
-  }
+  for (const WordCounts& counts : counts_) runs_.emplace_back(options_.spill_folder, counts);
   counts_.clear();
 }
 

@@ -1,10 +1,12 @@
 // Learns a byte-level BPE vocabulary from texts that are given one by one and not kept: memory holds the distinct
 // pieces with their 64-bit counts, so the result does not depend on the order of the texts. Pieces are counted on all
-// compute threads. When the distinct pieces outgrow the memory allowed, sorted runs of them go to files, and the merges
-// are learned from the most frequent pieces that fit; nothing is lost below that.
+// compute threads. When the distinct pieces outgrow the memory allowed, sorted runs of them go to unnamed files, and
+// the merges are learned from the most frequent pieces that fit; nothing is lost below that.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -15,6 +17,7 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/word_counts.h"
+#include "tokenizer/word_runs.h"
 
 namespace starling {
 
@@ -27,7 +30,6 @@ struct BpeTrainerOptions {
 class BpeTrainer {
  public:
   explicit BpeTrainer(BpeTrainerOptions options = {});
-  ~BpeTrainer();
   BpeTrainer(const BpeTrainer&) = delete;
 
   void add(std::string_view text);
@@ -41,6 +43,7 @@ class BpeTrainer {
   // After train(): the distinct pieces that were seen and those that took part.
   uint64_t distinct_pieces() const { return distinct_pieces_; }
   uint64_t pieces_used() const { return pieces_used_; }
+  size_t runs() const { return runs_.size(); }  // that went to files
 
  private:
   void count_batch();
@@ -52,7 +55,7 @@ class BpeTrainer {
   std::vector<size_t> batch_ends_;  // of each text in batch_
   std::mutex mutex_;
   std::vector<WordCounts> counts_;  // one a thread; disjoint in time, not in words
-  std::vector<std::filesystem::path> runs_;
+  std::deque<WordRun> runs_;
   uint64_t distinct_pieces_ = 0, pieces_used_ = 0;
 };
 

@@ -1,18 +1,14 @@
 #include "tokenizer/word_runs.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
-#include <memory>
 #include <queue>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
-
-#include "core/error.h"
-#include "core/file.h"
 
 namespace starling {
 namespace {
@@ -25,9 +21,7 @@ constexpr uint64_t kExactCounts = 4096;  // larger counts are told apart by thei
 // One run while it is merged.
 class RunReader {
  public:
-  explicit RunReader(const std::filesystem::path& path) : path_(path.string()), file_(path), rest_(file_.text()) {
-    next();
-  }
+  explicit RunReader(std::string_view records) : rest_(records) { next(); }
   bool done() const { return done_; }
   std::string_view word() const { return word_; }
   uint64_t count() const { return count_; }
@@ -36,30 +30,26 @@ class RunReader {
     done_ = rest_.empty();
     if (done_) return;
     uint32_t length = 0;
-    if (rest_.size() >= kHeader) std::memcpy(&length, rest_.data() + sizeof(count_), sizeof(length));
-    if (rest_.size() < kHeader || rest_.size() - kHeader < length)
-      throw DataError(fmt::format("{}: ends inside a record; is the disk full?", path_));
     std::memcpy(&count_, rest_.data(), sizeof(count_));
+    std::memcpy(&length, rest_.data() + sizeof(count_), sizeof(length));
     word_ = rest_.substr(kHeader, length);
     rest_.remove_prefix(kHeader + length);
   }
 
  private:
-  std::string path_;
-  MappedFile file_;
   std::string_view rest_, word_;
   uint64_t count_ = 0;
   bool done_ = false;
 };
 
 template <typename Visit>
-void merge_runs(std::span<const std::filesystem::path> paths, const Visit& visit) {
-  std::vector<std::unique_ptr<RunReader>> runs;
+void merge_runs(const std::deque<WordRun>& runs, const Visit& visit) {
+  std::deque<RunReader> readers;
   const auto later = [](const RunReader* a, const RunReader* b) { return a->word() > b->word(); };
   std::priority_queue<RunReader*, std::vector<RunReader*>, decltype(later)> heap(later);
-  for (const auto& path : paths) {
-    runs.push_back(std::make_unique<RunReader>(path));
-    if (!runs.back()->done()) heap.push(runs.back().get());
+  for (const WordRun& run : runs) {
+    RunReader& reader = readers.emplace_back(run.records());
+    if (!reader.done()) heap.push(&reader);
   }
   while (!heap.empty()) {
     const std::string_view word = heap.top()->word();
@@ -82,28 +72,28 @@ size_t class_of(uint64_t count) {
 
 }  // namespace
 
-void write_word_run(const std::filesystem::path& path, const WordCounts& counts) {
+WordRun::WordRun(const std::filesystem::path& folder, const WordCounts& counts) : file_(folder) {
   std::vector<std::pair<std::string_view, uint64_t>> words;
   words.reserve(counts.size());
   counts.for_each([&](std::string_view word, uint64_t count) { words.emplace_back(word, count); });
+  if (words.empty()) return;
   std::sort(words.begin(), words.end());
-  write_file_atomic(path, [&](const AppendBytes& append) {
-    std::string buffer;
-    for (const auto& [word, count] : words) {
-      const auto length = static_cast<uint32_t>(word.size());
-      buffer.append(reinterpret_cast<const char*>(&count), sizeof(count));
-      buffer.append(reinterpret_cast<const char*>(&length), sizeof(length));
-      buffer.append(word);
-      if (buffer.size() >= (1 << 20)) {
-        append(buffer.data(), buffer.size());
-        buffer.clear();
-      }
-    }
-    append(buffer.data(), buffer.size());
-  });
+  std::string buffer;
+  for (const auto& [word, count] : words) {
+    const auto length = static_cast<uint32_t>(word.size());
+    buffer.append(reinterpret_cast<const char*>(&count), sizeof(count));
+    buffer.append(reinterpret_cast<const char*>(&length), sizeof(length));
+    buffer.append(word);
+    if (buffer.size() < (1 << 20)) continue;
+    file_.append(buffer.data(), buffer.size());
+    buffer.clear();
+  }
+  file_.append(buffer.data(), buffer.size());
+  const std::span<std::byte> bytes = file_.map();
+  records_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-uint64_t visit_most_frequent_words(std::span<const std::filesystem::path> runs, size_t memory_bytes,
+uint64_t visit_most_frequent_words(const std::deque<WordRun>& runs, size_t memory_bytes,
                                    const std::function<void(std::string_view word, uint64_t count)>& visit) {
   std::array<uint64_t, kExactCounts + 65> bytes{};  // by class of count
   uint64_t distinct = 0;

@@ -1,4 +1,4 @@
-#include "posts/scratch_file.h"
+#include "core/scratch_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
