@@ -84,6 +84,7 @@ class GenerationSequence : public Sequence {
   Generation result() {  // after the job; a caller that cancelled hears so even when the job had run ahead of it
     if (error_) std::rethrow_exception(error_);
     if (cancelled_ || (!ended_ && most_ > 0)) result_.finish = FinishReason::cancelled;
+    else if (most_ == 0) result_.finish = FinishReason::length;
     result_.cached_tokens = static_cast<int>(cached_positions());
     return std::move(result_);
   }

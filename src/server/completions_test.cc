@@ -67,6 +67,7 @@ TEST_F(CompletionsTest, TheScoresOfAnEchoedTextSumToWhatScoreSays) {
   const json answer = complete({{"prompt", prefix + candidate}, {"echo", true}, {"logprobs", 2}, {"max_tokens", 0}});
   const json choice = answer["choices"][0], &scores = choice["logprobs"];
   EXPECT_EQ(choice["text"], prefix + candidate);
+  EXPECT_EQ(choice["finish_reason"], "length");
   std::string joined;
   double sum = 0;
   for (size_t i = 0; i < scores["tokens"].size(); ++i) {
