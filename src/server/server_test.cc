@@ -339,8 +339,10 @@ TEST_F(ServerTest, MetricsCountRequestsByRouteAndTokensByModel) {
 TEST_F(ServerTest, TheAuditShowsADeletionAndThatTheChainHolds) {
   start();
   const fs::path bad_rows = root_ / "workspace/posts/quarantine.jsonl";
-  std::ofstream(bad_rows) << R"({"raw":"{\"author\":\"ada\",\"text\":5}"})" << "\n"
-                          << R"({"raw":"{\"author\":\"bob\",\"text\":5}"})" << "\n";
+  std::ofstream(bad_rows) << R"({"raw":"{\"author\":\"ada\",\"text\":5}"})"
+                          << "\n"
+                          << R"({"raw":"{\"author\":\"bob\",\"text\":5}"})"
+                          << "\n";
   EXPECT_EQ(ok("DELETE", "/v1/authors/ada")["purged_bad_rows"], 1);
   EXPECT_THAT(read_file(bad_rows), AllOf(HasSubstr("bob"), Not(HasSubstr("ada"))));
   const json audit = ok("GET", "/v1/audit?limit=10");
