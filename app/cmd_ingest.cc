@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "posts/ingest.h"
+#include "posts/mail.h"
 #include "posts/quarantine.h"
 #include "store/bury.h"
 #include "store/control_db.h"
@@ -77,12 +78,12 @@ class SourceDeletions {
     if (id.empty() || !ids_.insert(kind + ":" + id).second) return;
     bury(control_, kind, id, "deleted at the source");
   }
-  void purge(const std::filesystem::path& posts_folder, const std::string& author_key) {
+  void purge(const std::filesystem::path& posts_folder) {
     if (ids_.empty()) return;
     const auto post = [&](const std::string& id) { return ids_.contains("post:" + id); };
     const auto author = [&](const std::string& id) { return ids_.contains("author:" + id); };
     store_.purge([&](const Post& stored) { return post(stored.id) || author(stored.author); });
-    purge_quarantine(posts_folder, author_key, [&](const std::string& id) { return post(id) || author(id); });
+    purge_quarantine(posts_folder, [&](const std::string& id) { return post(id) || author(id); });
   }
 
  private:
@@ -111,7 +112,7 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
   SourceDeletions deletions(control, store);
   ingest_options.on_deletion = [&](const std::string& kind, const std::string& id) { deletions.add(kind, id); };
   const IngestReport report = ingest(store, workspace.posts(), files, ingest_options);
-  deletions.purge(workspace.posts(), ingest_options.rows.author_key);
+  deletions.purge(workspace.posts());
   if (options.json) print_json(report);
   else print_summary(report, workspace.posts() / Quarantine::kFileName);
   check(report);

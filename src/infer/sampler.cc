@@ -67,8 +67,6 @@ std::vector<float> weights_of(std::span<const float> logits, float largest, floa
   return weights;
 }
 
-bool may_draw(std::span<const float> logits) { return max_of(logits) != -std::numeric_limits<float>::infinity(); }
-
 // The token at which the sum of the weights passes `part` (below 1) of the whole.
 TokenId draw(std::span<const float> weights, double part) {
   constexpr size_t kBlock = 256;  // most blocks are only passed by
@@ -189,13 +187,16 @@ TokenId TokenChooser::choose_adjusted(std::span<const float> logits) {
   const auto draw = [&] { return sample(adjusted_, options_, static_cast<uint64_t>(chosen_)); };
   if (!cursor_) return draw();
   cursor_->mask(adjusted_);
-  if (!may_draw(adjusted_))
-    throw ConfigError("logit_bias forbids every token with which the text can go on in its form");
+  // Such a token is drawn only when all are forbidden.
+  const auto is_forbidden = [&](TokenId id) {
+    return adjusted_[static_cast<size_t>(id)] == -std::numeric_limits<float>::infinity();
+  };
   TokenId id = draw();
+  if (is_forbidden(id)) throw ConfigError("logit_bias forbids every token with which the text can go on in its form");
   const int left = most_ - chosen_;
   if (!cursor_->leaves_room(id, left)) {
     cursor_->mask_near_end(adjusted_, left);
-    if (may_draw(adjusted_)) id = draw();
+    if (const TokenId nearer = draw(); !is_forbidden(nearer)) id = nearer;
   }
   cursor_->advance(id);
   return id;

@@ -6,8 +6,6 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/file.h"
-#include "core/hash.h"
 #include "core/stop.h"
 #include "posts/kafka_rows.h"
 #include "posts/quarantine.h"
@@ -152,20 +150,6 @@ IngestReport ingest(PostStore& store, const fs::path& posts_folder, const std::v
                     const IngestOptions& options) {
   store.append_segment({});  // takes the lock before anything is read
   return Ingestion(store, posts_folder, options).run(files);
-}
-
-std::string read_or_make_author_key(const fs::path& posts_folder) {
-  const fs::path path = posts_folder / "author.key";
-  if (!fs::exists(path)) {
-    write_file_atomic(path, random_hex(32) + "\n");
-    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
-  }
-  std::string key = read_file(path);
-  while (key.ends_with('\n')) key.pop_back();
-  if (key.size() != 64)
-    throw DataError(path.string() +
-                    ": not a key of 64 hex digits; restore it, or remove it to give mail authors new pseudonyms");
-  return key;
 }
 
 }  // namespace starling

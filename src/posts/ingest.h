@@ -46,9 +46,6 @@ std::vector<std::filesystem::path> list_sources(const std::vector<std::string>& 
 IngestReport ingest(PostStore& store, const std::filesystem::path& posts_folder,
                     const std::vector<std::filesystem::path>& files, const IngestOptions& options);
 
-// The key of mail authors' pseudonyms, `author.key` in the posts folder; made at random, readable by its owner only.
-std::string read_or_make_author_key(const std::filesystem::path& posts_folder);
-
 // The settings `ingest.*` and `prepare.*`.
 std::vector<ConfigKey> posts_config_keys();
 

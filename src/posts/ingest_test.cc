@@ -295,15 +295,23 @@ TEST_F(Ingest, ADeletionReachesBadRowsAndKeepsThemOut) {
   EXPECT_EQ(run({file}).bad, 3u);
   const std::string all = quarantine();
   const auto is_gone = [](const std::string& id) { return id == "gone"; };
-  EXPECT_EQ(purge_quarantine(posts_, options_.rows.author_key, is_gone), 2u);
+  EXPECT_EQ(purge_quarantine(posts_, is_gone), 2u);
   const std::string kept = quarantine();
   EXPECT_NE(kept.find("bad"), std::string::npos);
   EXPECT_EQ(kept.find("gone"), std::string::npos);
   EXPECT_LT(kept.size(), all.size() / 2);
-  EXPECT_EQ(purge_quarantine(posts_, options_.rows.author_key, is_gone), 0u);
+  EXPECT_EQ(purge_quarantine(posts_, is_gone), 0u);
   options_.is_deleted = [&](const Post& post) { return is_gone(post.id); };
   EXPECT_EQ(run({file}).bad, 3u);
   EXPECT_EQ(quarantine(), kept) << "read again, they stay out";
+}
+
+TEST_F(Ingest, ARowOfControlCharactersStaysWholeWhenAnotherGoes) {
+  const std::string row(60'000, '\x01');  // six bytes each in the quarantine
+  run({write("a.jsonl", row + "\n{\"id\":\"gone\",\"text\":{}}\n")});
+  const std::string first = quarantine().substr(0, quarantine().find('\n') + 1);
+  EXPECT_EQ(purge_quarantine(posts_, [](const std::string& id) { return id == "gone"; }), 1u);
+  EXPECT_EQ(quarantine(), first);
 }
 
 TEST_F(Ingest, DerivedIdsAreTheSameInEveryRun) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/hash.h"
 #include "posts/entities.h"
 #include "posts/mail_date.h"
@@ -153,6 +154,20 @@ Post post_from_mail(std::string_view message, std::string_view author_key) {
   post.urls = std::move(found.urls);
   check_post(post);
   return post;
+}
+
+std::string read_or_make_author_key(const std::filesystem::path& posts_folder) {
+  const std::filesystem::path path = posts_folder / "author.key";
+  if (!std::filesystem::exists(path)) {
+    write_file_atomic(path, random_hex(32) + "\n");
+    std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  }
+  std::string key = read_file(path);
+  while (key.ends_with('\n')) key.pop_back();
+  if (key.size() != 64)
+    throw DataError(path.string() +
+                    ": not a key of 64 hex digits; restore it, or remove it to give mail authors new pseudonyms");
+  return key;
 }
 
 }  // namespace starling

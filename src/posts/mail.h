@@ -6,6 +6,7 @@
 //   else the local part of List-Post, X-BeenThere or Mailing-List
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,9 @@ namespace starling {
 // Throws DataError when it has no From header or no text.
 Post post_from_mail(std::string_view message, std::string_view author_key);
 std::string mail_author(std::string_view address, std::string_view author_key);  // "mail-" and 16 hex digits
+
+// The key of the pseudonyms, `author.key` in the posts folder; made at random, readable by its owner only.
+std::string read_or_make_author_key(const std::filesystem::path& posts_folder);
 
 // Splits an mbox at its "From sender date" lines; a stream without one is a single message.
 class MailReader {

@@ -17,7 +17,8 @@
 namespace starling {
 namespace {
 
-constexpr size_t kMaxKeptBytes = 4 * Quarantine::kMaxRawBytes + 4096;
+// Control characters take six bytes each in JSON, in the row as in the name of its file.
+constexpr size_t kMaxLineOfRow = 8 * Quarantine::kMaxRawBytes;
 
 // Cuts without splitting a character, so that a cut of valid text is valid text.
 std::string_view cut(std::string_view text, size_t max_bytes) {
@@ -59,6 +60,13 @@ std::string raw_of(std::string_view line) {
   return bytes != json.end() && bytes->is_string() ? base64_decode(bytes->get<std::string>()) : std::string(line);
 }
 
+template <typename Visit>
+void for_each_line(const std::filesystem::path& path, const Visit& visit) {
+  const auto stream = ByteStream::open(path);
+  LineReader lines(*stream, kMaxLineOfRow);
+  for (LineReader::Line line; lines.next(line);) visit(line.text);
+}
+
 }  // namespace
 
 std::vector<std::string> possible_ids(std::string_view raw, std::string_view author_key) {
@@ -75,30 +83,33 @@ std::vector<std::string> possible_ids(std::string_view raw, std::string_view aut
   return ids;
 }
 
-uint64_t purge_quarantine(const std::filesystem::path& posts_folder, std::string_view author_key,
+uint64_t purge_quarantine(const std::filesystem::path& posts_folder,
                           const std::function<bool(const std::string& id)>& deleted) {
   static std::mutex one_at_a_time;
   const std::lock_guard guard(one_at_a_time);
   const std::filesystem::path path = posts_folder / Quarantine::kFileName;
   if (!std::filesystem::exists(path)) return 0;
+  const std::string author_key = read_or_make_author_key(posts_folder);
+  const auto goes = [&](std::string_view line) {
+    const std::vector<std::string> ids = possible_ids(raw_of(line), author_key);
+    return std::any_of(ids.begin(), ids.end(), deleted);
+  };
   uint64_t removed = 0;
-  std::string kept;
-  const auto stream = ByteStream::open(path);
-  LineReader lines(*stream, kMaxKeptBytes);
-  for (LineReader::Line line; lines.next(line);) {
-    const std::vector<std::string> ids = possible_ids(raw_of(line.text), author_key);
-    if (std::any_of(ids.begin(), ids.end(), deleted)) ++removed;
-    else kept.append(line.text).append("\n");
-  }
-  if (removed > 0) write_file_atomic(path, kept);
+  for_each_line(path, [&](std::string_view line) { removed += goes(line) ? 1 : 0; });
+  if (removed == 0) return 0;
+  write_file_atomic(path, [&](const AppendBytes& append) {
+    for_each_line(path, [&](std::string_view line) {
+      if (goes(line)) return;
+      append(line.data(), line.size());
+      append("\n", 1);
+    });
+  });
   return removed;
 }
 
 Quarantine::Quarantine(const std::filesystem::path& posts_folder) : path_(posts_folder / kFileName) {
   if (!std::filesystem::exists(path_)) return;
-  const auto stream = ByteStream::open(path_);
-  LineReader lines(*stream, kMaxKeptBytes);
-  for (LineReader::Line line; lines.next(line);) known_.insert(hash64(line.text));
+  for_each_line(path_, [&](std::string_view line) { known_.insert(hash64(line)); });
 }
 
 void Quarantine::add(const std::string& file, const Row& row) {

@@ -38,7 +38,7 @@ std::vector<std::string> possible_ids(std::string_view raw, std::string_view aut
 
 // Takes the rows with a possible id for which `deleted` holds out of the file, atomically: rather one too many than one
 // too few. Returns how many went. The caller holds the store's lock.
-uint64_t purge_quarantine(const std::filesystem::path& posts_folder, std::string_view author_key,
+uint64_t purge_quarantine(const std::filesystem::path& posts_folder,
                           const std::function<bool(const std::string& id)>& deleted);
 
 }  // namespace starling

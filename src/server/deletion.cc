@@ -4,7 +4,6 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "posts/ingest.h"
 #include "posts/post_store.h"
 #include "posts/quarantine.h"
 #include "search/search_service.h"
@@ -41,8 +40,7 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
   try {
     report.purged_posts =
         posts.purge([&](const Post& post) { return kind == "post" ? post.id == id : post.author == id; });
-    report.purged_bad_rows = purge_quarantine(workspace.posts(), read_or_make_author_key(workspace.posts()),
-                                              [&](const std::string& found) { return found == id; });
+    report.purged_bad_rows = purge_quarantine(workspace.posts(), [&](const std::string& found) { return found == id; });
   } catch (const IoError& error) {
     // The tombstone holds already: nothing shows or learns from the post. Only its raw row waits.
     report.pending =
