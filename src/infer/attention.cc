@@ -137,8 +137,9 @@ class HeadsAttention {
       for (int64_t kv_head = kv_heads_.first; kv_head < kv_heads_.first + kv_heads_.count; ++kv_head) {
         const HeadPage head = page(values, kv_head, index);
         const bool last = index + 1 == end_page_;  // after the keys come the values
-        const Element *elements = elements_of(head),
-                      *next = elements_of(page(values || last, kv_head, last ? first_page_ : index + 1));
+        const HeadPage next_head = page(values || last, kv_head, last ? first_page_ : index + 1);
+        const Element *elements = elements_of(head), *next = elements_of(next_head);
+        if (next_head.scales) _mm_prefetch(next_head.scales, _MM_HINT_T1);
         const Place place{kv_head, index * kPagePositions, head.scales};
         if (span_.tokens * group_ <= kernels_.most_heads) {
           use(place, kernels_.template of<Element>(), elements, next);

@@ -23,6 +23,7 @@ struct Panel {  // the blocks of weights that are read side by side
     for (int b = 0; b < B; ++b) data[b] = w.block_data(first_block + b);
   }
   // Asks for a part of the same group of the panel after this one, of which the two blocks have `lines` lines each.
+  // Called halfway through the group: at its start the requests would delay the group's own first loads.
   STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t lines) const {
     for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line) {
       STARLING_UNROLL
@@ -101,7 +102,6 @@ STARLING_AVX512 void int8_panel(TileOutput y, const ActivationTile& x, const Qua
   const int32_t* quads = x.quads;
   Totals<T, B> totals;
   for (int64_t group = 0; group < w.groups(); ++group) {
-    panel.fetch_next(x, kGroupSteps);
     Dots<T, B> dots;
     dots.start(x, group);
     STARLING_UNROLL
@@ -110,6 +110,7 @@ STARLING_AVX512 void int8_panel(TileOutput y, const ActivationTile& x, const Qua
       STARLING_UNROLL
       for (int b = 0; b < B; ++b) weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
       dots.add(weights, quads);
+      if (step == kGroupSteps / 2) panel.fetch_next(x, kGroupSteps);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps * 64;
@@ -128,7 +129,6 @@ STARLING_AVX512 void code4_panel(TileOutput y, const ActivationTile& x, const Qu
   const __m512i codebook = _mm512_xor_si512(_mm512_broadcast_i32x4(codes), _mm512_set1_epi8(static_cast<char>(0x80)));
   Totals<T, B> totals;
   for (int64_t group = 0; group < w.groups(); ++group) {
-    panel.fetch_next(x, kGroupSteps / 2);
     Dots<T, B> dots;
     dots.start(x, group);
     STARLING_UNROLL
@@ -142,6 +142,7 @@ STARLING_AVX512 void code4_panel(TileOutput y, const ActivationTile& x, const Qu
       }
       dots.add(even, quads);
       dots.add(odd, quads + T);
+      if (pair == kGroupSteps / 4) panel.fetch_next(x, kGroupSteps / 2);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps / 2 * 64;
