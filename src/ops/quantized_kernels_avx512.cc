@@ -22,13 +22,12 @@ struct Panel {  // the blocks of weights that are read side by side
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) data[b] = w.block_data(first_block + b);
   }
-  // Asks for a part of the same group of the panel after this one, of which the two blocks have `lines` lines each.
-  // Called halfway through the group: at its start the requests would delay the group's own first loads.
-  STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t lines) const {
-    for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line) {
+  // Asks for the line `offset` bytes ahead in each block of the next panel, if this eighth of the lines is the tile's.
+  // Called once a line, between products: many requests at once would wait for each other.
+  STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t eighth, int64_t offset) const {
+    if (x.fetch_begin <= eighth && eighth < x.fetch_end) {
       STARLING_UNROLL
-      for (int b = 0; b < B; ++b)
-        _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + line * 64), _MM_HINT_T1);
+      for (int b = 0; b < B; ++b) _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + offset), _MM_HINT_T1);
     }
   }
   const uint8_t* data[B];
@@ -110,7 +109,7 @@ STARLING_AVX512 void int8_panel(TileOutput y, const ActivationTile& x, const Qua
       STARLING_UNROLL
       for (int b = 0; b < B; ++b) weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
       dots.add(weights, quads);
-      if (step == kGroupSteps / 2) panel.fetch_next(x, kGroupSteps);
+      panel.fetch_next(x, step, step * 64);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps * 64;
@@ -142,7 +141,7 @@ STARLING_AVX512 void code4_panel(TileOutput y, const ActivationTile& x, const Qu
       }
       dots.add(even, quads);
       dots.add(odd, quads + T);
-      if (pair == kGroupSteps / 4) panel.fetch_next(x, kGroupSteps / 2);
+      panel.fetch_next(x, 2 * pair, pair * 64);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps / 2 * 64;
@@ -158,6 +157,7 @@ STARLING_AVX512_BF16 void bf16_panel(TileOutput y, const ActivationTile& x, cons
   const uint32_t* pairs = x.pairs;
   Totals<T, B> totals;
   for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair, pairs += T) {
+    panel.fetch_next(x, pair % 8, 0);
     __m512bh weights[B];
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) {
