@@ -183,6 +183,14 @@ TEST_F(Ingest, InvalidUtf8CostsItsRecordInEachFormat) {
   }
 }
 
+TEST_F(Ingest, InvalidUtf8InAListCostsItsRecordAndTheStoreIsReadable) {
+  const IngestReport report =
+      run({write("a.csv", "id,text,hashtags,urls\n1,one,caf\xe9,\n2,two,,https://a.example/\xe9\n3,three,x,\n")});
+  EXPECT_EQ(report.added, 1u);
+  EXPECT_EQ(report.bad, 2u);
+  EXPECT_EQ(stored().at(0).id, "3");
+}
+
 TEST_F(Ingest, TruncationsAndBitFlipsOfEachFormatNeverCrash) {
   const auto read_all = [&](const char* name, const std::string& content) {
     std::ofstream(input_ / name, std::ios::binary) << content;  // without the sync of write()
