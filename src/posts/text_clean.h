@@ -16,7 +16,8 @@ std::string clean_text(std::string_view text);
 // Decodes character references; unknown ones stay as they are. 128 to 159 are read as Windows-1252, as HTML5 does.
 std::string decode_html_entities(std::string_view text);
 
-// Plain text of an HTML page: no tags, scripts or styles; line ends where blocks end; references decoded.
+// Plain text of an HTML page: no tags, scripts or styles; line ends where blocks end, spaces for other tags but those
+// within words and lines; references decoded.
 std::string html_to_text(std::string_view html);
 
 // What the author wrote of a mail or a forum post: without quoted lines ("> ..."), the line that introduces them ("On

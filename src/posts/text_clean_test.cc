@@ -50,6 +50,11 @@ TEST(HtmlToText, LeavesTheWords) {
   EXPECT_EQ(clean_text(html_to_text(
                 "<html><style>b{}</style><p>Hello <b>world</b></p><script>x()</SCRIPT><br>a &lt; b<!-- no -->")),
             "Hello world\n\na < b");
+  EXPECT_EQ(
+      clean_text(html_to_text("<p><a href='x'>@<span>bo</span></a> <a>#<span>birds</span></a><br><a><span>https://"
+                              "</span><span>a.example/wre</span><span>ns</span></a></p>")),
+      "@bo #birds\nhttps://a.example/wrens");  // as Mastodon writes mentions, tags and links
+  EXPECT_EQ(clean_text(html_to_text("W<b>r</b>en<td>a</td><td>b</td>")), "Wren a b");
   EXPECT_EQ(clean_text(html_to_text("1 <")), "1");
   EXPECT_EQ(clean_text(html_to_text("<script>never closed")), "");
 }
