@@ -183,7 +183,7 @@ std::string html_to_text(std::string_view html) {
 std::string clean_text(std::string_view text) {
   std::string cleaned = simdjson::validate_utf8(text) ? std::string(text) : repair_utf8(text);
   if (cleaned.find('&') != std::string::npos) cleaned = decode_html_entities(cleaned);
-  return tidy(to_nfc(cleaned));
+  return to_nfc(tidy(cleaned));
 }
 
 }  // namespace starling

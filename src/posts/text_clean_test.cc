@@ -17,8 +17,9 @@ TEST(CleanText, FollowsItsRules) {
       {"Tom &amp; Jerry &lt;3 &#39;x&#39; &#x1F426; &nbsp;&hellip;", "Tom & Jerry <3 'x' 🐦 …"},
       {"&unknown; & &; &#xffffff; AT&T", "&unknown; & &; \xef\xbf\xbd AT&T"},
       {"&#146;t &#128;5", "’t €5"},
-      {"&amp;lt;", "&lt;"},             // decoded once
-      {"cafe\xcc\x81", "caf\xc3\xa9"},  // NFC
+      {"&amp;lt;", "&lt;"},                         // decoded once
+      {"cafe\xcc\x81", "caf\xc3\xa9"},              // NFC
+      {"cafe\xe2\x80\x8b\xcc\x81", "caf\xc3\xa9"},  // also where something went from between
       {"a\x07\xef\xbb\xbf\xe2\x80\x8b"
        "b\xc2\xad",
        "ab"},  // bell, BOM, zero-width space, soft hyphen
