@@ -108,6 +108,7 @@ TEST(PersonalData, BecomesATypedMark) {
       {"4111-1111-1111-1111, 378282246310005", "[CARD], [CARD]"},
       {"IBAN DE89 3704 0044 0532 0130 00 please", "IBAN [IBAN] please"},
       {"GB82WEST12345698765432.", "[IBAN]."},
+      {"KD42 DE89 3704 0044 0532 0130 00", "KD42 [IBAN]"},  // behind what only begins like one
       {"+44 20 7946 0958 or +1 (555) 234-5678", "[PHONE] or [PHONE]"},
       {"(555) 234-5678", "[PHONE]"},
       {"1-800-555-1234 ext", "[PHONE] ext"},
@@ -134,6 +135,7 @@ TEST(PersonalData, WhatOnlyLooksLikeItStays) {
       "tweet 29098694198280192",
       "https://example.org/555-234-5678/4111111111111111",
       "@alice thanks",
+      "@bob_smith@mail.example.org thanks",
       "a@b",
       "std::vector a::b::c ::",
       "at 12:30:45",
