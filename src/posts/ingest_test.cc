@@ -290,6 +290,10 @@ TEST_F(Ingest, APossibleIdIsFoundInAnyBadRow) {
   EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "1234"));
   EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "Jane Doe"));
   EXPECT_TRUE(finds(R"({"did":"did:plc:abc"}{)", "did:plc:abc"));
+  EXPECT_TRUE(finds(R"({"did":"did:plc:al","commit":{"rkey":"3l3","record":{"text":5}}})",
+                    "at://did:plc:al/app.bsky.feed.post/3l3"));
+  EXPECT_TRUE(finds(R"({"id":"c1","body":"x","score":"many"})", "t1_c1"));
+  EXPECT_TRUE(finds(R"({"id":"s1","title":"x","score":"many"})", "t3_s1"));
   EXPECT_TRUE(finds("12,\"a, b\",mallory\ttext", "mallory"));
   EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", mail_author("bob@mail.example", "key")));
   EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", "1@x"));

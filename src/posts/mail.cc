@@ -128,6 +128,13 @@ bool MailReader::next(Message& message) {
   return any;
 }
 
+std::string with_at_signs(std::string_view text) {
+  static const RE2 kAt(" at ");
+  std::string addresses(text);
+  RE2::GlobalReplace(&addresses, kAt, "@");
+  return addresses;
+}
+
 std::string mail_author(std::string_view address, std::string_view author_key) {
   return "mail-" + hmac_sha256_hex(author_key, lower(address)).substr(0, 16);
 }
