@@ -442,6 +442,19 @@ TEST_F(Ingest, AnMboxIsSplitAtItsSeparators) {
   EXPECT_EQ(stored().at(1).text, "Second");
 }
 
+TEST_F(Ingest, AnArchiveOfAMailingListWritesAddressesWithoutTheSign) {
+  const auto message = [](const std::string& from, const std::string& id) {
+    return "From " + from + "  Thu Aug 22 14:44:26 2002\nFrom: " + from + " (Bob B.)\nMessage-ID: <" + id +
+           ">\n\nText\n\n";
+  };
+  const fs::path file = write("2002-August.txt", message("bob at a.example", "1") + message("bob at b.example", "2"));
+  EXPECT_EQ(run({file}).added, 2u);
+  EXPECT_EQ(stored().at(0).author, mail_author("bob@a.example", options_.rows.author_key));
+  EXPECT_NE(stored().at(1).author, stored().at(0).author);
+  const std::vector<std::string> ids = possible_ids("From: bob at a.example (Bob B.)\n", options_.rows.author_key);
+  EXPECT_NE(std::find(ids.begin(), ids.end(), stored().at(0).author), ids.end());
+}
+
 TEST(Mail, TruncationsAndBitFlipsNeverCrash) {
   const std::string whole = kMail;
   for (size_t round = 0; round < whole.size() + 4000; ++round) {
