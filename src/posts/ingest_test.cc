@@ -400,6 +400,19 @@ TEST(Csv, AStrayQuoteCostsOneRow) {
   EXPECT_NE(records[2].problem.find("3 fields where the header has 2"), std::string::npos);
 }
 
+TEST(Csv, ARecordOfLinesThatIsTooLongIsToldAndNeverCutInSilence) {
+  const auto records = csv_records("id,note,text\n1,\"two\nlines\"," + std::string(100, 'x') + "\n2,\"" +
+                                       std::string(20, 'y') + "\n" + std::string(20, 'y') + "\",z\n3,a,b\n",
+                                   40);
+  ASSERT_EQ(records.size(), 3u);
+  for (int i : {0, 1}) {
+    EXPECT_NE(records[i].problem.find("longer than 40 bytes"), std::string::npos) << records[i].problem;
+    EXPECT_TRUE(records[i].too_long);
+    EXPECT_LE(records[i].raw.size(), 40u);
+  }
+  EXPECT_EQ(records[2].fields[0], "3");
+}
+
 const char* kMail =
     "From: =?iso-8859-1?Q?Andr=E9?= <Andre@Example.org>\r\nDate: Thu, 22 Aug 2002 14:38:22 +0100\r\nMessage-ID: "
     "<m2@x>\r\n"
