@@ -120,6 +120,15 @@ TEST_F(Ingest, MappedFieldsAreReadThroughObjectsAndLists) {
   EXPECT_EQ(post.language, "ru");
 }
 
+TEST_F(Ingest, AListInOneCellIsSplitAndAUrlWithCommasIsNot) {
+  run({write(
+      "a.csv",
+      "id,text,hashtags,urls\n1,x,\"#a, b;c\",\"https://a.example/1,2;3|4, http://b.example,https://c.example\"\n")});
+  EXPECT_EQ(stored().at(0).hashtags, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(stored().at(0).urls,
+            (std::vector<std::string>{"https://a.example/1,2;3|4", "http://b.example", "https://c.example"}));
+}
+
 TEST_F(Ingest, BadRowsAreReportedAndKeptAndTheRestGoesOn) {
   options_.rows.max_row_bytes = 200;
   const fs::path file = write("a.jsonl",
