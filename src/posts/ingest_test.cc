@@ -81,7 +81,7 @@ const char* kTwoPosts = "{\"id\":\"1\",\"text\":\"one\"}\n{\"id\":\"2\",\"text\"
 
 TEST_F(Ingest, PlainGzipAndZstdGiveTheSamePosts) {
   for (const std::string& content :
-       {std::string(kTwoPosts), gzip(kTwoPosts), zstd(kTwoPosts),
+       {std::string(kTwoPosts), gzip(kTwoPosts), zstd(kTwoPosts), "\xef\xbb\xbf" + std::string(kTwoPosts),
         gzip("{\"id\":\"1\",\"text\":\"one\"}\n") + gzip("{\"id\":\"2\",\"text\":\"two\"}"),
         zstd("{\"id\":\"1\",\"text\":\"one\"}\n") + zstd("{\"id\":\"2\",\"text\":\"two\"}")}) {
     fs::remove_all(posts_);
