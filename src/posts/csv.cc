@@ -77,22 +77,28 @@ bool CsvReader::next(Record& record) {
     if (!next_line(line)) return false;
   } while (line.text.empty());
   record = {{}, line.number, line.text, line.too_long, {}};
-  if (line.too_long) {
+  const auto tell_length = [&] {
     record.problem = fmt::format("longer than {} bytes (ingest.max_row_bytes)", max_bytes_);
+    record.raw.resize(max_bytes_);
     return true;
-  }
+  };
+  if (line.too_long) return tell_length();
   std::deque<Line> more;
   for (bool open = leaves_quote_open(line.text, false, separator_); open;) {
     Line following;
     if (more.size() >= kMaxRecordLines || record.raw.size() >= max_bytes_ || !next_line(following)) break;
     open = leaves_quote_open(following.text, true, separator_);
     record.raw += "\n" + following.text;
+    record.too_long = following.too_long || record.raw.size() > max_bytes_;
     more.push_back(std::move(following));
   }
   if (!parse(record.raw, record.fields)) {
     record.problem = "a quote opened here is not closed";
     record.raw = line.text;
+    record.too_long = false;
     for (; !more.empty(); more.pop_back()) unread_.push_front(std::move(more.back()));
+  } else if (record.too_long) {
+    return tell_length();
   } else if (record.fields.size() != header_.size()) {
     record.problem = fmt::format("{} fields where the header has {}", record.fields.size(), header_.size());
   }

@@ -30,6 +30,22 @@ std::vector<std::string> split_on(std::string_view text, std::string_view separa
   return parts;
 }
 
+// A separator within a URL is its own: another one begins with its scheme.
+std::vector<std::string> split_urls(std::string_view text) {
+  std::vector<std::string> urls;
+  for (const std::string& word : split_on(text, " \t\n")) {
+    size_t begin = 0;
+    for (size_t i = word.find_first_of(",;|"); i != std::string::npos; i = word.find_first_of(",;|", i + 1)) {
+      const bool ends = i + 1 == word.size() || word.compare(i + 1, 4, "http") == 0;
+      if (!ends) continue;
+      if (i > begin) urls.push_back(word.substr(begin, i - begin));
+      begin = i + 1;
+    }
+    if (begin < word.size()) urls.push_back(word.substr(begin));
+  }
+  return urls;
+}
+
 std::string without_sign(std::string word, char sign) {
   if (word.starts_with(sign)) word.erase(0, 1);
   return word;
@@ -108,15 +124,17 @@ Post FieldMap::read(const Lookup& lookup, bool derive_id) const {
   post.reposts = read_count(text(lookup, "reposts"), "reposts");
   post.replies = read_count(text(lookup, "replies"), "replies");
   Entities found = find_entities(post.text);
-  const auto list = [&](const char* field, char sign, std::vector<std::string> from_text) {
+  const auto words = [&](const char* field, char sign, std::vector<std::string> from_text) {
     std::vector<std::string> items;
     for (const std::string& value : values(lookup, field))
       for (const std::string& word : split_on(value, " ,;|\t\n")) items.push_back(without_sign(word, sign));
     return items.empty() ? from_text : items;
   };
-  post.hashtags = list("hashtags", '#', std::move(found.hashtags));
-  post.mentions = list("mentions", '@', std::move(found.mentions));
-  post.urls = list("urls", '\0', std::move(found.urls));
+  post.hashtags = words("hashtags", '#', std::move(found.hashtags));
+  post.mentions = words("mentions", '@', std::move(found.mentions));
+  for (const std::string& value : values(lookup, "urls"))
+    for (std::string& url : split_urls(value)) post.urls.push_back(std::move(url));
+  if (post.urls.empty()) post.urls = std::move(found.urls);
   if (post.id.empty() && derive_id && !post.text.empty())
     post.id = sha256_hex(post.author + "\n" + std::to_string(post.time_s) + "\n" + post.text).substr(0, 20);
   check_post(post);

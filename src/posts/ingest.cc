@@ -44,6 +44,7 @@ class Ingestion {
           options_.progress(consumed_ + consumed, report_.rows, report_.bad);
         report_.interrupted = stop_requested();
       }
+      report_.interrupted = stop_requested();  // a queue that waits ends then
       if (reader->is_queue()) commit();
     } catch (const DataError& error) {  // a damaged file must not keep the others out
       fail(file, error.what());

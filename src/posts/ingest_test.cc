@@ -81,7 +81,7 @@ const char* kTwoPosts = "{\"id\":\"1\",\"text\":\"one\"}\n{\"id\":\"2\",\"text\"
 
 TEST_F(Ingest, PlainGzipAndZstdGiveTheSamePosts) {
   for (const std::string& content :
-       {std::string(kTwoPosts), gzip(kTwoPosts), zstd(kTwoPosts),
+       {std::string(kTwoPosts), gzip(kTwoPosts), zstd(kTwoPosts), "\xef\xbb\xbf" + std::string(kTwoPosts),
         gzip("{\"id\":\"1\",\"text\":\"one\"}\n") + gzip("{\"id\":\"2\",\"text\":\"two\"}"),
         zstd("{\"id\":\"1\",\"text\":\"one\"}\n") + zstd("{\"id\":\"2\",\"text\":\"two\"}")}) {
     fs::remove_all(posts_);
@@ -118,6 +118,15 @@ TEST_F(Ingest, MappedFieldsAreReadThroughObjectsAndLists) {
   EXPECT_EQ(post.likes, 12);
   EXPECT_EQ(post.community, "birds");
   EXPECT_EQ(post.language, "ru");
+}
+
+TEST_F(Ingest, AListInOneCellIsSplitAndAUrlWithCommasIsNot) {
+  run({write(
+      "a.csv",
+      "id,text,hashtags,urls\n1,x,\"#a, b;c\",\"https://a.example/1,2;3|4, http://b.example,https://c.example\"\n")});
+  EXPECT_EQ(stored().at(0).hashtags, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(stored().at(0).urls,
+            (std::vector<std::string>{"https://a.example/1,2;3|4", "http://b.example", "https://c.example"}));
 }
 
 TEST_F(Ingest, BadRowsAreReportedAndKeptAndTheRestGoesOn) {
@@ -181,6 +190,14 @@ TEST_F(Ingest, InvalidUtf8CostsItsRecordInEachFormat) {
     EXPECT_EQ(report.added, 2u) << format.name;
     EXPECT_EQ(report.bad, 1u) << format.name;
   }
+}
+
+TEST_F(Ingest, InvalidUtf8InAListCostsItsRecordAndTheStoreIsReadable) {
+  const IngestReport report =
+      run({write("a.csv", "id,text,hashtags,urls\n1,one,caf\xe9,\n2,two,,https://a.example/\xe9\n3,three,x,\n")});
+  EXPECT_EQ(report.added, 1u);
+  EXPECT_EQ(report.bad, 2u);
+  EXPECT_EQ(stored().at(0).id, "3");
 }
 
 TEST_F(Ingest, TruncationsAndBitFlipsOfEachFormatNeverCrash) {
@@ -282,6 +299,10 @@ TEST_F(Ingest, APossibleIdIsFoundInAnyBadRow) {
   EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "1234"));
   EXPECT_TRUE(finds(R"({"id":1234,"author":"Jane Doe")", "Jane Doe"));
   EXPECT_TRUE(finds(R"({"did":"did:plc:abc"}{)", "did:plc:abc"));
+  EXPECT_TRUE(finds(R"({"did":"did:plc:al","commit":{"rkey":"3l3","record":{"text":5}}})",
+                    "at://did:plc:al/app.bsky.feed.post/3l3"));
+  EXPECT_TRUE(finds(R"({"id":"c1","body":"x","score":"many"})", "t1_c1"));
+  EXPECT_TRUE(finds(R"({"id":"s1","title":"x","score":"many"})", "t3_s1"));
   EXPECT_TRUE(finds("12,\"a, b\",mallory\ttext", "mallory"));
   EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", mail_author("bob@mail.example", "key")));
   EXPECT_TRUE(finds("From: Bob <Bob@Mail.example>\nMessage-ID: <1@x>\n", "1@x"));
@@ -388,6 +409,19 @@ TEST(Csv, AStrayQuoteCostsOneRow) {
   EXPECT_NE(records[2].problem.find("3 fields where the header has 2"), std::string::npos);
 }
 
+TEST(Csv, ARecordOfLinesThatIsTooLongIsToldAndNeverCutInSilence) {
+  const auto records = csv_records("id,note,text\n1,\"two\nlines\"," + std::string(100, 'x') + "\n2,\"" +
+                                       std::string(20, 'y') + "\n" + std::string(20, 'y') + "\",z\n3,a,b\n",
+                                   40);
+  ASSERT_EQ(records.size(), 3u);
+  for (int i : {0, 1}) {
+    EXPECT_NE(records[i].problem.find("longer than 40 bytes"), std::string::npos) << records[i].problem;
+    EXPECT_TRUE(records[i].too_long);
+    EXPECT_LE(records[i].raw.size(), 40u);
+  }
+  EXPECT_EQ(records[2].fields[0], "3");
+}
+
 const char* kMail =
     "From: =?iso-8859-1?Q?Andr=E9?= <Andre@Example.org>\r\nDate: Thu, 22 Aug 2002 14:38:22 +0100\r\nMessage-ID: "
     "<m2@x>\r\n"
@@ -428,6 +462,19 @@ TEST_F(Ingest, AnMboxIsSplitAtItsSeparators) {
   EXPECT_EQ(run({write("x.mbox", mbox)}).added, 2u);
   EXPECT_EQ(stored().at(0).text, "First\n\nFrom here on it is the same message\nFrom escaped");
   EXPECT_EQ(stored().at(1).text, "Second");
+}
+
+TEST_F(Ingest, AnArchiveOfAMailingListWritesAddressesWithoutTheSign) {
+  const auto message = [](const std::string& from, const std::string& id) {
+    return "From " + from + "  Thu Aug 22 14:44:26 2002\nFrom: " + from + " (Bob B.)\nMessage-ID: <" + id +
+           ">\n\nText\n\n";
+  };
+  const fs::path file = write("2002-August.txt", message("bob at a.example", "1") + message("bob at b.example", "2"));
+  EXPECT_EQ(run({file}).added, 2u);
+  EXPECT_EQ(stored().at(0).author, mail_author("bob@a.example", options_.rows.author_key));
+  EXPECT_NE(stored().at(1).author, stored().at(0).author);
+  const std::vector<std::string> ids = possible_ids("From: bob at a.example (Bob B.)\n", options_.rows.author_key);
+  EXPECT_NE(std::find(ids.begin(), ids.end(), stored().at(0).author), ids.end());
 }
 
 TEST(Mail, TruncationsAndBitFlipsNeverCrash) {

@@ -14,7 +14,7 @@ namespace starling {
 namespace {
 
 constexpr std::string_view kScheme = "kafka://";
-constexpr double kPatience_s = 30;
+constexpr int kPatience_s = 30, kPatience_ms = kPatience_s * 1000;
 constexpr int kPoll_ms = 100;
 
 struct Source {
@@ -76,7 +76,7 @@ class KafkaRows : public RowReader {
   }
 
   bool next(Row& row) override {
-    for (const double begin = monotonic_s(); !stop_requested();) {
+    for (const double begin = monotonic_s(); !ahead_.empty() && !stop_requested();) {
       const std::unique_ptr<rd_kafka_message_t, Destroy> message(rd_kafka_consumer_poll(kafka_.get(), kPoll_ms));
       if (!message) {
         if (monotonic_s() - begin > kPatience_s)
@@ -86,8 +86,7 @@ class KafkaRows : public RowReader {
         read(*message, row);
         return true;
       } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        at_end_[message->partition] = true;
-        if (all_at_end()) return false;
+        ahead_.erase(message->partition);
       } else {
         last_error_ = rd_kafka_message_errstr(message.get());  // the client goes on trying
       }
@@ -124,8 +123,9 @@ class KafkaRows : public RowReader {
 
   // By the log-compaction convention a message without a value deletes what its key names.
   void read(const rd_kafka_message_t& message, Row& row) {
-    at_end_[message.partition] = false;
     positions_[message.partition] = message.offset + 1;
+    const auto ahead = ahead_.find(message.partition);
+    if (ahead != ahead_.end() && message.offset + 1 >= ahead->second) ahead_.erase(ahead);
     consumed_bytes_ += message.len;
     row = {.line = static_cast<uint64_t>(message.offset) + 1,
            .raw = std::string(static_cast<const char*>(message.payload), std::min(message.len, max_bytes_)),
@@ -147,7 +147,7 @@ class KafkaRows : public RowReader {
     const std::unique_ptr<rd_kafka_topic_t, Destroy> topic(
         rd_kafka_topic_new(kafka_.get(), source_.topic.c_str(), nullptr));
     const rd_kafka_metadata_t* answer = nullptr;
-    check(rd_kafka_metadata(kafka_.get(), 0, topic.get(), &answer, static_cast<int>(kPatience_s * 1000)), "ask for");
+    check(rd_kafka_metadata(kafka_.get(), 0, topic.get(), &answer, kPatience_ms), "ask for");
     const std::unique_ptr<const rd_kafka_metadata_t, Destroy> metadata(answer);
     check(metadata->topics[0].err, "ask for");
     const int count = metadata->topics[0].partition_cnt;
@@ -156,13 +156,13 @@ class KafkaRows : public RowReader {
       const int32_t partition = metadata->topics[0].partitions[i].id;
       rd_kafka_topic_partition_list_add(partitions.get(), source_.topic.c_str(), partition)->offset =
           RD_KAFKA_OFFSET_STORED;
-      at_end_[partition] = false;
+      int64_t first = 0, end = 0;
+      check(
+          rd_kafka_query_watermark_offsets(kafka_.get(), source_.topic.c_str(), partition, &first, &end, kPatience_ms),
+          "ask for");
+      if (end > first) ahead_[partition] = end;
     }
     check(rd_kafka_assign(kafka_.get(), partitions.get()), "assign");
-  }
-
-  bool all_at_end() const {
-    return std::all_of(at_end_.begin(), at_end_.end(), [](const auto& partition) { return partition.second; });
   }
 
   void check(rd_kafka_resp_err_t error, const char* what) const {
@@ -176,7 +176,7 @@ class KafkaRows : public RowReader {
   JsonRecords records_;
   std::unique_ptr<rd_kafka_t, Destroy> kafka_;
   std::map<int32_t, int64_t> positions_;  // the offset after the last message read, by partition
-  std::map<int32_t, bool> at_end_;
+  std::map<int32_t, int64_t> ahead_;      // where a partition ended when it was opened, until it is read to there
   std::string last_error_;
   uint64_t consumed_bytes_ = 0;
 };

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/stop.h"
 #include "posts/ingest.h"
 
 namespace starling {
@@ -71,6 +74,29 @@ TEST_F(Kafka, ReadsATopicToItsEndAndTheGroupGoesOnFromThere) {
   EXPECT_EQ(report.rows, 20u);
   EXPECT_EQ(report.added, 20u);
   EXPECT_TRUE(report.failed_files.empty());
+}
+
+// Without the events that tell the end, as where messages come so fast that the reader is never there.
+TEST_F(Kafka, ATopicThatGrowsIsReadToWhereItEndedWhenItWasOpened) {
+  produce_posts(0, 30);
+  const auto reader = RowReader::open(url("posts?group=g&enable.partition.eof=false"), RowOptions());
+  produce_posts(30, 30);
+  int rows = 0;
+  for (Row row; reader->next(row);) ++rows;
+  EXPECT_GE(rows, 30);
+}
+
+// In a process of its own, since a stop cannot be taken back.
+TEST_F(Kafka, AStopBetweenMessagesIsAnInterruption) {
+  produce_posts(0, 30);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    request_stop();
+    ::_exit(run().interrupted ? 0 : 1);
+  }
+  int status = 1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST_F(Kafka, WhatWasReadButNotStoredComesAgain) {

@@ -15,9 +15,10 @@ namespace starling {
 namespace {
 
 // "From bob@example.org  Thu Aug 22 14:44:26 2002": the sender and a date, so that a sentence which starts with "From"
-// does not cut a message in two.
+// does not cut a message in two. Archives of mailing lists write "bob at example.org".
 bool is_separator(std::string_view line) {
-  static const RE2 kSeparator(R"(From \S* *(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d.*\d{4}.*)");
+  static const RE2 kSeparator(
+      R"(From (?:\S+ at )?\S* *(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d.*\d{4}.*)");
   return line.starts_with("From ") && RE2::FullMatch(re2::StringPiece(line.data(), line.size()), kSeparator);
 }
 
@@ -43,6 +44,10 @@ std::string in_brackets(std::string_view text, bool last) {
   }
   text = trim(text);
   return std::string(text.substr(0, std::min(text.find_first_of(" \t\r\n"), text.size())));
+}
+
+std::string address_of(std::string_view from) {
+  return in_brackets(from.find('@') == std::string_view::npos ? with_at_signs(from) : std::string(from), true);
 }
 
 std::string message_id(std::string_view text, bool last) {
@@ -128,6 +133,13 @@ bool MailReader::next(Message& message) {
   return any;
 }
 
+std::string with_at_signs(std::string_view text) {
+  static const RE2 kAt(" at ");
+  std::string addresses(text);
+  RE2::GlobalReplace(&addresses, kAt, "@");
+  return addresses;
+}
+
 std::string mail_author(std::string_view address, std::string_view author_key) {
   return "mail-" + hmac_sha256_hex(author_key, lower(address)).substr(0, 16);
 }
@@ -139,7 +151,7 @@ Post post_from_mail(std::string_view message, std::string_view author_key) {
   Post post;
   post.id = message_id(headers.get("message-id"), false);
   if (post.id.empty()) post.id = "mail-" + sha256_hex(message).substr(0, 20);
-  post.author = mail_author(in_brackets(headers.get("from"), true), author_key);
+  post.author = mail_author(address_of(headers.get("from")), author_key);
   post.time_s = parse_mail_date(headers.get("date")).value_or(0);
   post.reply_to = message_id(headers.get("in-reply-to"), false);
   // Old programs write a sentence into In-Reply-To; an id has an '@' and no space.

@@ -19,6 +19,7 @@ namespace starling {
 // Throws DataError when it has no From header or no text.
 Post post_from_mail(std::string_view message, std::string_view author_key);
 std::string mail_author(std::string_view address, std::string_view author_key);  // "mail-" and 16 hex digits
+std::string with_at_signs(std::string_view text);  // "bob at example.org", as list archives write it, is an address
 
 // The key of the pseudonyms, `author.key` in the posts folder; made at random, readable by its owner only.
 std::string read_or_make_author_key(const std::filesystem::path& posts_folder);

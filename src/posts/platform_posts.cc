@@ -91,7 +91,7 @@ Values mastodon_tags(element record, std::string_view type) {
 }
 
 std::string bluesky_uri(element record) {
-  return "at://" + json_text_at(record, "did") + "/app.bsky.feed.post/" + json_text_at(record, "commit.rkey");
+  return bluesky_post_id(json_text_at(record, "did"), json_text_at(record, "commit.rkey"));
 }
 
 // A quote alone, or a quote beside pictures.
@@ -135,7 +135,7 @@ std::optional<Values> computed(Platform platform, element record, const std::str
     case Platform::kReddit:  // ids as parent_id writes them, so that replies find their parents
       if (field == "id") {
         const std::string id = json_text_at(record, "id");
-        return Values{id.empty() ? id : (is_comment(record) ? "t1_" : "t3_") + id};
+        return Values{id.empty() ? id : (is_comment(record) ? kRedditComment : kRedditSubmission) + id};
       }
       if (field == "author") {
         const std::string author = json_text_at(record, "author");
@@ -174,6 +174,10 @@ Platform platform_of(std::string_view first_bytes) {
   if (has("\"did\":\"did:") && has("\"time_us\":")) return Platform::kBluesky;
   if (has("\"subreddit\":") && has("\"created_utc\":")) return Platform::kReddit;
   return Platform::kNone;
+}
+
+std::string bluesky_post_id(const std::string& did, const std::string& key) {
+  return "at://" + did + "/app.bsky.feed.post/" + key;
 }
 
 std::string list_opening(Platform platform) {

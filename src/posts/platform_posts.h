@@ -31,4 +31,8 @@ RecordKind record_kind(Platform platform, simdjson::dom::element record);
 // The values of a post's field (docs/formats/posts.md), or of a path of the record when `source` is not such a field.
 std::vector<std::string> platform_values(Platform platform, simdjson::dom::element record, const std::string& source);
 
+// Ids are full names, but a record may hold their parts: the author and the key, and the id without its kind.
+std::string bluesky_post_id(const std::string& did, const std::string& key);
+inline constexpr const char *kRedditComment = "t1_", *kRedditSubmission = "t3_";
+
 }  // namespace starling

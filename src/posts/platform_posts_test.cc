@@ -36,7 +36,7 @@ const char* const kMastodon =
 "totalItems":4,"orderedItems":[{"id":"https://m.example/users/al/statuses/1/activity","type":"Create",
 "actor":"https://m.example/users/al","to":["https://www.w3.org/ns/activitystreams#Public"],"cc":[],
 "object":{"id":"https://m.example/users/al/statuses/1","type":"Note","summary":null,"published":"2022-11-05T10:12:13Z",
-"inReplyTo":"https://m.example/users/bo/statuses/9","content":"<p>Wrens &amp; robins</p><p>today</p>",
+"inReplyTo":"https://m.example/users/bo/statuses/9","content":"<p>Wrens &amp; robins</p><p><a>@<span>bo</span></a> today</p>",
 "contentMap":{"en":"<p>Wrens</p>"},"tag":[{"type":"Hashtag","name":"#birds"},{"type":"Mention","name":"@bo@m.example"}],
 "likes":{"totalItems":4},"shares":{"totalItems":2}}},
 {"id":"https://m.example/users/al/statuses/2/activity","type":"Announce","actor":"https://m.example/users/al",
@@ -135,6 +135,7 @@ TEST_F(PlatformPosts, OnlyPublicNotesOfAMastodonOutbox) {
   EXPECT_EQ(post.author, "https://m.example/users/al");
   EXPECT_EQ(post.reply_to, "https://m.example/users/bo/statuses/9");
   EXPECT_NE(post.text.find("Wrens & robins"), std::string::npos) << post.text;
+  EXPECT_NE(post.text.find("@bo today"), std::string::npos) << post.text;
   EXPECT_EQ(post.text.find('<'), std::string::npos) << post.text;
   EXPECT_EQ(post.time_s, 1667643133);
   EXPECT_EQ(post.language, "en");

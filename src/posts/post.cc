@@ -104,6 +104,9 @@ bool has_control_character(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+// The years 0 to 9999: format_time() writes no other so that parse_time() reads it.
+constexpr int64_t kFirstTime_s = -62'167'219'200, kLastTime_s = 253'402'300'799;
+
 void check_id(const std::string& id, const char* name) {
   if (id.size() > kMaxIdBytes)
     throw DataError(fmt::format("field `{}` has {} bytes, more than {}", name, id.size(), kMaxIdBytes));
@@ -168,9 +171,16 @@ void check_post(const Post& post) {
   check_id(post.quote_of, "quote_of");
   check_id(post.community, "community");
   check_id(post.language, "language");
+  if (post.time_s < kFirstTime_s || post.time_s > kLastTime_s)
+    throw DataError(fmt::format("field `time` is {}, not seconds of the years 0 to 9999", post.time_s));
+  const auto check_utf8 = [](const std::string& text) {
+    if (!simdjson::validate_utf8(text)) throw DataError("the post is not valid UTF-8");
+  };
   for (const std::string* text :
        {&post.id, &post.author, &post.text, &post.language, &post.community, &post.reply_to, &post.quote_of})
-    if (!simdjson::validate_utf8(*text)) throw DataError("the post is not valid UTF-8");
+    check_utf8(*text);
+  for (const std::vector<std::string>* list : {&post.hashtags, &post.mentions, &post.urls})
+    std::for_each(list->begin(), list->end(), check_utf8);
 }
 
 Post post_from_json(std::string_view json) {

@@ -37,11 +37,15 @@ namespace {
 
 bool is_segment(const fs::path& path) { return path.filename().string().ends_with(".jsonl.zst"); }
 
-std::string segment_name(size_t number) { return fmt::format("{:06}.jsonl.zst", number); }
+std::string segment_name(uint64_t number) { return fmt::format("{:06}.jsonl.zst", number); }
 
-size_t next_segment_number(const std::vector<fs::path>& segments) {
-  if (segments.empty()) return 1;
-  return std::strtoull(segments.back().filename().c_str(), nullptr, 10) + 1;
+// After the last number, which is not that of the last name: "1000000" sorts before "999999", and a copied file has
+// none.
+uint64_t next_segment_number(const std::vector<fs::path>& segments) {
+  uint64_t last = 0;
+  for (const fs::path& segment : segments)
+    last = std::max<uint64_t>(last, std::strtoull(segment.filename().c_str(), nullptr, 10));
+  return last + 1;
 }
 
 }  // namespace
@@ -117,9 +121,10 @@ uint64_t PostStore::State::purge_journal(const std::function<bool(const Post&)>&
     return true;
   });
   if (removed == 0) return 0;
-  journal.reset();
   write_file_atomic(journal_path(), kept);
+  journal_failed = true;  // until the new file is open: what is appended to the old one is lost
   journal = std::make_unique<AppendFile>(journal_path());
+  journal_failed = false;
   return removed;
 }
 

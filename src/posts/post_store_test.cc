@@ -112,6 +112,30 @@ TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
   EXPECT_EQ(PostStore(folder_).size(), 4u);
 }
 
+TEST_F(Store, APurgeThatCannotWriteLeavesTheJournalInUse) {
+  PostStore store(folder_);
+  store.append(make_post("a"));
+  fs::create_directory(folder_ / "live.jsonl.tmp");  // in the way of the new journal
+  const auto is_a = [](const Post& post) { return post.id == "a"; };
+  EXPECT_THROW(store.purge(is_a), IoError);
+  EXPECT_TRUE(store.append(make_post("b")));
+  fs::remove(folder_ / "live.jsonl.tmp");
+  EXPECT_EQ(store.purge(is_a), 1u);
+  EXPECT_EQ(ids(store), std::vector<std::string>{"b"});
+}
+
+TEST_F(Store, ANewSegmentNeverTakesTheNameOfAnother) {
+  for (const char* name : {"999999.jsonl.zst", "copied.jsonl.zst"}) {
+    fs::remove_all(folder_);
+    PostStore store(folder_);
+    store.append_segment({make_post("a")});
+    fs::rename(folder_ / "000001.jsonl.zst", folder_ / name);
+    store.append_segment({make_post("b")});
+    store.append_segment({make_post("c")});
+    EXPECT_EQ(ids(store).size(), 3u) << name;
+  }
+}
+
 TEST_F(Store, ASecondWriterIsToldWhoHoldsTheLock) {
   PostStore first(folder_), second(folder_);
   first.append(make_post("a"));

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "core/error.h"
 #include "core/random.h"
 #include "posts/entities.h"
@@ -52,6 +54,19 @@ TEST(PostJson, EntitiesAreReadFromTheTextUnlessGiven) {
   EXPECT_EQ(post_from_json(R"({"id":"1","text":"#a @b","hashtags":[]})").hashtags, Words{});
 }
 
+TEST(PostJson, TimesOfFourDigitYearsComeBack) {
+  Post post{.id = "1", .text = "x"};
+  for (const int64_t time_s : {int64_t{-62'167'219'200}, int64_t{-1}, int64_t{253'402'300'799}}) {
+    post.time_s = time_s;
+    EXPECT_EQ(post_from_json(to_json_line(post)), post);
+  }
+  for (const int64_t time_s : {int64_t{-62'167'219'201}, int64_t{253'402'300'800}, int64_t{1'700'000'000'000'000},
+                               std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}) {
+    post.time_s = time_s;
+    EXPECT_THROW(check_post(post), DataError) << time_s;
+  }
+}
+
 TEST(PostJson, AnErrorNamesTheField) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"text":"x"})", "id"},
@@ -59,6 +74,7 @@ TEST(PostJson, AnErrorNamesTheField) {
       {R"({"id":"1","text":""})", "text"},
       {R"({"id":"1","text":5})", "text"},
       {R"({"id":"1","text":"x","time":"yesterday"})", "time"},
+      {R"({"id":"1","text":"x","time":1700000000000})", "time"},
       {R"({"id":"1","text":"x","likes":"many"})", "likes"},
       {R"({"id":"1","text":"x","hashtags":"a"})", "hashtags"},
       {R"({"id":"a\nb","text":"x"})", "id"},

@@ -12,6 +12,7 @@
 #include "posts/byte_stream.h"
 #include "posts/json_text.h"
 #include "posts/mail.h"
+#include "posts/platform_posts.h"
 #include "tokenizer/utf8.h"
 
 namespace starling {
@@ -19,6 +20,8 @@ namespace {
 
 // Control characters take six bytes each in JSON, in the row as in the name of its file.
 constexpr size_t kMaxLineOfRow = 8 * Quarantine::kMaxRawBytes;
+
+const std::string kDelimiters = "\t\r\n\"'<>{}[](),;";
 
 // Cuts without splitting a character, so that a cut of valid text is valid text.
 std::string_view cut(std::string_view text, size_t max_bytes) {
@@ -71,15 +74,29 @@ void for_each_line(const std::filesystem::path& path, const Visit& visit) {
 
 std::vector<std::string> possible_ids(std::string_view raw, std::string_view author_key) {
   std::vector<std::string> ids;
-  for (const char* delimiters : {"\t\r\n\"'<>{}[](),;", " \t\r\n\"'<>{}[](),;"}) {
-    for (size_t begin = 0; begin < raw.size();) {
-      const size_t end = std::min(raw.find_first_of(delimiters, begin), raw.size());
-      const std::string id = id_in(raw.substr(begin, end - begin));
-      if (id.find('@') != std::string::npos) ids.push_back(mail_author(id, author_key));
-      if (!id.empty()) ids.push_back(id);
+  std::string did;  // the first: a record of Bluesky names its author before others
+  const auto add_parts = [&](std::string_view text, const std::string& delimiters, const auto& add) {
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find_first_of(delimiters, begin), text.size());
+      if (const std::string id = id_in(text.substr(begin, end - begin)); !id.empty()) add(id);
       begin = end + 1;
     }
-  }
+  };
+  const auto add_address = [&](const std::string& id) {
+    if (id.find('@') != std::string::npos) ids.push_back(mail_author(id, author_key));
+  };
+  const auto add_id = [&](const std::string& id) {
+    add_address(id);
+    ids.push_back(id);
+    if (did.empty() && id.starts_with("did:")) did = id;
+  };
+  add_parts(raw, kDelimiters, add_id);
+  add_parts(raw, kDelimiters + " ", [&](const std::string& id) {
+    add_id(id);
+    if (!did.empty()) ids.push_back(bluesky_post_id(did, id));
+    for (const char* kind : {kRedditComment, kRedditSubmission}) ids.push_back(kind + id);
+  });
+  if (raw.find(" at ") != std::string_view::npos) add_parts(with_at_signs(raw), kDelimiters + " ", add_address);
   return ids;
 }
 

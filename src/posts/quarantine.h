@@ -33,7 +33,8 @@ class Quarantine {
 };
 
 // What in a row that cannot be read may be the id of a post or an author: its parts between quotes, brackets, commas,
-// semicolons and tabs, those between spaces too, and the pseudonym (mail.h) of what may be an address.
+// semicolons and tabs, those between spaces too, what Bluesky's and Reddit's ids are made of them, and the pseudonym
+// (mail.h) of what may be an address.
 std::vector<std::string> possible_ids(std::string_view raw, std::string_view author_key);
 
 // Takes the rows with a possible id for which `deleted` holds out of the file, atomically: rather one too many than one

@@ -81,7 +81,7 @@ Platform platform_of(RowFormat format) {
 }
 
 RowFormat format_of_content(std::string_view first) {
-  first.remove_prefix(std::min(first.find_first_not_of(" \t\r\n"), first.size()));
+  first.remove_prefix(std::min(first.find_first_not_of("\xef\xbb\xbf \t\r\n"), first.size()));
   if (first.starts_with('{') || first.empty()) return RowFormat::kJsonLines;
   if (first.starts_with("From ")) return RowFormat::kMail;
   const std::string_view line = first.substr(0, first.find('\n'));

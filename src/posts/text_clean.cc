@@ -115,6 +115,15 @@ bool ends_line(std::string_view name) {
   return false;
 }
 
+// Tags within a word or a line: "@<span>bo</span>" is one word.
+bool is_inline(std::string_view name) {
+  for (const char* tag :
+       {"a",    "abbr", "b", "bdi",   "bdo",  "cite",   "code",   "del", "em",  "font", "i", "ins", "kbd",
+        "mark", "q",    "s", "small", "span", "strike", "strong", "sub", "sup", "tt",   "u", "var", "wbr"})
+    if (equals_ignoring_case(name, tag)) return true;
+  return false;
+}
+
 // Position after the closing tag of the element `name` whose content starts at `begin`.
 size_t after_element(std::string_view html, size_t begin, std::string_view name) {
   for (size_t close = html.find("</", begin); close != std::string_view::npos; close = html.find("</", close + 2))
@@ -166,7 +175,7 @@ std::string html_to_text(std::string_view html) {
     position = std::min(html.find('>', open), html.size() - 1) + 1;
     const bool hidden = equals_ignoring_case(name, "script") || equals_ignoring_case(name, "style");
     if (hidden && !tag.starts_with('/')) position = after_element(html, position, name);
-    text += ends_line(name) ? '\n' : ' ';
+    if (!is_inline(name)) text += ends_line(name) ? '\n' : ' ';
   }
   return decode_html_entities(text);
 }
@@ -174,7 +183,7 @@ std::string html_to_text(std::string_view html) {
 std::string clean_text(std::string_view text) {
   std::string cleaned = simdjson::validate_utf8(text) ? std::string(text) : repair_utf8(text);
   if (cleaned.find('&') != std::string::npos) cleaned = decode_html_entities(cleaned);
-  return tidy(to_nfc(cleaned));
+  return to_nfc(tidy(cleaned));
 }
 
 }  // namespace starling

@@ -17,8 +17,9 @@ TEST(CleanText, FollowsItsRules) {
       {"Tom &amp; Jerry &lt;3 &#39;x&#39; &#x1F426; &nbsp;&hellip;", "Tom & Jerry <3 'x' 🐦 …"},
       {"&unknown; & &; &#xffffff; AT&T", "&unknown; & &; \xef\xbf\xbd AT&T"},
       {"&#146;t &#128;5", "’t €5"},
-      {"&amp;lt;", "&lt;"},             // decoded once
-      {"cafe\xcc\x81", "caf\xc3\xa9"},  // NFC
+      {"&amp;lt;", "&lt;"},                         // decoded once
+      {"cafe\xcc\x81", "caf\xc3\xa9"},              // NFC
+      {"cafe\xe2\x80\x8b\xcc\x81", "caf\xc3\xa9"},  // also where something went from between
       {"a\x07\xef\xbb\xbf\xe2\x80\x8b"
        "b\xc2\xad",
        "ab"},  // bell, BOM, zero-width space, soft hyphen
@@ -50,6 +51,11 @@ TEST(HtmlToText, LeavesTheWords) {
   EXPECT_EQ(clean_text(html_to_text(
                 "<html><style>b{}</style><p>Hello <b>world</b></p><script>x()</SCRIPT><br>a &lt; b<!-- no -->")),
             "Hello world\n\na < b");
+  EXPECT_EQ(
+      clean_text(html_to_text("<p><a href='x'>@<span>bo</span></a> <a>#<span>birds</span></a><br><a><span>https://"
+                              "</span><span>a.example/wre</span><span>ns</span></a></p>")),
+      "@bo #birds\nhttps://a.example/wrens");  // as Mastodon writes mentions, tags and links
+  EXPECT_EQ(clean_text(html_to_text("W<b>r</b>en<td>a</td><td>b</td>")), "Wren a b");
   EXPECT_EQ(clean_text(html_to_text("1 <")), "1");
   EXPECT_EQ(clean_text(html_to_text("<script>never closed")), "");
 }
@@ -102,6 +108,7 @@ TEST(PersonalData, BecomesATypedMark) {
       {"4111-1111-1111-1111, 378282246310005", "[CARD], [CARD]"},
       {"IBAN DE89 3704 0044 0532 0130 00 please", "IBAN [IBAN] please"},
       {"GB82WEST12345698765432.", "[IBAN]."},
+      {"KD42 DE89 3704 0044 0532 0130 00", "KD42 [IBAN]"},  // behind what only begins like one
       {"+44 20 7946 0958 or +1 (555) 234-5678", "[PHONE] or [PHONE]"},
       {"(555) 234-5678", "[PHONE]"},
       {"1-800-555-1234 ext", "[PHONE] ext"},
@@ -128,6 +135,7 @@ TEST(PersonalData, WhatOnlyLooksLikeItStays) {
       "tweet 29098694198280192",
       "https://example.org/555-234-5678/4111111111111111",
       "@alice thanks",
+      "@bob_smith@mail.example.org thanks",
       "a@b",
       "std::vector a::b::c ::",
       "at 12:30:45",
