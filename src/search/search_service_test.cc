@@ -315,6 +315,17 @@ TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed
   EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
 }
 
+TEST_F(SearchServiceTest, ADeletedPostThatWaitsInTheStoreGivesItsPlaceToNoNewOne) {
+  store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  build_index(workspace_, config_, *posts_, *control_, nullptr);  // passes over the post, which is still stored
+  posts_->purge([](const Post& post) { return post.id == "1"; });
+  store({make_post("3", "cat", "stork three")});  // two posts again
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  open();
+  EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
+}
+
 TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
   open();
   const Post post = make_post("1", "ann", "xylophone");
