@@ -326,6 +326,17 @@ TEST_F(SearchServiceTest, ADeletedPostThatWaitsInTheStoreGivesItsPlaceToNoNewOne
   EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
 }
 
+// Xapian takes terms of 245 bytes.
+TEST_F(SearchServiceTest, AHashtagOfAnyLengthIsIndexed) {
+  Post post = make_post("1", "ann", "heron");
+  post.hashtags = {std::string(300, 'a') + "Bird2019", std::string(5000, 'b')};
+  store({post});
+  open();
+  EXPECT_THAT(ids("heron"), ElementsAre("1"));
+  EXPECT_THAT(ids("bird"), ElementsAre("1"));
+  EXPECT_THAT(ids("#" + post.hashtags[0]), ElementsAre("1"));
+}
+
 TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
   open();
   const Post post = make_post("1", "ann", "xylophone");
