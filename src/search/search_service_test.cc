@@ -337,6 +337,15 @@ TEST_F(SearchServiceTest, AHashtagOfAnyLengthIsIndexed) {
   EXPECT_THAT(ids("#" + post.hashtags[0]), ElementsAre("1"));
 }
 
+TEST_F(SearchServiceTest, AWordIsCorrectedWhereItStandsByItself) {
+  store({make_post("1", "ann", "whether the xylophone plays")});
+  open();
+  const auto corrected = [&](const std::string& query) { return service_->search({.query = query}).corrected_query; };
+  EXPECT_EQ(corrected("whether hether"), "whether whether");
+  EXPECT_EQ(corrected("from:xylophome Xylophome"), "from:xylophome xylophone");
+  EXPECT_EQ(corrected("-xylophome @xylophome \"the xylophome\""), "-xylophome @xylophome \"the xylophone\"");
+}
+
 TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
   open();
   const Post post = make_post("1", "ann", "xylophone");
