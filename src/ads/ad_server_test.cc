@@ -136,6 +136,15 @@ TEST_F(AdServerTest, OnlyApprovedVariantsRunAndARejectedOneCannotBeApproved) {
   EXPECT_FALSE(decide("r3").ad.has_value());
 }
 
+TEST_F(AdServerTest, AnApprovalDoesNotResumeAPausedCampaign) {
+  add_running("c1", 1'000'000, 10'000);
+  ads_->set_state("c1", CampaignState::paused);
+  EXPECT_EQ(ads_->approve("c1", {"c1-v1"}, "ines").state, CampaignState::paused);
+  EXPECT_FALSE(decide("r1").ad.has_value());
+  ads_->set_state("c1", CampaignState::approved);
+  EXPECT_TRUE(decide("r2").ad.has_value());
+}
+
 TEST_F(AdServerTest, TheSameRequestGivesTheSameAnswerAndPaysOnce) {
   add_running("c1", 1'000'000, 10'000);
   const std::string first = nlohmann::json(decide("r1")).dump();

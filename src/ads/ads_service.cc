@@ -144,7 +144,7 @@ Campaign AdsService::approve(const std::string& campaign_id, const std::vector<s
       variant->state = VariantState::approved;
       update_variant(sql, campaign_id, *variant);
     }
-    update_campaign_state(sql, campaign_id, CampaignState::approved);
+    if (campaign.state == CampaignState::draft) update_campaign_state(sql, campaign_id, CampaignState::approved);
     AuditLog::append_in(sql, "ad.approved",
                         dump_json(Json{{"campaign_id", campaign_id}, {"variant_ids", wanted}, {"approver", approver}}));
   });
