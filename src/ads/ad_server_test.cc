@@ -145,6 +145,19 @@ TEST_F(AdServerTest, AnApprovalDoesNotResumeAPausedCampaign) {
   EXPECT_TRUE(decide("r2").ad.has_value());
 }
 
+TEST_F(AdServerTest, ALateImpressionCountsForTheFrequencyCap) {
+  Brief brief = test_brief("Lemur", 1'000'000, 10'000);
+  brief.frequency_cap = 1;
+  add_campaign("c1", brief);
+  ads_->approve("c1", {}, "ines");
+  const AdDecision ad = *decide("r1").ad;
+  clock_s_ += AdsOptions{}.reservation_s + 1;
+  EXPECT_TRUE(decide("r2", "another viewer").ad.has_value());  // releases the first
+  EXPECT_TRUE(ads_->record_event(ad.token, "impression"));
+  EXPECT_FALSE(decide("r3").ad.has_value());
+  expect_books_balance();
+}
+
 TEST_F(AdServerTest, TheSameRequestGivesTheSameAnswerAndPaysOnce) {
   add_running("c1", 1'000'000, 10'000);
   const std::string first = nlohmann::json(decide("r1")).dump();
