@@ -388,6 +388,15 @@ TEST_F(AdServerTest, EveryStepIsInTheAuditLog) {
   EXPECT_THAT(kinds, testing::ElementsAre("ad.approved", "ad.decision", "ad.event", "ad.opt_out"));
 }
 
+TEST_F(AdServerTest, TooLongACopyIsRefusedBeforeItIsRead) {
+  const Brief brief = test_brief("Lemur", 1'000'000, 10'000);
+  std::string body;
+  for (int i = 0; i < 3000; ++i) body += "5 g ";
+  EXPECT_THROW(ads_->check(brief, "Lemur laptop", body), DataError);
+  EXPECT_THROW(ads_->check(brief, body, "Discover 16 GB memory."), DataError);
+  EXPECT_EQ(ads_->check(brief, "Lemur laptop", body.substr(0, 4000)).state, VariantState::rejected);
+}
+
 TEST_F(AdServerTest, WritingSaysWhatIsMissing) {
   EXPECT_THROW(ads_->write(test_brief("Lemur", 1'000'000, 10'000)), ConfigError);
 }

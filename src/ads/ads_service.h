@@ -53,7 +53,7 @@ class AdsService {
                    const std::string& approver);
   Campaign set_state(const std::string& campaign_id, CampaignState state);  // pause, resume, end
 
-  // The same checks on a person's own words; nothing is stored.
+  // The same checks on a person's own words; nothing is stored. DataError for a text longer than any brief allows.
   Variant check(const Brief& brief, const std::string& headline, const std::string& body) const;
 
   DecideResult decide(const DecideRequest& request);
