@@ -16,6 +16,9 @@ namespace {
 using simdjson::dom::element;
 using simdjson::dom::object;
 
+// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z: a time of another year is written as no text that can be read again.
+constexpr int64_t kFirstTime_s = -62167219200, kLastTime_s = 253402300799;
+
 void append_text(std::string& json, const char* name, const std::string& value) {
   if (value.empty()) return;
   json += fmt::format(",\"{}\":", name);
@@ -168,6 +171,8 @@ void check_post(const Post& post) {
   check_id(post.quote_of, "quote_of");
   check_id(post.community, "community");
   check_id(post.language, "language");
+  if (post.time_s < kFirstTime_s || post.time_s > kLastTime_s)
+    throw DataError(fmt::format("field `time` is {} s, outside of the years 0 to 9999", post.time_s));
   for (const std::string* text :
        {&post.id, &post.author, &post.text, &post.language, &post.community, &post.reply_to, &post.quote_of})
     if (!simdjson::validate_utf8(*text)) throw DataError("the post is not valid UTF-8");

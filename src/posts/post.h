@@ -30,7 +30,7 @@ std::string to_json_line(const Post& post);
 // text. Ids may be numbers; counts below 0 are read as 0; fields that the schema does not know are ignored.
 Post post_from_json(std::string_view json);
 // The rules every post keeps, however it was read: an id and a text, valid UTF-8, no control characters in ids, ids of
-// at most kMaxIdBytes. Throws DataError that names the field.
+// at most kMaxIdBytes, a time in the years 0 to 9999. Throws DataError that names the field.
 inline constexpr size_t kMaxIdBytes = 512;
 void check_post(const Post& post);
 
