@@ -48,7 +48,7 @@ ChatEncoder encoder_of(const fs::path& folder, const ModelConfig& config) {
 std::vector<RelatedTexts> related_posts(const Workspace& workspace, const Config& config, SeenIds& seen) {
   const PostStore posts(workspace.posts());
   TuningPairs pairs =
-      tuning_pairs(posts, ControlDb(workspace.control_db()), split_by_time(workspace, config, posts).tune_before_s);
+      tuning_pairs(posts, ControlDb(workspace.control_db()), split_by_time(workspace, config, posts).tune_before);
   std::erase_if(pairs.texts, [](const RelatedTexts& pair) { return pair.first == pair.second; });
   if (pairs.texts.empty())
     throw DataError("the posts hold no replies, threads, shared hashtags or long texts to make pairs of; give a file");

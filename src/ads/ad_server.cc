@@ -276,9 +276,10 @@ void AdServer::settle(soci::session& sql, const std::string& impression_id, int6
   long long price = 0;
   sql << "select campaign_id, price_micros, state from ads_decisions where impression_id = :id",
       soci::into(campaign_id), soci::into(price), soci::into(state), soci::use(impression_id);
-  if (state != "reserved") return;  // came after the release: counted, not charged
-  move_money(sql, "settle", campaign_id, impression_id, price, now_s);
-  set_decision_state(sql, impression_id, "settled");
+  // After the release it is counted, for the frequency cap too, and not charged.
+  const bool charged = state == "reserved";
+  if (charged) move_money(sql, "settle", campaign_id, impression_id, price, now_s);
+  set_decision_state(sql, impression_id, charged ? "settled" : "seen late");
 }
 
 bool AdServer::record_event(const std::string& token, const std::string& type, int64_t now_s) {

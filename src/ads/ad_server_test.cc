@@ -136,6 +136,28 @@ TEST_F(AdServerTest, OnlyApprovedVariantsRunAndARejectedOneCannotBeApproved) {
   EXPECT_FALSE(decide("r3").ad.has_value());
 }
 
+TEST_F(AdServerTest, AnApprovalDoesNotResumeAPausedCampaign) {
+  add_running("c1", 1'000'000, 10'000);
+  ads_->set_state("c1", CampaignState::paused);
+  EXPECT_EQ(ads_->approve("c1", {"c1-v1"}, "ines").state, CampaignState::paused);
+  EXPECT_FALSE(decide("r1").ad.has_value());
+  ads_->set_state("c1", CampaignState::approved);
+  EXPECT_TRUE(decide("r2").ad.has_value());
+}
+
+TEST_F(AdServerTest, ALateImpressionCountsForTheFrequencyCap) {
+  Brief brief = test_brief("Lemur", 1'000'000, 10'000);
+  brief.frequency_cap = 1;
+  add_campaign("c1", brief);
+  ads_->approve("c1", {}, "ines");
+  const AdDecision ad = *decide("r1").ad;
+  clock_s_ += AdsOptions{}.reservation_s + 1;
+  EXPECT_TRUE(decide("r2", "another viewer").ad.has_value());  // releases the first
+  EXPECT_TRUE(ads_->record_event(ad.token, "impression"));
+  EXPECT_FALSE(decide("r3").ad.has_value());
+  expect_books_balance();
+}
+
 TEST_F(AdServerTest, TheSameRequestGivesTheSameAnswerAndPaysOnce) {
   add_running("c1", 1'000'000, 10'000);
   const std::string first = nlohmann::json(decide("r1")).dump();
@@ -364,6 +386,15 @@ TEST_F(AdServerTest, EveryStepIsInTheAuditLog) {
   std::vector<std::string> kinds;
   for (const AuditRecord& record : AuditLog(*control_).list(0, 100)) kinds.push_back(record.kind);
   EXPECT_THAT(kinds, testing::ElementsAre("ad.approved", "ad.decision", "ad.event", "ad.opt_out"));
+}
+
+TEST_F(AdServerTest, TooLongACopyIsRefusedBeforeItIsRead) {
+  const Brief brief = test_brief("Lemur", 1'000'000, 10'000);
+  std::string body;
+  for (int i = 0; i < 3000; ++i) body += "5 g ";
+  EXPECT_THROW(ads_->check(brief, "Lemur laptop", body), DataError);
+  EXPECT_THROW(ads_->check(brief, body, "Discover 16 GB memory."), DataError);
+  EXPECT_EQ(ads_->check(brief, "Lemur laptop", body.substr(0, 4000)).state, VariantState::rejected);
 }
 
 TEST_F(AdServerTest, WritingSaysWhatIsMissing) {

@@ -21,6 +21,12 @@ namespace starling {
 
 using Json = nlohmann::json;
 
+namespace {
+
+constexpr size_t kMaxCopyBytes = 8000;  // 2000 characters, the most that a brief allows, of 4 bytes
+
+}  // namespace
+
 std::vector<ConfigKey> ads_config_keys() {
   const AdsOptions fallback;
   return {{"ads.currency", fallback.currency, "ISO 4217 code of the currency that the auction runs in"},
@@ -144,7 +150,7 @@ Campaign AdsService::approve(const std::string& campaign_id, const std::vector<s
       variant->state = VariantState::approved;
       update_variant(sql, campaign_id, *variant);
     }
-    update_campaign_state(sql, campaign_id, CampaignState::approved);
+    if (campaign.state == CampaignState::draft) update_campaign_state(sql, campaign_id, CampaignState::approved);
     AuditLog::append_in(sql, "ad.approved",
                         dump_json(Json{{"campaign_id", campaign_id}, {"variant_ids", wanted}, {"approver", approver}}));
   });
@@ -166,6 +172,10 @@ Campaign AdsService::set_state(const std::string& campaign_id, CampaignState sta
 }
 
 Variant AdsService::check(const Brief& brief, const std::string& headline, const std::string& body) const {
+  for (const std::string* text : {&headline, &body}) {
+    if (text->size() > kMaxCopyBytes)
+      throw DataError(fmt::format("a headline or body of {} bytes; the most is {}", text->size(), kMaxCopyBytes));
+  }
   return judge_copy(brief, headline, body, state_->clock());
 }
 

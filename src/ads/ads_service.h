@@ -47,12 +47,13 @@ class AdsService {
   Campaign write(const Brief& brief, const OnProgress& on_progress = {});  // a draft, stored; honours stop_requested()
   std::vector<Campaign> campaigns() const;                                 // newest first
   std::optional<Campaign> campaign(const std::string& id) const;
-  // Approves accepted variants (empty list: all of them). Throws DataError for an unknown id or a rejected variant.
+  // Approves accepted variants (empty list: all of them), and with the first ones the campaign; one that is paused
+  // stays so. Throws DataError for an unknown id or a rejected variant.
   Campaign approve(const std::string& campaign_id, const std::vector<std::string>& variant_ids,
                    const std::string& approver);
   Campaign set_state(const std::string& campaign_id, CampaignState state);  // pause, resume, end
 
-  // The same checks on a person's own words; nothing is stored.
+  // The same checks on a person's own words; nothing is stored. DataError for a text longer than any brief allows.
   Variant check(const Brief& brief, const std::string& headline, const std::string& body) const;
 
   DecideResult decide(const DecideRequest& request);

@@ -13,6 +13,7 @@
 #include "ads/policy.h"
 #include "ads/units.h"
 #include "core/error.h"
+#include "search/query.h"
 #include "search/search_service.h"
 
 namespace starling {
@@ -28,6 +29,16 @@ struct Candidate {
   double relevance = 1;  // share of its posts that speak of the product's topic
   SearchService::Audience found;
 };
+
+// What a post or a brief holds may be too long for a query, or only punctuation.
+bool is_query(const std::string& text) {
+  try {
+    parse_query(text);
+    return true;
+  } catch (const DataError&) {
+    return false;
+  }
+}
 
 // By proxy: a harmless query whose posts are largely about a sensitive topic.
 std::optional<std::string> refuse_proxy(const SearchService::Audience& audience) {
@@ -123,8 +134,10 @@ class Finder {
                          const char* what) {
       for (size_t i = 0; i < std::min(values.size(), kCompanionsOfTopic); ++i) {
         const std::string& value = values[i].first;
-        if (value.find_first_of(" \"") != std::string::npos || !asked_.insert(prefix + value).second) continue;
         Candidate companion{.name = value, .query = prefix + value};
+        if (value.find_first_of(" \"") != std::string::npos || !is_query(companion.query) ||
+            !asked_.insert(companion.query).second)
+          continue;
         companion.found = search_.audience(companion.query);
         if (companion.found.authors < kMinimumAudience || too_broad(companion.found)) continue;
         companion.relevance =
@@ -144,7 +157,7 @@ class Finder {
       Candidate topic{.name = word, .query = "+" + word, .origin = fmt::format("posts with “{}”, {}", word, origin)};
       const bool of_product = origin == "a word of the product";
       topic.relevance = of_product ? 1.0 : 0.5;
-      if (!asked_.insert(topic.query).second) continue;
+      if (!is_query(topic.query) || !asked_.insert(topic.query).second) continue;
       topic.found = search_.audience(topic.query);
       if (topic.found.posts == 0 || too_broad(topic.found, of_product ? kTooBroadShare : kTooBroadFactShare)) continue;
       const bool sensitive = refuse_audience(topic.name, topic.query).has_value();

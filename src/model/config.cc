@@ -306,6 +306,9 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
     config.tied_head = value_or(json, "tie_word_embeddings", config.is_grok1());
     config.bos_token = value_or(json, "bos_token_id", int64_t{1});
     config.eos_token = value_or(json, "eos_token_id", int64_t{2});
+    if (config.bos_token < 0 || config.bos_token >= config.vocab_size)
+      throw ConfigError(fmt::format("model config: bos_token_id {} is outside of the vocabulary of {}",
+                                    config.bos_token, config.vocab_size));
     if (config.head_dim * config.num_heads == config.hidden_size) config.head_dim = 0;
     config.check();
     refuse_other_attention_scale(json, config);

@@ -233,6 +233,8 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   refuse(R"("model_type":"gpt2")", "gpt2");
   refuse(R"("vocab_size":3777777777777777777777777777777777)", "vocab_size 3.777");  // of equal keys the last counts
   refuse(R"("num_key_value_heads":1.5)", "num_key_value_heads 1.5");
+  refuse(R"("bos_token_id":1000000)", "bos_token_id 1000000");
+  refuse(R"("bos_token_id":-1)", "bos_token_id -1");
   refuse(R"("num_hidden_layers":20000)", "num_hidden_layers 20000 is outside");
   refuse(R"("attention_bias":true)", "attention_bias");
   refuse(R"("hidden_act":"gelu")", "hidden_act");

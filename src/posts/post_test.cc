@@ -74,7 +74,8 @@ TEST(PostJson, AnErrorNamesTheField) {
       {R"({"id":"1","text":""})", "text"},
       {R"({"id":"1","text":5})", "text"},
       {R"({"id":"1","text":"x","time":"yesterday"})", "time"},
-      {R"({"id":"1","text":"x","time":1700000000000})", "time"},
+      {R"({"id":"1","text":"x","time":253402300800})", "time"},  // of the year 10000: no text that is read again
+      {R"({"id":"1","text":"x","time":-62167219201})", "time"},  // before the year 0
       {R"({"id":"1","text":"x","likes":"many"})", "likes"},
       {R"({"id":"1","text":"x","hashtags":"a"})", "hashtags"},
       {R"({"id":"a\nb","text":"x"})", "id"},

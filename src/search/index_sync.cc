@@ -30,10 +30,12 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
   const std::string store_size = std::to_string(posts.size());
   if (writer.metadata(kStoreSizeKey) == store_size) return true;
   uint64_t seen = 0, uncommitted = 0;
-  bool stopped = false;
+  bool stopped = false, deleted_stay = false;
   posts.for_each([&](const Post& post) {
     if (++seen % kProgressEvery == 0 && progress) progress(seen);
-    if (!control.is_deleted(post.id, post.author) && !writer.contains(post.id)) {
+    if (control.is_deleted(post.id, post.author)) {
+      deleted_stay = true;
+    } else if (!writer.contains(post.id)) {
       writer.put(with_language(post));
       if (++uncommitted == kPostsPerCommit) {
         writer.commit();
@@ -43,7 +45,8 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
     stopped = stop_requested();
     return !stopped;
   });
-  if (!stopped) writer.set_metadata(kStoreSizeKey, store_size);
+  // Where a deleted post waits to be purged, a new one may take its place in the count.
+  if (!stopped && !deleted_stay) writer.set_metadata(kStoreSizeKey, store_size);
   writer.commit();
   return !stopped;
 }

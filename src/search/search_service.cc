@@ -53,6 +53,13 @@ class LiveFilter {
   std::unordered_map<std::string, bool> opted_out_;
 };
 
+// Whether the word at `begin` of a query is not wanted: "from:word", "@word", "-word".
+bool is_value_or_excluded(std::string_view query, size_t begin) {
+  if (begin == 0) return false;
+  const char before = query[begin - 1];
+  return before == ':' || before == '@' || (before == '-' && (begin == 1 || query[begin - 2] == ' '));
+}
+
 using Counts = std::unordered_map<std::string, int64_t>;
 
 std::vector<std::pair<std::string, int64_t>> most_frequent(const Counts& counts, size_t limit) {
@@ -193,9 +200,13 @@ std::string SearchService::State::corrected(const std::string& text, const Query
   bool changed = false;
   for (const std::string& word : query.wanted_words()) {
     const std::string better = reader->suggest(word);
-    const size_t at = better.empty() ? std::string::npos : fold(out).find(word);
-    if (at == std::string::npos || fold(out).size() != out.size()) continue;
-    out.replace(at, word.size(), better);
+    if (better.empty()) continue;
+    const std::vector<Word> words = split_words(out);
+    const auto at = std::find_if(words.begin(), words.end(), [&](const Word& candidate) {
+      return candidate.text == word && !is_value_or_excluded(out, candidate.begin);
+    });
+    if (at == words.end()) continue;
+    out.replace(at->begin, at->end - at->begin, better);
     changed = true;
   }
   return changed ? out : std::string{};

@@ -20,14 +20,17 @@
 #include "core/time.h"
 #include "infer/engine.h"
 #include "infer/test_model.h"
+#include "posts/ingest.h"
 #include "search/index_sync.h"
 #include "search/post_index.h"
 #include "search/ranking.h"
 #include "search/sentences.h"
 #include "search/snippet.h"
 #include "search/support.h"
+#include "search/tuning.h"
 #include "search/vector_index.h"
 #include "train/contrastive.h"
+#include "train/lineage.h"
 
 namespace starling {
 namespace {
@@ -315,6 +318,37 @@ TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed
   EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
 }
 
+TEST_F(SearchServiceTest, ADeletedPostThatWaitsInTheStoreGivesItsPlaceToNoNewOne) {
+  store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  build_index(workspace_, config_, *posts_, *control_, nullptr);  // passes over the post, which is still stored
+  posts_->purge([](const Post& post) { return post.id == "1"; });
+  store({make_post("3", "cat", "stork three")});  // two posts again
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  open();
+  EXPECT_THAT(ids("stork"), UnorderedElementsAre("2", "3"));
+}
+
+// Xapian takes terms of 245 bytes.
+TEST_F(SearchServiceTest, AHashtagOfAnyLengthIsIndexed) {
+  Post post = make_post("1", "ann", "heron");
+  post.hashtags = {std::string(300, 'a') + "Bird2019", std::string(5000, 'b')};
+  store({post});
+  open();
+  EXPECT_THAT(ids("heron"), ElementsAre("1"));
+  EXPECT_THAT(ids("bird"), ElementsAre("1"));
+  EXPECT_THAT(ids("#" + post.hashtags[0]), ElementsAre("1"));
+}
+
+TEST_F(SearchServiceTest, AWordIsCorrectedWhereItStandsByItself) {
+  store({make_post("1", "ann", "whether the xylophone plays")});
+  open();
+  const auto corrected = [&](const std::string& query) { return service_->search({.query = query}).corrected_query; };
+  EXPECT_EQ(corrected("whether hether"), "whether whether");
+  EXPECT_EQ(corrected("from:xylophome Xylophome"), "from:xylophome xylophone");
+  EXPECT_EQ(corrected("-xylophome @xylophome \"the xylophome\""), "-xylophome @xylophome \"the xylophone\"");
+}
+
 TEST_F(SearchServiceTest, AWordThatOnlyADeletedPostHadIsNotSuggested) {
   open();
   const Post post = make_post("1", "ann", "xylophone");
@@ -576,6 +610,54 @@ TEST_F(DamageTest, ADamagedVectorHeaderIsAnErrorAndATornRowIsCut) {
     write_file_atomic(workspace_.index() / "vectors.json", good.substr(0, size));
     EXPECT_THROW(read_vectors_header(workspace_.index()), DataError) << size;
   }
+}
+
+// What is tuned and measured on the posts' own threads.
+class TuningTest : public SearchServiceTest {
+ protected:
+  TuningTest() {
+    config_ = Config([] {
+      std::vector<ConfigKey> keys = search_config_keys();
+      for (const ConfigKey& key : posts_config_keys()) keys.push_back(key);
+      return keys;
+    }());
+  }
+  // Posts with replies; `time_s` of the i-th.
+  void store_threads(const std::function<int64_t(int)>& time_s) {
+    std::vector<Post> posts;
+    for (int i = 0; i < 100; ++i) {
+      Post post =
+          make_post(fmt::format("{:03}", i), "ann", fmt::format("quick brown fox {} jumps over lazy dog {}", i, i / 5));
+      post.time_s = time_s(i);
+      if (i % 5 != 0) post.reply_to = fmt::format("{:03}", i / 5 * 5);
+      posts.push_back(post);
+    }
+    store(posts);
+  }
+};
+
+TEST_F(TuningTest, PostsWithoutATimeGivePairsAndAreHeldOutToo) {
+  store_threads([](int) { return 0; });
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  const TestModel model;
+  fs::copy(model.folder(), workspace_.model("own"));
+  const TuneReport report = tune_embedder(workspace_, config_, *posts_, *control_, "own", 1);
+  EXPECT_GE(report.pairs, 64);
+  EXPECT_GT(evaluate_held_out(workspace_, config_, *posts_, *control_, nullptr).queries, 0);
+  const fs::path seen = workspace_.model(report.model) / "seen.bin";
+  EXPECT_TRUE(SeenIds::contains(seen, "post", "000"));
+  EXPECT_FALSE(SeenIds::contains(seen, "post", "099"));
+}
+
+TEST_F(TuningTest, TheVectorsWeightIsWrittenUnderTheIndexsLock) {
+  store_threads([](int i) { return 1500000000 + i; });
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  {
+    const std::unique_ptr<FileLock> other = lock_index(workspace_.index());
+    EXPECT_THROW(choose_vector_weight(workspace_, config_, *posts_, *control_, letters_), IoError);
+  }
+  const double weight = choose_vector_weight(workspace_, config_, *posts_, *control_, letters_);
+  EXPECT_EQ(read_vectors_header(workspace_.index())->vector_weight, weight);
 }
 
 }  // namespace

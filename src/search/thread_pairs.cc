@@ -154,31 +154,34 @@ std::map<std::string, int> related(const Post& post, const Groups& groups) {
 }  // namespace
 
 TimeSplit split_by_time(const Workspace& workspace, const Config& config, const PostStore& posts) {
-  std::vector<int64_t> times;
+  std::vector<PostMoment> moments;
   posts.for_each([&](const Post& post) {
-    times.push_back(post.time_s);
+    moments.push_back(moment_of(post));
     return true;
   });
-  if (times.empty()) throw DataError("the workspace has no posts; run `starling ingest` first");
-  std::sort(times.begin(), times.end());
+  if (moments.empty()) throw DataError("the workspace has no posts; run `starling ingest` first");
+  std::sort(moments.begin(), moments.end());
   const auto held_out =
-      static_cast<size_t>(static_cast<double>(times.size()) * config.number("prepare.validation_fraction"));
+      static_cast<size_t>(static_cast<double>(moments.size()) * config.number("prepare.validation_fraction"));
   TimeSplit split;
-  split.held_out_from_s = times[times.size() - 1 - std::min(held_out, times.size() - 1)];
+  split.held_out_from = moments[moments.size() - 1 - std::min(held_out, moments.size() - 1)];
   if (std::filesystem::exists(workspace.shards() / "manifest.json")) {
     const ShardReader valid(workspace.shards(), "valid");
-    if (valid.sample_count() > 0) split.held_out_from_s = valid.sample(0).time_s;
+    if (valid.sample_count() > 0) {
+      const Sample first = valid.sample(0);
+      split.held_out_from = {first.time_s, std::string(first.post_id)};
+    }
   }
   const auto before =
-      static_cast<size_t>(std::lower_bound(times.begin(), times.end(), split.held_out_from_s) - times.begin());
-  const size_t slice = std::min(before / 2, kDevelopmentSlices * (times.size() - before));
-  split.tune_before_s = before == 0 ? split.held_out_from_s : times[before - slice];
+      static_cast<size_t>(std::lower_bound(moments.begin(), moments.end(), split.held_out_from) - moments.begin());
+  const size_t slice = std::min(before / 2, kDevelopmentSlices * (moments.size() - before));
+  split.tune_before = slice == 0 ? split.held_out_from : moments[before - slice];
   return split;
 }
 
-TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, int64_t before_s) {
+TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, const PostMoment& before) {
   std::vector<Post> posts = live_posts(store, control, "training");
-  std::erase_if(posts, [&](const Post& post) { return post.time_s >= before_s; });
+  std::erase_if(posts, [&](const Post& post) { return moment_of(post) >= before; });
   const Groups groups = group(posts);
   PairCollector pairs(groups);
   for (const auto& [parent_id, replies] : groups.replies) {
@@ -193,12 +196,12 @@ TuningPairs tuning_pairs(const PostStore& store, const ControlDb& control, int64
 }
 
 HeldOutQueries held_out_queries(const PostStore& store, const ControlDb& control, const PostIndexReader& reader,
-                                int64_t from_s, int64_t until_s) {
+                                const PostMoment& from, const PostMoment& until) {
   const std::vector<Post> posts = live_posts(store, control, "search");
   const Groups groups = group(posts);
   std::vector<const Post*> sources;
   for (const Post& post : posts)
-    if (post.time_s >= from_s && post.time_s < until_s && !related(post, groups).empty()) sources.push_back(&post);
+    if (moment_of(post) >= from && moment_of(post) < until && !related(post, groups).empty()) sources.push_back(&post);
   draw(sources, 4 * kMaxHeldOutQueries, [](const Post* post) { return post->id; });
   HeldOutQueries out;
   for (const Post* post : sources) {

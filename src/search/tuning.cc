@@ -6,7 +6,9 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "infer/engine.h"
+#include "search/index_sync.h"
 #include "train/contrastive.h"
 
 namespace starling {
@@ -47,7 +49,7 @@ std::vector<Run> runs_by_vector_weight(const Ranker& ranker, const PostIndexRead
 TuneReport tune_embedder(const Workspace& workspace, const Config& config, const PostStore& posts,
                          const ControlDb& control, const std::string& base, double seconds) {
   const TimeSplit split = split_by_time(workspace, config, posts);
-  TuningPairs pairs = tuning_pairs(posts, control, split.tune_before_s);
+  TuningPairs pairs = tuning_pairs(posts, control, split.tune_before);
   if (pairs.texts.size() < kMinPairs)
     throw DataError(
         fmt::format("the posts give {} pairs (replies, threads, shared hashtags, long posts); tuning needs {}",
@@ -68,14 +70,14 @@ TuneReport tune_embedder(const Workspace& workspace, const Config& config, const
 
 double choose_vector_weight(const Workspace& workspace, const Config& config, const PostStore& posts,
                             const ControlDb& control, Engine& embedder) {
+  const std::unique_ptr<FileLock> lock = lock_index(workspace.index());
   std::optional<VectorsHeader> header = read_vectors_header(workspace.index());
   if (!header) throw DataError(fmt::format("{}: no vectors to weigh", workspace.index().string()));
   const RankingSettings settings = read_ranking_settings(config);
   const PostIndexReader reader(workspace.index(), settings.bm25);
   const VectorIndex vectors(workspace.index(), *header, VectorIndex::Mode::read);
   const TimeSplit split = split_by_time(workspace, config, posts);
-  const HeldOutQueries development =
-      held_out_queries(posts, control, reader, split.tune_before_s, split.held_out_from_s);
+  const HeldOutQueries development = held_out_queries(posts, control, reader, split.tune_before, split.held_out_from);
   if (development.queries.empty()) return header->vector_weight;
 
   const Ranker ranker(reader, &vectors, &embedder, settings);
@@ -105,7 +107,7 @@ SearchEvaluation evaluate_held_out(const Workspace& workspace, const Config& con
   }
   const TimeSplit split = split_by_time(workspace, config, posts);
   const HeldOutQueries held_out =
-      held_out_queries(posts, control, reader, split.held_out_from_s, std::numeric_limits<int64_t>::max());
+      held_out_queries(posts, control, reader, split.held_out_from, {std::numeric_limits<int64_t>::max(), {}});
   if (held_out.queries.empty())
     throw DataError("no post of the held-out time has a reply, a thread or a shared hashtag to look for");
   return evaluate_stages(reader, Ranker(reader, vectors.get(), embedder, settings), vectors != nullptr,

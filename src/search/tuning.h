@@ -23,7 +23,7 @@ TuneReport tune_embedder(const Workspace& workspace, const Config& config, const
 
 // Tries weights 0, 0.1 .. 0.9 on the development slice, keeps the one with the best nDCG@10 in vectors.json (the
 // smaller of equals: so vectors that do not help get 0) and returns it. Without development queries the weight stays as
-// it is.
+// it is. Throws IoError when another process writes the index.
 double choose_vector_weight(const Workspace& workspace, const Config& config, const PostStore& posts,
                             const ControlDb& control, Engine& embedder);
 

@@ -132,7 +132,7 @@ std::vector<std::string> split_camel_case(std::string_view tag) {
     // "BBCNews": the last capital of a run opens the next word.
     const bool acronym = i < tag.size() && kind(tag[i]) == 'l' && kind(tag[i - 1]) == 'U' && i - begin > 1;
     const size_t end = acronym ? i - 1 : i;
-    if (end > begin) parts.push_back(fold(tag.substr(begin, end - begin)));
+    if (end > begin) parts.push_back(cut(fold(tag.substr(begin, end - begin))));
     begin = i < tag.size() && tag[i] == '_' ? i + 1 : end;
   }
   return parts.size() > 1 ? parts : std::vector<std::string>{};

@@ -26,7 +26,7 @@ std::string fold(std::string_view text);               // NFKC case folding of o
 // The stem under which a word is ranked: the English Snowball stemmer for "en", the word itself otherwise.
 std::string stem(const std::string& word, std::string_view language);
 
-// "ClimateChange2019" -> climate, change, 2019; empty when the tag is one word.
+// "ClimateChange2019" -> climate, change, 2019, each cut as a word; empty when the tag is one word.
 std::vector<std::string> split_camel_case(std::string_view tag);
 
 // English function words ("the", "what", "is"): never the reason that a post answers a question.

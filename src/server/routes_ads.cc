@@ -95,7 +95,9 @@ Response set_campaign_state(Platform& platform, const Request& request) {
 
 Response check_ad(Platform& platform, const Request& request) {
   const JsonBody body(request.body);
-  return json_response(json(platform.ads.check(brief_in(body), body.text("headline"), body.text("body"))));
+  const Brief brief = brief_in(body);
+  return json_response(
+      json(as_bad_request([&] { return platform.ads.check(brief, body.text("headline"), body.text("body")); })));
 }
 
 Response decide_ad(Platform& platform, const Request& request) {

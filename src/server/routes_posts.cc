@@ -22,9 +22,20 @@ Post read_post(const std::string& body) {
   }
 }
 
+void refuse_deleted(const Platform& platform, const Post& post) {
+  if (platform.control.is_deleted(post.id, post.author))
+    throw HttpError(409, "deleted", "this post or its author was deleted; it is not taken again");
+}
+
 // True when the post is new. It is durable when this returns.
 bool store(Platform& platform, const Post& post) try {
-  return platform.posts.append(post);
+  refuse_deleted(platform, post);
+  const bool created = platform.posts.append(post);
+  // A deletion that came between the two has purged the store before the post was there.
+  if (created && platform.control.is_deleted(post.id, post.author))
+    platform.posts.purge([&](const Post& other) { return other.id == post.id; });
+  refuse_deleted(platform, post);
+  return created;
 } catch (const IoError& error) {
   spdlog::error("storing a post: {}", error.what());
   throw HttpError(503, "store_unavailable", "the post could not be stored and nothing of it was kept; try again later");
@@ -51,8 +62,6 @@ Response delete_and_report(Platform& platform, const Request& request, const std
 
 Response create_post(Platform& platform, const Request& request) {
   const Post post = read_post(request.body);
-  if (platform.control.is_deleted(post.id, post.author))
-    throw HttpError(409, "deleted", "this post or its author was deleted; it is not taken again");
   const bool created = store(platform, post);
   if (!created) return json_response(nlohmann::json{{"id", post.id}, {"created", false}});
   const bool searchable = make_searchable(platform, post);

@@ -7,7 +7,10 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
+#include <future>
 #include <sstream>
+#include <thread>
 
 #include "core/file.h"
 #include "server/router.h"
@@ -142,6 +145,38 @@ TEST_F(ServerTest, ANewPostIsFoundAtOnceAndADeletedOneIsGone) {
   EXPECT_EQ(deleted["id"], "p/1 é");
   EXPECT_EQ(ok("POST", "/v1/search", query)["hits"].size(), 0u);
   EXPECT_EQ(call("POST", "/v1/posts", post).status, 409);
+}
+
+// A post that was let in before its author was deleted, and is written after the deletion has purged the store.
+TEST_F(ServerTest, ADeletionReachesAPostThatComesInMeanwhile) {
+  start();
+  Platform& platform = server_->platform();
+  ASSERT_EQ(call("POST", "/v1/posts", {{"id", "1"}, {"author", "ada"}, {"text", "a laptop"}}).status, 201);
+  std::promise<void> purge_began, post_came;
+  std::thread purge([&] {  // holds the store
+    platform.posts.purge([&](const Post&) {
+      purge_began.set_value();
+      post_came.get_future().wait();
+      return false;
+    });
+  });
+  purge_began.get_future().wait();
+  ClientResponse response;
+  std::thread client([&] {
+    response = call("POST", "/v1/posts", {{"id", "2"}, {"author", "mallory"}, {"text", "a laptop"}});
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the post waits for the store
+  platform.control.add_tombstone({"author", "mallory", 0, "test"});
+  post_came.set_value();
+  purge.join();
+  client.join();
+  EXPECT_EQ(response.status, 409);
+  std::vector<std::string> authors;
+  platform.posts.for_each([&](const Post& post) {
+    authors.push_back(post.author);
+    return true;
+  });
+  EXPECT_EQ(authors, std::vector<std::string>{"ada"});
 }
 
 TEST_F(ServerTest, APostWithoutIdOrTextIs400) {

@@ -184,7 +184,10 @@ class Tuner {
     for (double& count : frequency) count /= std::max(1.0, total);
     load_embedding();
     table_.weigh(frequency);
-    table_.clear(checked(config_.bos_token));  // Engine::embed puts it before every text
+    // What Engine::embed may put before every text, and in the place of an empty one.
+    for (const TokenId token : tokenizer_->opening_tokens(static_cast<TokenId>(config_.bos_token)))
+      table_.clear(checked(token));
+    table_.clear(config_.bos_token);
   }
 
   double step(std::span<const uint32_t> chosen, int64_t step, double fraction_left) {
