@@ -39,8 +39,10 @@ class Conversation {
     lasting_ = messages_.size();
   }
 
-  // Throws DataError, and forgets the message, when it does not fit the model's context by itself.
+  // Throws DataError, and forgets the message only, when it does not fit the model's context by itself.
   Generation answer(const std::string& message, const Engine::OnText& show) {
+    const std::vector<ChatMessage> before = messages_;
+    const int forgotten = forgotten_;
     messages_.push_back({"user", message});
     try {
       make_room();
@@ -49,7 +51,8 @@ class Conversation {
       ++sampling_.seed;
       return generation;
     } catch (const DataError&) {
-      messages_.pop_back();
+      messages_ = before;
+      forgotten_ = forgotten;
       throw;
     }
   }

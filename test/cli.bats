@@ -65,14 +65,15 @@ make_small_model() {
   make_small_model
   field() { python3 -c "import json,sys; print(json.loads(sys.argv[1])['$1'])" "$2"; }
   long=$(printf 'word %.0s' $(seq 300))
-  run --separate-stderr "$STARLING" --workspace "$workspace" --json chat -t 0 -n 20 <<< "hello"$'\n'"hello"$'\n'"$long"$'\n'"/new"$'\n'"hello"$'\n'"/quit"$'\n'"hello"
+  run --separate-stderr "$STARLING" --workspace "$workspace" --json chat -t 0 -n 20 <<< "hello"$'\n'"hello"$'\n'"$long"$'\n'"hello"$'\n'"/new"$'\n'"hello"$'\n'"/quit"$'\n'"hello"
   [ "$status" -eq 0 ]
-  [ "${#lines[@]}" -eq 3 ]
+  [ "${#lines[@]}" -eq 4 ]
   alone=$("$STARLING" --workspace "$workspace" --json generate --model own --chat -p hello -t 0 -n 20)
   [ "$(field text "${lines[0]}")" = "$(field text "$alone")" ]
-  [ "$(field text "${lines[2]}")" = "$(field text "$alone")" ]
+  [ "$(field text "${lines[3]}")" = "$(field text "$alone")" ]
   [ "$(field prompt_tokens "${lines[1]}")" -gt "$(field prompt_tokens "${lines[0]}")" ]
-  [ "$(field prompt_tokens "${lines[2]}")" -eq "$(field prompt_tokens "${lines[0]}")" ]
+  [ "$(field prompt_tokens "${lines[2]}")" -gt "$(field prompt_tokens "${lines[1]}")" ]  # also after what did not fit
+  [ "$(field prompt_tokens "${lines[3]}")" -eq "$(field prompt_tokens "${lines[0]}")" ]
   [[ "$stderr" == *"context of 256"* ]]
 }
 

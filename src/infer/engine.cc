@@ -122,16 +122,16 @@ class GenerationSequence : public Sequence {
     bytes_ += spelled ? spelled->size() : tokenizer_.token_bytes(scored.token).size();
     result_.tokens.push_back(std::move(scored));
   }
-  // A token is told with the text that it ends; those of a stop string are told to nobody.
+  // A token is told with the first text that it gives; those of a stop string are told to nobody.
   void add_text(const std::string& text) {
     std::lock_guard lock(mutex_);
     ready_.text += text;
     result_.text += text;
+    const size_t given = text_.bytes_given();
     if (text_.stopped()) {
-      while (!starts_.empty() && starts_.back() >= result_.text.size()) starts_.pop_back(), result_.tokens.pop_back();
+      while (!starts_.empty() && starts_.back() >= given) starts_.pop_back(), result_.tokens.pop_back();
     }
-    if (text.empty()) return;
-    for (told_ = std::min(told_, result_.tokens.size()); told_ < result_.tokens.size(); ++told_)
+    for (; told_ < result_.tokens.size() && starts_[told_] < given; ++told_)
       ready_.tokens.push_back(result_.tokens[told_]);
   }
 

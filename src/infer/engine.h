@@ -56,7 +56,7 @@ struct ScoredToken {
   std::vector<TokenLogprob> top;  // the most probable ones, first the most
 };
 
-// A piece of a generation's text and the tokens that it ends, when log-probabilities are asked for.
+// A piece of a generation's text and the tokens that begin in it, when log-probabilities are asked for.
 struct TextPiece {
   std::string_view text;
   std::span<const ScoredToken> tokens = {};

@@ -231,6 +231,30 @@ TEST_F(EngineTest, StreamedTokensAreThoseOfTheResultAndAStopStringsAreLeftOut) {
   EXPECT_LT(stopped.tokens.size(), g.tokens.size());
 }
 
+// A bad byte becomes three, U+FFFD; the end of "zzq" may be held back while the text before it is told.
+TEST_F(EngineTest, NoTokenOfAStopStringIsToldAfterBadBytesOrAHeldEnd) {
+  const auto trie = std::make_shared<TokenTrie>(engine->tokenizer());
+  for (const auto& [bytes, stop, left] : {std::tuple{"\xff\xffzq!", "zq!", "\xff\xff"}, {"zzq", "zq", "z"}}) {
+    auto grammar = std::make_shared<Grammar>();
+    const Grammar::Rule root = grammar->declare_rule();
+    const Grammar::Node start = grammar->add_node();
+    grammar->define_rule(root, start, grammar->literal(start, bytes));
+    grammar->finish(root);
+    const SamplingOptions options{.max_tokens = 10,
+                                  .stop = {stop},
+                                  .logprobs = 0,
+                                  .constraint = std::make_shared<GrammarConstraint>(grammar, trie)};
+    std::string streamed, whole;
+    const Generation g = engine->complete("the lazy", options, [&](const TextPiece& piece) {
+      for (const ScoredToken& token : piece.tokens) streamed += engine->tokenizer().token_bytes(token.token);
+      return true;
+    });
+    for (const ScoredToken& token : g.tokens) whole += engine->tokenizer().token_bytes(token.token);
+    EXPECT_EQ(whole, left);
+    EXPECT_EQ(streamed, left);
+  }
+}
+
 TEST_F(EngineTest, RequestsOfOneJobGetWhatTheyWouldGetAlone) {
   std::vector<GenerationRequest> requests;
   std::vector<std::string> alone;

@@ -1,6 +1,7 @@
 #include "infer/text_stream.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "tokenizer/utf8.h"
 
@@ -55,6 +56,8 @@ void TextStream::take_characters(bool at_end) {
     const size_t length = utf8_length(left);
     if (length == 0 && !at_end && may_become_character(left)) break;
     held_ += length == 0 ? kReplacement : left.substr(0, length);
+    widths_.resize(held_.size(), length == 0 ? 0 : 1);
+    if (length == 0) widths_.back() = 1;
     left.remove_prefix(std::max<size_t>(length, 1));
   }
   bytes_ = std::string(left);
@@ -74,6 +77,9 @@ std::string TextStream::release(bool at_end) {
   }
   std::string text = held_.substr(0, end);
   held_.erase(0, end);
+  const auto last = widths_.begin() + static_cast<std::ptrdiff_t>(end);
+  bytes_given_ = std::accumulate(widths_.begin(), last, bytes_given_);
+  widths_.erase(widths_.begin(), last);
   return text;
 }
 

@@ -16,9 +16,6 @@ namespace {
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z: a time of another year is written as no text that can be read again.
-constexpr int64_t kFirstTime_s = -62167219200, kLastTime_s = 253402300799;
-
 void append_text(std::string& json, const char* name, const std::string& value) {
   if (value.empty()) return;
   json += fmt::format(",\"{}\":", name);

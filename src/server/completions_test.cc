@@ -294,6 +294,19 @@ TEST_F(CompletionsTest, ARequiredToolIsCalledWithArgumentsOfItsSchema) {
   EXPECT_TRUE(next["choices"][0]["message"]["content"].is_string());
 }
 
+TEST_F(CompletionsTest, ACallCutOffBeforeItsArgumentsIsTextInAStreamToo) {
+  start();
+  json body = chat_body({{"tools", json::array({weather_tool()})}, {"tool_choice", "required"}, {"seed", 4}});
+  for (const int most : {1, 4, 24}) {
+    body.update({{"max_tokens", most}, {"stream", false}});
+    const json choice = ok("POST", "/v1/chat/completions", body)["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], "length");
+    ASSERT_TRUE(choice["message"]["content"].is_string()) << choice;
+    body["stream"] = true;
+    EXPECT_EQ(content_of(events_of(call("POST", "/v1/chat/completions", body).body)), choice["message"]["content"]);
+  }
+}
+
 // The model's first special token becomes Mistral's mark of a call.
 void give_tool_calls_token(const fs::path& model) {
   std::string text = read_file(model / "tokenizer.json");

@@ -22,7 +22,7 @@ void add_counts(EngineStats& sum, const EngineStats& more) {
 
 }  // namespace
 
-std::shared_ptr<Engine> LazyEngine::load() const {
+std::shared_ptr<Engine> LazyEngine::load(const std::function<void()>& before_reading) const {
   if (std::shared_ptr<Engine> engine = loaded()) return engine;
   std::lock_guard loading(load_mutex_);
   if (std::shared_ptr<Engine> engine = loaded()) return engine;
@@ -33,6 +33,7 @@ std::shared_ptr<Engine> LazyEngine::load() const {
   if (tokenizer_time_ && time != *tokenizer_time_)
     throw DataError(
         fmt::format("{}: it has changed since this server first read it; start the server again", tokenizer.string()));
+  if (before_reading) before_reading();
   std::shared_ptr<Engine> engine = Engine::load(folder_, options_);
   tokenizer_time_ = time;
   std::lock_guard lock(mutex_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,8 +22,9 @@ class LazyEngine final : public Engine {
       : folder_(std::move(folder)), options_(options) {}
 
   // The engine itself, which stays as long as someone holds it. A request holds one from its beginning to its end: then
-  // it is not freed in between.
-  std::shared_ptr<Engine> load() const;
+  // it is not freed in between. `before_reading` may refuse by throwing; a caller who finds the engine in memory, or
+  // waits for another's load, does not ask it.
+  std::shared_ptr<Engine> load(const std::function<void()>& before_reading = {}) const;
   std::shared_ptr<Engine> loaded() const;  // null when it is not in memory; does not wait for a load
   bool is_loaded() const;                  // asking is no use of it
   // Frees the engine when nobody holds it and its last use is `idle_s` ago or longer. Whoever holds it uses it: that is

@@ -25,16 +25,19 @@ uint64_t available_memory_bytes() {
 
 // The files are a measure, not the need: weights may shrink to 8 bits, and keys and values come on top. It keeps a
 // request from ending the server for want of memory where that is evident.
+void require_memory_for(const LazyEngine& engine) {
+  const uint64_t bytes = weight_file_bytes(engine.folder()), available = available_memory_bytes();
+  if (available > 0 && bytes > available)
+    throw HttpError(503, "model_unavailable",
+                    fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left",
+                                engine.name(), static_cast<double>(bytes) / 1e9, static_cast<double>(available) / 1e9),
+                    "model");
+}
+
 std::shared_ptr<Engine> load_now(const LazyEngine& engine) {
   const std::string name = engine.name();
   try {
-    const uint64_t bytes = weight_file_bytes(engine.folder()), available = available_memory_bytes();
-    if (available > 0 && bytes > available)
-      throw HttpError(503, "model_unavailable",
-                      fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left", name,
-                                  static_cast<double>(bytes) / 1e9, static_cast<double>(available) / 1e9),
-                      "model");
-    return engine.load();
+    return engine.load([&] { require_memory_for(engine); });
   } catch (const HttpError&) {
     throw;
   } catch (const std::exception& error) {
@@ -120,9 +123,7 @@ Engine& Models::find(const std::string& name) const { return *place(name); }
 std::shared_ptr<Engine> Models::require(const std::string& name) const {
   const Place& engine = place(name);
   const auto* lazy = dynamic_cast<const LazyEngine*>(engine.get());
-  if (!lazy) return engine;
-  const std::shared_ptr<Engine> loaded = lazy->loaded();
-  return loaded ? loaded : load_now(*lazy);
+  return lazy ? load_now(*lazy) : engine;
 }
 
 std::shared_ptr<Engine> Models::require_embedder(const std::string& name) const {

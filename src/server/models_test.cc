@@ -1,6 +1,7 @@
 // Which models a request may name, and when they are loaded.
 #include "server/models.h"
 
+#include <atomic>
 #include <thread>
 
 #include "core/error.h"
@@ -147,6 +148,23 @@ TEST_F(ModelsTest, WhatIsHeldIsNotFreedAndTokensOutliveAnEngine) {
   EXPECT_FALSE(lazy.is_loaded()) << "reading tokens needs no weights";
   fs::last_write_time(root_ / "model/tokenizer.json", fs::file_time_type::clock::now() + std::chrono::hours(1));
   EXPECT_THROW(lazy.load(), DataError) << "other tokens than those it gave out";
+}
+
+// The memory that a load has taken already must not refuse the request that waits for it.
+TEST_F(ModelsTest, WhoWaitsForALoadIsNotAskedWhetherItFits) {
+  make_model(root_ / "model", context_);
+  LazyEngine lazy(root_ / "model", {});
+  std::atomic<int> asked = 0;
+  std::shared_ptr<Engine> second;
+  std::thread waiting;
+  const std::shared_ptr<Engine> first = lazy.load([&] {
+    ++asked;
+    waiting = std::thread([&] { second = lazy.load([&] { ++asked; }); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // most likely it waits by then
+  });
+  waiting.join();
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(asked, 1);
 }
 
 }  // namespace

@@ -141,18 +141,14 @@ ToolCallReader::Part ToolCallReader::advance(bool at_end) {
   if (state_ == State::undecided) {
     const size_t begin = held_.starts_with(' ') ? 1 : 0;
     const std::string_view seen = std::string_view(held_).substr(begin);
-    if (seen.starts_with(form_.open)) {
-      held_.erase(0, begin + form_.open.size());
-      state_ = State::name;
-    } else if (at_end || !form_.open.starts_with(seen)) {
-      state_ = State::text;
-    }
-  }
-  if (state_ == State::name) {
-    if (const size_t end = held_.find(form_.middle); end != std::string::npos) {
-      part.name = held_.substr(0, end);
+    const bool opens = seen.starts_with(form_.open);
+    const size_t name = begin + form_.open.size(), end = opens ? held_.find(form_.middle, name) : std::string::npos;
+    if (end != std::string::npos) {
+      part.name = held_.substr(name, end - name);
       held_.erase(0, end + form_.middle.size());
       state_ = State::arguments;
+    } else if (at_end || (!opens && !form_.open.starts_with(seen))) {
+      state_ = State::text;
     }
   }
   if (state_ == State::text) std::swap(part.content, held_);

@@ -47,11 +47,11 @@ class ToolCallReader {
     std::string arguments;  // the next characters of its arguments
   };
   Part push(std::string_view piece);
-  Part finish();  // what was held back
+  Part finish();  // what was held back; a call without arguments yet is text
   bool is_call() const { return state_ == State::arguments; }
 
  private:
-  enum class State { undecided, text, name, arguments };
+  enum class State { undecided, text, arguments };
   Part advance(bool at_end);
   ToolForm form_;
   State state_ = State::undecided;

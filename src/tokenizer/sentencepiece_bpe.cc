@@ -48,7 +48,9 @@ size_t word_end(std::string_view text) {
   return std::min(text.find(kSpaceMark, end), text.size());
 }
 
+// A piece with a bare space is never met, because a text's are marks by then; and a file cuts a merge at its space.
 bool takes_part_in_merges(std::string_view piece, int32_t type) {
+  if (piece.find(' ') != std::string_view::npos) return false;
   return type == PieceType::normal || (type == PieceType::user_defined && is_ordinary_piece(piece));
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -67,6 +70,20 @@ TEST(SentencePieceBpe, UserDefinedPiecesAreMarkersUnlessTheyAreSpacesOrOneCharac
   EXPECT_EQ(tokenizer->decode(Ids{tool}), "<tool>");
   const Ids typed = tokenizer->encode("<tool>");
   EXPECT_EQ(std::count(typed.begin(), typed.end(), tool), 0);
+}
+
+// A text's spaces are marks by then, so a piece with a bare space is never met; but a file's merge is cut at its space.
+TEST(SentencePieceBpe, PiecesWithABareSpaceLeaveTheFileReadable) {
+  Vocabulary v;
+  const TokenId mark = v.add("\u2581", -2);
+  for (const char* piece : {" ", "  ", "a", "a "}) v.add(piece, -1, 4);
+  const auto tokenizer = v.make();
+  const auto file = std::filesystem::temp_directory_path() / fmt::format("starling-spaces-{}.json", ::getpid());
+  tokenizer->save(file);
+  const auto read = Tokenizer::load(file);
+  std::filesystem::remove(file);
+  EXPECT_EQ(read->encode("  "), (Ids{mark, mark, mark}));
+  EXPECT_EQ(read->encode("a a  "), tokenizer->encode("a a  "));
 }
 
 TEST(SentencePieceBpe, ACharacterWithoutAPieceBecomesItsBytes) {

@@ -78,10 +78,14 @@ Batches batches_of(const Objective& objective, Items items) {
   return batches;
 }
 
+void check_stop() {
+  if (stop_requested()) throw Error("fine-tuning was stopped; no model was written");
+}
+
 ObjectiveScore score_all(Objective& objective, Items items) {
   ObjectiveScore total;
   for (const std::vector<uint32_t>& batch : batches_of(objective, items)) {
-    if (stop_requested()) throw Error("fine-tuning was stopped; no model was written");
+    check_stop();
     const ObjectiveScore score = objective.score(batch);
     total.loss += score.loss, total.weight += score.weight, total.correct += score.correct;
   }
@@ -158,7 +162,7 @@ int64_t train_batches(Transformer& model, Objective& objective, const Batches& b
   const Schedule schedule{.warmup_steps = std::max<int64_t>(1, total * 3 / 100), .decay_fraction = 1.0};
   Progress progress("finetune", batches.size(), "steps");
   for (int64_t step = 0; step < total; ++step) {
-    if (stop_requested()) throw Error("fine-tuning was stopped; no model was written");
+    check_stop();
     updater.zero();
     objective.train(batches[static_cast<size_t>(step)]);
     updater.step(step + 1, options.learning_rate * schedule.factor(step, total));
@@ -179,7 +183,10 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
   const Items judged = split.held_out.empty() ? split.train : split.held_out;
   const Items remembered = general.held_out.empty() ? general.train : general.held_out;
   for (const std::vector<uint32_t>* items : {&split.train, &split.held_out})
-    for (const std::vector<uint32_t>& batch : batches_of(objective, *items)) objective.begin(batch);
+    for (const std::vector<uint32_t>& batch : batches_of(objective, *items)) {
+      check_stop();
+      objective.begin(batch);
+    }
   FineTuneResult result{
       .examples = static_cast<int64_t>(split.train.size()),
       .held_out = static_cast<int64_t>(split.held_out.size()),

@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "core/stop.h"
+#include "ops/profile.h"
 #include "train/chat_records.h"
 #include "train/finite_differences.h"
 #include "train/text_examples.h"
@@ -146,6 +148,18 @@ TEST(FineTune, ReplayOfAGeneralSetKeepsAWholeModelAndAdaptersFromForgetting) {
 
 // Before tuning every margin is 0, so that the loss is ln 2; afterwards the chosen answer is likelier on pairs that
 // were not trained on.
+TEST(FineTune, AStopBeforeTheFirstStepOfPreferencesIsHeardAtOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process of its own: a stop cannot be taken back
+  const auto stopped_at_once = [] {
+    Transformer model = make_model();
+    request_stop();
+    start_profile();
+    EXPECT_THROW(finetune(model, preference_task(120), tiny_options(1e-3, 1)), Error);
+    _exit(stop_profile().empty() ? 0 : 1);
+  };
+  EXPECT_EXIT(stopped_at_once(), testing::ExitedWithCode(0), "");
+}
+
 TEST(FineTune, PreferencesRaiseTheChosenAnswerOverTheRejected) {
   Transformer whole = make_model(), adapted = with_adapters(whole, DType::f32);
   for (Transformer* model : {&whole, &adapted}) {

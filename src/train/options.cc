@@ -10,6 +10,8 @@
 
 namespace starling {
 
+constexpr int64_t kMostMinutes = int64_t{10} * 366 * 24 * 60;  // ten years: what fits into them can be counted
+
 // The double that reads as the float does: 0.004 instead of 0.004000000189989805.
 static double as_written(float value) { return std::stod(fmt::format("{}", value)); }
 
@@ -82,6 +84,7 @@ TrainOptions train_options(const Config& config) {
   t.start = config.text("train.start");
   t.steps = at_least("train.steps", 0);
   t.minutes = not_negative("train.minutes");
+  if (t.minutes > kMostMinutes) throw ConfigError(fmt::format("train.minutes must be at most {}", kMostMinutes));
   t.sequence_length = at_least("train.sequence_length", 2);
   t.batch_tokens = at_least("train.batch_tokens", t.sequence_length);
   t.micro_batch_tokens = at_least("train.micro_batch_tokens", t.sequence_length);

@@ -32,6 +32,13 @@ struct Schedule {
       shape = (1 + std::cos(std::numbers::pi * static_cast<double>(step) / static_cast<double>(total))) / 2;
     return std::clamp(std::min(rise, final_factor + (1 - final_factor) * shape), 0.0, 1.0);
   }
+
+  // Whether the first `steps` have the same factors in runs of both lengths.
+  bool agrees(int64_t steps, int64_t total, int64_t other) const {
+    for (int64_t step = 0; step < steps; ++step)
+      if (factor(step, total) != factor(step, other)) return false;
+    return true;
+  }
 };
 
 }  // namespace starling

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <memory>
 
@@ -33,8 +34,9 @@ namespace starling {
 namespace {
 
 constexpr int64_t kMostSkippedInRow = 10;
-constexpr int64_t kMeasuredFrom = 3,
-                  kMeasuredTo = 10;  // steps that a time budget is settled by; they lie in the warm-up
+constexpr int64_t kFirstPlan = 10;  // step at which a time budget becomes a number of steps; it lies in the warm-up
+constexpr int64_t kSlowSteps = 3, kLeastMeasured = 7;  // the first of a process are no measure; how many a plan needs
+constexpr int64_t kEndless = int64_t{1} << 40;         // steps, of a run whose decay is far away
 
 // One rank of a run. What only rank 0 has is empty on the others: the database, the loader, the log, the guard.
 class Trainer {
@@ -108,7 +110,6 @@ class Trainer {
   // From the last checkpoint, or from the seed.
   void start(const Config& config) {
     state_.total_steps = options_.steps;
-    if (std::filesystem::exists(schedule_file())) state_.total_steps = read_schedule();
     const std::string shards = sha256_file_hex(workspace_.shards() / "manifest.json");
     if (const auto checkpoint = latest_checkpoint(checkpoints())) {
       state_ = load_checkpoint(*checkpoint, model_.parameters(), optimizer_);
@@ -116,10 +117,11 @@ class Trainer {
       if (state_.shards_sha256 != shards)
         throw DataError(
             fmt::format("the shards changed since {}; train anew (without --resume)", checkpoint->string()));
-      spdlog::info("resuming {} at step {} of {}", name_, state_.step, state_.total_steps);
     } else {
       begin();
     }
+    if (std::filesystem::exists(schedule_file())) read_schedule();  // perhaps made after the checkpoint
+    if (state_.step > 0) spdlog::info("resuming {} at step {} of {}", name_, state_.step, state_.total_steps);
     state_.shards_sha256 = shards;
     std::filesystem::create_directories(checkpoints());
     write_file_atomic(folder_ / "starling.toml", config.to_toml());
@@ -154,41 +156,61 @@ class Trainer {
     if (is_root())
       progress.emplace("train " + name_, static_cast<uint64_t>(state_.total_steps), "steps",
                        static_cast<uint64_t>(state_.step));
-    double measured_from = monotonic_s();
     while (state_.total_steps == 0 || state_.step < state_.total_steps) {
       if (stopped_ = stop_agreed(); stopped_) return stop();
-      if (state_.step == kMeasuredFrom) measured_from = monotonic_s();
-      if (state_.total_steps == 0 && state_.step == kMeasuredTo)
-        settle((monotonic_s() - measured_from) / static_cast<double>(kMeasuredTo - kMeasuredFrom));
+      if (options_.steps == 0 && is_planned_at(state_.step)) plan();
       const double begin = monotonic_s();
       step();
-      state_.seconds += monotonic_s() - begin;
+      note_time(monotonic_s() - begin);
       after_step();
       if (is_root()) show(*progress);
     }
   }
 
-  // Turns the time budget into a number of steps, once: it is on disk before it is used, so that a resumed run has the
-  // same schedule. A tenth is kept for evaluation and checkpoints.
-  void settle(double seconds_per_step) {
-    if (is_root()) settle_steps(seconds_per_step);
+  // The mean counts late steps most: those of the older half weigh a sixteenth, so that a busy beginning is forgotten.
+  void note_time(double seconds) {
+    state_.seconds += seconds;
+    if (++timed_steps_ <= kSlowSteps) return;
+    const auto measured = static_cast<double>(timed_steps_ - kSlowSteps);
+    seconds_per_step_ += (seconds - seconds_per_step_) * 4 / (measured + 3);
+  }
+
+  // From the first plan on four or five times while the steps double.
+  static bool is_planned_at(int64_t step) {
+    return step >= kFirstPlan && step % static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(step)) / 4) == 0;
+  }
+
+  void plan() {
+    if (is_root()) plan_steps();
     share(world_, state_.total_steps);
   }
 
-  void settle_steps(double seconds_per_step) {
+  // Turns the time budget into a number of steps, and again by the speed measured since, as long as no rate so far
+  // depends on it: until the decay. A plan is on disk before it is used, so that a resumed run has the same schedule
+  // from any checkpoint. A tenth is kept for evaluation and checkpoints.
+  void plan_steps() {
+    const Schedule schedule = options_.learning_rate_schedule();
+    const int64_t before = state_.total_steps;
+    if (state_.step <= planned_step_ || timed_steps_ < kSlowSteps + kLeastMeasured) return;
+    if (before > 0 && !schedule.agrees(state_.step, before, kEndless)) return;
     const double left = options_.minutes * 60 * 0.9 - state_.seconds;
-    const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step, 1e-6));
-    state_.total_steps = state_.step + std::max<int64_t>(1, steps);
-    write_file_atomic(schedule_file(), dump_json(nlohmann::json{{"total_steps", state_.total_steps}}) + "\n");
-    spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step, state_.total_steps,
-                 options_.minutes);
+    const auto steps = static_cast<int64_t>(std::max(left, 0.0) / std::max(seconds_per_step_, 1e-6));
+    const int64_t total = state_.step + std::max<int64_t>(1, steps);
+    if (before == 0 || schedule.agrees(state_.step, before, total)) state_.total_steps = total;
+    planned_step_ = state_.step;
+    const nlohmann::ordered_json json = {{"total_steps", state_.total_steps}, {"planned_at", planned_step_}};
+    write_file_atomic(schedule_file(), dump_json(json) + "\n");
+    if (std::abs(state_.total_steps - before) * 10 > before)  // by more than a tenth
+      spdlog::info("{:.2f} s a step: {} steps fit into {:g} minutes", seconds_per_step_, state_.total_steps,
+                   options_.minutes);
   }
 
-  int64_t read_schedule() const {
+  void read_schedule() {
     const nlohmann::json json = try_parse_json(read_file(schedule_file()));
-    if (json.is_discarded() || !json.contains("total_steps"))
+    if (!json.is_object() || !json.contains("total_steps"))
       throw DataError(fmt::format("{}: damaged; delete the run and train anew", schedule_file().string()));
-    return json["total_steps"];
+    state_.total_steps = json["total_steps"];
+    planned_step_ = json.value("planned_at", kFirstPlan);
   }
 
   void step() {
@@ -275,8 +297,7 @@ class Trainer {
     return squares;
   }
 
-  // Before a budget is settled the decay is far away.
-  int64_t schedule_steps() const { return state_.total_steps > 0 ? state_.total_steps : int64_t{1} << 40; }
+  int64_t schedule_steps() const { return state_.total_steps > 0 ? state_.total_steps : kEndless; }
 
   void after_step() {
     const bool due = state_.step % options_.checkpoint_interval == 0 && state_.step != state_.total_steps;
@@ -331,7 +352,7 @@ class Trainer {
   }
 
   void show(Progress& progress) const {
-    progress.set_total(static_cast<uint64_t>(state_.total_steps));  // of a time budget it is settled on the way
+    progress.set_total(static_cast<uint64_t>(state_.total_steps));  // of a time budget it is planned on the way
     progress.update(static_cast<uint64_t>(state_.step),
                     fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} % of peak", loss_, tokens_per_s(),
                                 flops_per_s() / peak_flops_ * 100));
@@ -347,7 +368,7 @@ class Trainer {
                     workspace_.tokenizer(), options_.keep_checkpoints);
   }
 
-  // Before a time budget is settled there is nothing worth keeping: the run starts again with the same bits.
+  // Before a time budget is planned there is nothing worth keeping: the run starts again with the same bits.
   void stop() {
     check_weights();
     if (is_root() && state_.total_steps > 0) checkpoint();
@@ -467,6 +488,8 @@ class Trainer {
   NoiseScale noise_;
   double peak_flops_ = 1, loss_ = 0, losses_ = 0, gradient_norm_ = 0;
   int64_t losses_count_ = 0;
+  int64_t timed_steps_ = 0, planned_step_ = 0;  // steps of this process; the step of the last plan
+  double seconds_per_step_ = 0;
   bool stopped_ = false;
   float learning_rate_ = 0;
 };

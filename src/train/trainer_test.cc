@@ -358,12 +358,72 @@ TEST_F(TrainerTest, AMixtureAsInGrok1Learns) {
   EXPECT_THROW(train(workspace_, small_config({"model.experts=8", "model.mixture=grok"}), {}), ConfigError);
 }
 
-TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsOnceAndWritesThemDown) {
+TEST_F(TrainerTest, ATimeBudgetSettlesTheStepsAndWritesThemDown) {
   const TrainResult result = train(workspace_, small_config({"train.steps=0", "train.minutes=0.01"}), {});
   EXPECT_GE(result.total_steps, 11);
   EXPECT_EQ(result.steps, result.total_steps);
   EXPECT_NE(read_file(workspace_.run("own") / "schedule.json").find(std::to_string(result.total_steps)),
             std::string::npos);
+}
+
+// One rank whose first ten steps take 50 ms more, as beside other work.
+class SlowAtFirst : public Communicator {
+ public:
+  int rank() const override { return self_->rank(); }
+  int size() const override { return self_->size(); }
+  void all_reduce_sum(Tensor values) override {  // once a step
+    if (++steps_ <= 10) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    self_->all_reduce_sum(values);
+  }
+  std::vector<double> all_gather(double value) override { return self_->all_gather(value); }
+  void broadcast(std::span<std::byte> bytes) override { self_->broadcast(bytes); }
+  void barrier() override { self_->barrier(); }
+  void fail() noexcept override { self_->fail(); }
+
+ private:
+  std::unique_ptr<Communicator> self_ = make_communicator("self");
+  int steps_ = 0;
+};
+
+std::string weights_of(const Workspace& workspace, const std::string& name) {
+  return sha256_file_hex(workspace.model(name) / "model.safetensors");
+}
+
+Config budget_config(std::initializer_list<const char*> more = {}) {
+  Config config = small_config({"train.steps=0", "train.minutes=0.05", "train.warmup_steps=20",
+                                "train.checkpoint_interval=1000", "train.log_interval=50"});
+  for (const char* setting : more) config.set(setting);
+  return config;
+}
+
+TEST_F(TrainerTest, ABudgetWithoutEndIsRefused) {
+  for (const char* minutes : {"train.minutes=inf", "train.minutes=1e300", "train.minutes=nan"})
+    EXPECT_THROW(train_options(small_config({minutes})), ConfigError) << minutes;
+}
+
+TEST_F(TrainerTest, ATimeBudgetIsPlannedAgainWhenTheMachineBecomesFree) {
+  SlowAtFirst world;
+  const TrainResult result = train(workspace_, budget_config(), {}, world);
+  EXPECT_GT(result.total_steps, 54);  // what fits at 50 ms a step
+  EXPECT_EQ(result.steps, result.total_steps);
+  const std::string planned = weights_of(workspace_, "own");
+  train(workspace_, budget_config({fmt::format("train.steps={}", result.total_steps).c_str()}), {.name = "stated"});
+  EXPECT_EQ(weights_of(workspace_, "stated"), planned) << "no rate before a plan depends on it";
+}
+
+TEST_F(TrainerTest, ARunGoesOnByItsLastPlanFromAnyCheckpoint) {
+  const Config config =
+      budget_config({"train.minutes=0.01", "train.checkpoint_interval=9", "train.keep_checkpoints=100000"});
+  const TrainResult whole = train(workspace_, config, {});
+  const std::string weights = weights_of(workspace_, "own");
+  for (const char* step : {"step-00000009", "step-00000018"}) {  // before and amid the plans
+    const fs::path checkpoints = workspace_.run("own") / "checkpoints";
+    if (!fs::exists(checkpoints / step)) continue;  // on a very slow machine
+    fs::remove(workspace_.run("own") / "card.md");
+    write_file_atomic(checkpoints / "latest", step);
+    EXPECT_EQ(train(workspace_, config, {.resume = true}).total_steps, whole.total_steps) << step;
+    EXPECT_EQ(weights_of(workspace_, "own"), weights) << step;
+  }
 }
 
 TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
