@@ -22,13 +22,15 @@ struct Panel {  // the blocks of weights that are read side by side
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) data[b] = w.block_data(first_block + b);
   }
-  // Asks for the line `offset` bytes ahead in each block of the next panel, if this eighth of the lines is the tile's.
-  // Called once a line, between products: many requests at once would wait for each other.
-  STARLING_INLINE void fetch_next(const ActivationTile& x, int64_t eighth, int64_t offset) const {
-    if (x.fetch_begin <= eighth && eighth < x.fetch_end) {
-      STARLING_UNROLL
-      for (int b = 0; b < B; ++b) _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + offset), _MM_HINT_T1);
-    }
+  // Asks for the line `offset` bytes ahead in each block of the panel after this one.
+  STARLING_INLINE void fetch_line(int64_t offset) const {
+    STARLING_UNROLL
+    for (int b = 0; b < B; ++b) _mm_prefetch(reinterpret_cast<const char*>(data[b] + to_next + offset), _MM_HINT_T1);
+  }
+  // Asks for the tile's part of this group, of which a block has `lines` lines. Called halfway through the group: at
+  // its start the requests would delay the group's own first loads.
+  STARLING_INLINE void fetch_group(const ActivationTile& x, int64_t lines) const {
+    for (int64_t line = x.fetch_begin * lines / 8; line < x.fetch_end * lines / 8; ++line) fetch_line(line * 64);
   }
   const uint8_t* data[B];
   int64_t to_next;  // bytes to the panel after this one
@@ -109,7 +111,7 @@ STARLING_AVX512 void int8_panel(TileOutput y, const ActivationTile& x, const Qua
       STARLING_UNROLL
       for (int b = 0; b < B; ++b) weights[b] = _mm512_loadu_si512(panel.data[b] + step * 64);
       dots.add(weights, quads);
-      panel.fetch_next(x, step, step * 64);
+      if (step == kGroupSteps / 2) panel.fetch_group(x, kGroupSteps);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps * 64;
@@ -141,7 +143,7 @@ STARLING_AVX512 void code4_panel(TileOutput y, const ActivationTile& x, const Qu
       }
       dots.add(even, quads);
       dots.add(odd, quads + T);
-      panel.fetch_next(x, 2 * pair, pair * 64);
+      if (pair == kGroupSteps / 4) panel.fetch_group(x, kGroupSteps / 2);
     }
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) panel.data[b] += kGroupSteps / 2 * 64;
@@ -157,7 +159,7 @@ STARLING_AVX512_BF16 void bf16_panel(TileOutput y, const ActivationTile& x, cons
   const uint32_t* pairs = x.pairs;
   Totals<T, B> totals;
   for (int64_t pair = 0; pair < w.padded_cols() / 2; ++pair, pairs += T) {
-    panel.fetch_next(x, pair % 8, 0);
+    if (x.fetch_begin <= pair % 8 && pair % 8 < x.fetch_end) panel.fetch_line(0);
     __m512bh weights[B];
     STARLING_UNROLL
     for (int b = 0; b < B; ++b) {
