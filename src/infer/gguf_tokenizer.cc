@@ -18,6 +18,7 @@ namespace {
 // pass over.
 constexpr const char* kWholePiecesKey = "starling.tokenizer.ignore_merges";
 constexpr const char* kNfcKey = "starling.tokenizer.nfc";
+constexpr const char* kSpaceFirstKey = "tokenizer.ggml.add_space_prefix";
 
 // A value of tokenizer.ggml.pre.
 struct PreTokenizer {
@@ -165,10 +166,11 @@ std::vector<double> scores_of(const GgufVocabulary& v, const std::vector<std::st
     piece.erase(piece.find(' '), 1);
     rank.emplace(piece, -static_cast<double>(rank.size()));
   }
+  const double last = -static_cast<double>(rank.size());  // of pieces that no merge makes
   std::vector<double> scores;
   for (const std::string& token : v.tokens) {
     const auto found = rank.find(token);
-    scores.push_back(found == rank.end() ? 0.0 : found->second);
+    scores.push_back(found == rank.end() ? last : found->second);
   }
   return scores;
 }
@@ -210,8 +212,8 @@ std::unique_ptr<Tokenizer> read_gguf_tokenizer(const GgufFile& gguf, const Model
   if (model == "llama") {
     const std::vector<double>& scores = gguf.list<double>("tokenizer.ggml.scores");
     const TextFrame frame = read_gguf_frame(gguf, config, true);
-    return make_sentencepiece_bpe(tokens, {scores.begin(), scores.end()}, read_types(gguf, tokens.size(), frame),
-                                  frame);
+    return make_sentencepiece_bpe(tokens, {scores.begin(), scores.end()}, read_types(gguf, tokens.size(), frame), frame,
+                                  flag(gguf, kSpaceFirstKey, true));
   }
   if (model != "gpt2")
     throw DataError(
@@ -231,6 +233,7 @@ void add_gguf_tokenizer(std::map<std::string, GgufValue>& metadata, const std::f
                         const ModelConfig& config) {
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(tokenizer_json);
   const auto* byte_level = dynamic_cast<const ByteLevelBpe*>(tokenizer.get());
+  const auto* pieces = dynamic_cast<const SentencePieceBpe*>(tokenizer.get());
   try {
     const nlohmann::json file = parse_json(read_file(tokenizer_json));
     const GgufVocabulary v = vocabulary_of(file, *tokenizer, byte_level != nullptr, config.vocab_size);
@@ -240,6 +243,7 @@ void add_gguf_tokenizer(std::map<std::string, GgufValue>& metadata, const std::f
     metadata["tokenizer.ggml.token_type"] = v.types;
     if (byte_level) metadata["tokenizer.ggml.merges"] = merges, add_pre_tokenizer(metadata, *byte_level);
     else metadata["tokenizer.ggml.scores"] = scores_of(v, merges);
+    if (pieces && !pieces->space_first()) metadata[kSpaceFirstKey] = false;
     add_frame(metadata, *tokenizer, config);
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: not a tokenizer.json: {}", tokenizer_json.string(), error.what()));

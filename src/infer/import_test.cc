@@ -424,6 +424,39 @@ TEST_F(ImportTest, AGgufOfSentencePieceSaysWhetherATextIsOpened) {
   EXPECT_EQ(Engine::load(second)->text_tokens("ab"), (std::vector<TokenId>{261, 259, 260}));
 }
 
+TEST_F(ImportTest, AGgufOfSentencePieceSaysWhetherASpaceStandsBeforeAText) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  const auto spaced = Tokenizer::load(target / "tokenizer.json");
+  const fs::path to = model.folder() / "again.gguf", second = model.folder() / "models" / "second";
+  std::string json = read_file(target / "tokenizer.json");
+  const std::string prepend = R"({"type": "Prepend", "prepend": "▁"}, )";
+  ASSERT_NE(json.find(prepend), std::string::npos);
+  json.erase(json.find(prepend), prepend.size());
+  write_file_atomic(target / "tokenizer.json", json);
+  export_model(target, to, {.type = "q8_0"});
+  EXPECT_FALSE(std::get<bool>(GgufFile(to).metadata().at("tokenizer.ggml.add_space_prefix")));
+  import_model(to, second, {});
+  EXPECT_EQ(Tokenizer::load(second / "tokenizer.json")->encode("ab"), spaced->encode_continuation("ab"));
+}
+
+// Other engines take the piece of the best score first.
+TEST_F(ImportTest, APieceThatNoMergeMakesHasTheWorstScoreInAGguf) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  std::vector<std::string> with_a_merge = pieces();
+  with_a_merge.back() = "ab";
+  std::vector<int32_t> types(with_a_merge.size(), PieceType::normal);
+  make_sentencepiece_bpe(with_a_merge, std::vector<float>(types.size()), types)->save(target / "tokenizer.json");
+  const fs::path to = model.folder() / "again.gguf";
+  export_model(target, to, {.type = "q8_0"});
+  const GgufFile gguf(to);
+  const std::vector<double>& scores = gguf.list<double>("tokenizer.ggml.scores");
+  EXPECT_EQ(std::ranges::count(scores, 0.0), 1);
+  EXPECT_EQ(scores.back(), 0.0);
+  EXPECT_EQ(std::ranges::count(scores, -1.0), std::ssize(scores) - 1);
+}
+
 TEST_F(ImportTest, GgufKeepsLlama3sRopeAndAWindow) {
   ModelConfig config = small_config();
   config.type = ModelType::mistral;

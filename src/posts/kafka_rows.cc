@@ -4,6 +4,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <iterator>
 #include <map>
 
 #include "core/error.h"
@@ -14,6 +17,10 @@ namespace starling {
 namespace {
 
 constexpr std::string_view kScheme = "kafka://";
+// Settings that come from the environment alone, STARLING_KAFKA_SASL_PASSWORD and so on: reports, the quarantine and
+// lists of processes show URLs.
+constexpr const char* kSecretSettings[] = {"sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password",
+                                           "sasl.oauthbearer.client.secret"};
 constexpr int kPatience_s = 30, kPatience_ms = kPatience_s * 1000;
 constexpr int kPoll_ms = 100;
 
@@ -26,10 +33,26 @@ struct Source {
                                                  {"auto.offset.reset", "earliest"}};
 };
 
+std::string environment_name(std::string_view setting) {
+  std::string name = "STARLING_KAFKA_";
+  for (const char c : setting) name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+void add_secrets(Source& source) {
+  for (const char* setting : kSecretSettings)
+    if (const char* value = std::getenv(environment_name(setting).c_str())) source.settings[setting] = value;
+}
+
 void add_setting(Source& source, std::string_view setting) {
   const size_t equals = setting.find('=');
   const std::string key(setting.substr(0, equals));
   const std::string value(equals == std::string_view::npos ? "" : setting.substr(equals + 1));
+  if (std::ranges::find(kSecretSettings, key) != std::end(kSecretSettings))
+    throw ConfigError(
+        fmt::format("{} must not stand in a Kafka URL, which reports and lists of processes show; set the "
+                    "environment variable {}",
+                    key, environment_name(key)));
   if (key == "format") source.format = parse_row_format(value);
   else source.settings[key == "group" ? "group.id" : key] = value;
 }
@@ -43,8 +66,9 @@ Source parse_url(const std::string& url) {
     source.topic = rest.substr(slash + 1, query == std::string_view::npos ? query : query - slash - 1);
   }
   if (source.brokers.empty() || source.topic.empty())
-    throw ConfigError(fmt::format("{}: write kafka://host:port/topic?group=name", url));
+    throw ConfigError(fmt::format("{}: write kafka://host:port/topic?group=name", url.substr(0, url.find('?'))));
   source.settings["bootstrap.servers"] = source.brokers;
+  add_secrets(source);
   if (query != std::string_view::npos) {
     for (rest.remove_prefix(query + 1); !rest.empty();) {
       const size_t end = std::min(rest.find('&'), rest.size());

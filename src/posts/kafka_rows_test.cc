@@ -142,5 +142,25 @@ TEST_F(Kafka, AUrlThatSaysTooLittleOrTooMuchIsRefused) {
     EXPECT_THROW(RowReader::open(bad, RowOptions()), ConfigError) << bad;
 }
 
+std::string error_of(const std::string& url) {
+  try {
+    RowReader::open(url, RowOptions());
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(Kafka, SecretsComeFromTheEnvironmentAndAreNeverShown) {
+  const std::string refused = error_of(url("posts?sasl.password=hunter2"));
+  EXPECT_NE(refused.find("STARLING_KAFKA_SASL_PASSWORD"), std::string::npos) << refused;
+  EXPECT_EQ((refused + error_of("kafka://host?sasl.password=hunter2")).find("hunter2"), std::string::npos);
+  ::setenv("STARLING_KAFKA_SSL_KEY_PEM", "hunter2", 1);
+  const std::string taken = error_of(url("posts?security.protocol=ssl"));  // the library refuses what is no key
+  ::unsetenv("STARLING_KAFKA_SSL_KEY_PEM");
+  EXPECT_NE(taken.find("ssl.key.pem"), std::string::npos) << taken;
+  EXPECT_EQ(taken.find("hunter2"), std::string::npos) << taken;
+}
+
 }  // namespace
 }  // namespace starling

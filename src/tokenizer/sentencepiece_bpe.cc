@@ -169,7 +169,7 @@ void SentencePieceBpe::append_marked(bool space_first, std::string_view text, st
 }
 
 void SentencePieceBpe::append_tokens(std::string_view text, std::vector<TokenId>& ids) const {
-  if (!text.empty()) append_marked(true, text, ids);
+  if (!text.empty()) append_marked(vocabulary_.space_first, text, ids);
 }
 
 void SentencePieceBpe::append_continuation(std::string_view text, std::vector<TokenId>& ids) const {
@@ -186,7 +186,7 @@ std::string SentencePieceBpe::token_bytes(TokenId id) const {
 std::string SentencePieceBpe::decode(std::span<const TokenId> ids) const {
   std::string text;
   for (const TokenId id : ids) text += token_bytes(id);
-  if (text.starts_with(' ')) text.erase(0, 1);  // the one that encode() put there
+  if (vocabulary_.space_first && text.starts_with(' ')) text.erase(0, 1);  // the one that encode() put there
   return text;
 }
 
@@ -196,11 +196,12 @@ void SentencePieceBpe::save(const std::filesystem::path& tokenizer_json) const {
                                                         .markers = vocabulary_.markers,
                                                         .merges = merges_.merges(),
                                                         .unknown_piece = vocabulary_.unknown_piece,
-                                                        .frame = vocabulary_.frame}));
+                                                        .frame = vocabulary_.frame,
+                                                        .space_first = vocabulary_.space_first}));
 }
 
 std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,
-                                                  std::vector<int32_t> types, TextFrame frame) {
+                                                  std::vector<int32_t> types, TextFrame frame, bool space_first) {
   check_pieces(pieces, scores.size(), types.size());
   SentencePieceVocabulary vocabulary;
   vocabulary.merges = merges_from_scores(pieces, scores, types);
@@ -214,6 +215,7 @@ std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> piece
   }
   vocabulary.pieces = std::move(pieces);
   vocabulary.frame = std::move(frame);
+  vocabulary.space_first = space_first;
   return std::make_unique<SentencePieceBpe>(std::move(vocabulary));
 }
 

@@ -1,7 +1,7 @@
 // SentencePiece-style BPE with byte fallback, as Llama 2 and TinyLlama use it. A space is written "▁" (U+2581), one is
-// put before the text; characters are merged by score (highest first, leftmost on ties); a character without a piece
-// becomes its bytes' tokens <0x00> ... <0xFF>. A "▁" typed by a user decodes to a space, as in SentencePiece.
-// Source: Kudo & Richardson 2018, arXiv:1808.06226.
+// put before the text unless the vocabulary was made without it (Yi's); characters are merged by score (highest first,
+// leftmost on ties); a character without a piece becomes its bytes' tokens <0x00> ... <0xFF>. A "▁" typed by a user
+// decodes to a space, as in SentencePiece. Source: Kudo & Richardson 2018, arXiv:1808.06226.
 #pragma once
 
 #include <array>
@@ -27,6 +27,7 @@ struct SentencePieceVocabulary {
   std::vector<Merge> merges;
   std::string unknown_piece = "<unk>";
   TextFrame frame;
+  bool space_first = true;  // encode() puts a space before the text, which decode() takes away
 };
 
 class SentencePieceBpe final : public Tokenizer {
@@ -43,6 +44,7 @@ class SentencePieceBpe final : public Tokenizer {
   const std::vector<SpecialToken>& marker_tokens() const override { return vocabulary_.markers; }
   const TextFrame& frame() const override { return vocabulary_.frame; }
   void save(const std::filesystem::path& tokenizer_json) const override;
+  bool space_first() const { return vocabulary_.space_first; }
 
  private:
   bool opens_texts() const override { return true; }

@@ -56,6 +56,15 @@ TEST(SentencePieceBpe, PutsOneSpaceBeforeATextAndNoneBeforeAContinuation) {
   EXPECT_EQ(tokenizer->token_bytes(space_a), " a");
 }
 
+TEST(SentencePieceBpe, AVocabularyMayPutNoSpaceBeforeAText) {
+  Vocabulary v;
+  const TokenId space = v.add("\u2581", -2), a = v.add("a", -3), space_a = v.add("\u2581a", -1);
+  const auto tokenizer = make_sentencepiece_bpe(v.pieces, v.scores, v.types, {}, false);
+  EXPECT_EQ(tokenizer->encode("a"), Ids{a});
+  EXPECT_EQ(tokenizer->encode("  a"), (Ids{space, space_a}));
+  EXPECT_EQ(tokenizer->decode(Ids{space_a}), " a");
+}
+
 // Llama.cpp's kind 4: "<tool>" is a mark, a run of spaces or one character is text like any other.
 TEST(SentencePieceBpe, UserDefinedPiecesAreMarkersUnlessTheyAreSpacesOrOneCharacter) {
   Vocabulary v;

@@ -94,8 +94,10 @@ struct PieceType {
 };
 
 // SentencePiece BPE from a vocabulary with scores, as GGUF files carry it. Unknown and control pieces are special. A
-// user-defined one is a marker, unless it is a single character or spaces alone: that is ordinary text.
+// user-defined one is a marker, unless it is a single character or spaces alone: that is ordinary text. `space_first`:
+// a space is put before every text.
 std::unique_ptr<Tokenizer> make_sentencepiece_bpe(std::vector<std::string> pieces, std::vector<float> scores,
-                                                  std::vector<int32_t> types, TextFrame frame = {});
+                                                  std::vector<int32_t> types, TextFrame frame = {},
+                                                  bool space_first = true);
 
 }  // namespace starling

@@ -314,8 +314,9 @@ std::unique_ptr<Tokenizer> read_byte_level(const Reader& reader, const Json& mod
   return std::make_unique<ByteLevelBpe>(std::move(vocabulary));
 }
 
-// Prepend and Replace as normalizer, or Metaspace as pre-tokenizer: both write spaces as "▁" and put one in front.
-void check_sentencepiece_steps(const Reader& reader) {
+// Prepend and Replace as normalizer, or Metaspace as pre-tokenizer: both write spaces as "▁". Whether one is put in
+// front.
+bool read_sentencepiece_steps(const Reader& reader) {
   bool prepends = false, replaces = false;
   for (const Json& step : Reader::steps(Reader::find(reader.root(), "normalizer"), "normalizers")) {
     const std::string type = Reader::text_or(step, "type", "");
@@ -324,17 +325,17 @@ void check_sentencepiece_steps(const Reader& reader) {
     else reader.fail("normalizer", fmt::format("{} is not supported", dump_json(step)));
   }
   for (const Json& step : Reader::steps(Reader::find(reader.root(), "pre_tokenizer"), "pretokenizers")) {
-    const bool whole = Reader::text_or(step, "type", "") == "Metaspace" && !Reader::true_or(step, "split", true) &&
-                       Reader::text_or(step, "prepend_scheme", "always") != "never";
+    const bool whole = Reader::text_or(step, "type", "") == "Metaspace" && !Reader::true_or(step, "split", true);
     if (!whole) reader.fail("pre_tokenizer", fmt::format("{} is not supported", dump_json(step)));
-    prepends = replaces = true;
+    replaces = true;
+    prepends = prepends || Reader::text_or(step, "prepend_scheme", "always") != "never";
   }
-  if (!prepends || !replaces)
-    reader.fail("normalizer", "spaces are not turned into \"\u2581\" with one in front; only that is supported");
+  if (!replaces) reader.fail("normalizer", "spaces are not turned into \"\u2581\"; only that is supported");
+  return prepends;
 }
 
 std::unique_ptr<Tokenizer> read_sentencepiece(const Reader& reader, const Json& model, BpeParts parts) {
-  check_sentencepiece_steps(reader);
+  const bool space_first = read_sentencepiece_steps(reader);
   // Merges that make the same piece share a rank, as the same score does: the leftmost goes first.
   for (size_t i = 1; i < parts.merges.size(); ++i) {
     Merge& merge = parts.merges[i];
@@ -348,7 +349,8 @@ std::unique_ptr<Tokenizer> read_sentencepiece(const Reader& reader, const Json& 
                               .markers = std::move(parts.markers),
                               .merges = std::move(parts.merges),
                               .unknown_piece = Reader::text_or(model, "unk_token", "<unk>"),
-                              .frame = std::move(frame)});
+                              .frame = std::move(frame),
+                              .space_first = space_first});
 }
 
 }  // namespace
@@ -388,13 +390,17 @@ std::string sentencepiece_json(const SentencePieceVocabulary& vocabulary) {
   const std::string options = fmt::format(
       R"("dropout": null, "unk_token": {}, "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false)",
       json_text(vocabulary.unknown_piece));
+  const std::string prepend = vocabulary.space_first ? R"({"type": "Prepend", "prepend": "▁"}, )" : "";
+  const std::string strip =
+      vocabulary.space_first ? R"(, {"type": "Strip", "content": " ", "start": 1, "stop": 0})" : "";
   return tokenizer_json(
-      {.normalizer = R"({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, )"
+      {.normalizer = R"({"type": "Sequence", "normalizers": [)" + prepend +
                      R"({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]})",
        .pre_tokenizer = "null",
        .decoder =
            R"({"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, )"
-           R"({"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})",
+           R"({"type": "ByteFallback"}, {"type": "Fuse"})" +
+           strip + "]}",
        .model_options = options,
        .frame = vocabulary.frame,
        .special = vocabulary.special,

@@ -167,6 +167,22 @@ TEST(TokenizerJson, AddedTokensThatAreNotSpecialAreTextThatNoTextGives) {
   }
 }
 
+TEST(TokenizerJson, SentencePieceMayPutNoSpaceBeforeAText) {
+  const std::string normalizer = R"({"type": "Prepend", "prepend": "▁"}, )";
+  const std::string always = R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": false})";
+  const std::string with_space = saved(*small_sentencepiece()), without = replaced(with_space, normalizer, "");
+  const std::string replace_only = R"({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})";
+  const std::string metaspace = replaced(replaced(without, replace_only, ""), "\"pre_tokenizer\": null",
+                                         "\"pre_tokenizer\": " + replaced(always, "always", "never"));
+  const auto spaced = tokenizer_from_json(with_space, "x.json");
+  for (const std::string& json : {without, metaspace}) {
+    const auto tokenizer = tokenizer_from_json(json, "x.json");
+    EXPECT_EQ(tokenizer->encode("the cat"), spaced->encode_continuation("the cat"));
+    EXPECT_EQ(tokenizer->decode(spaced->encode("the")), " the");
+    EXPECT_EQ(tokenizer_from_json(saved(*tokenizer), "x.json")->encode("the cat"), tokenizer->encode("the cat"));
+  }
+}
+
 TEST(TokenizerJson, AnErrorNamesTheFileThePlaceAndWhatWasFound) {
   const std::string bytes = saved(*small_byte_level()), pieces = saved(*small_sentencepiece());
   const struct {
