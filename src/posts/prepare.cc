@@ -238,7 +238,9 @@ PrepareReport prepare_part(const Workspace& workspace, const Config& config, con
 PrepareReport merge_parts(const Workspace& workspace, const Config& config, const ControlDb& control, uint32_t count,
                           const PrepareProgress& progress) {
   if (count == 0) throw ConfigError("nothing to merge: 0 parts");
-  return Preparation(workspace, config, control, progress).run(count);
+  PrepareReport report = Preparation(workspace, config, control, progress).run(count);
+  fs::remove_all(part_file(workspace, {}, "json").parent_path());
+  return report;
 }
 
 std::string to_json(const PrepareReport& report) {

@@ -69,7 +69,8 @@ PrepareReport prepare(const Workspace& workspace, const Config& config, const Co
 
 // The same work shared by many machines. prepare_part() reads, cleans and examines every count-th segment of the posts
 // and leaves the result in shards.parts/; its report counts what it read and dropped. merge_parts() does the rest from
-// the files of all parts: the same bytes as prepare(). What is deleted or opted out meanwhile is dropped by the merge.
+// the files of all parts: the same bytes as prepare(). What is deleted or opted out meanwhile is dropped by the merge,
+// and the files are removed with the shards in place: a later deletion would not reach their texts.
 // merge_parts() throws IoError or DataError, naming the part, when one is missing, damaged, or made with other
 // settings or posts than the others.
 struct Part {

@@ -166,6 +166,7 @@ TEST_F(PrepareInParts, AMergeGivesTheBytesOfOneRun) {
   for (const uint32_t index : {3, 1, 2}) run_part(index);
   merge();
   EXPECT_EQ(shard_files(), files);
+  EXPECT_FALSE(fs::exists(workspace_.root / "shards.parts"));  // no deletion reaches the texts in it
 }
 
 // Without memory 64 rows are a run (scratch_file.h), and there are 161 posts: each list and each sort goes to its file.
