@@ -14,11 +14,11 @@
 namespace starling {
 namespace {
 
+constexpr const char* kSpaceFirstKey = "tokenizer.ggml.add_space_prefix";  // of SentencePiece; true where it is missing
 // Where another rule than the one that goes with its name holds for a vocabulary: keys of our own, which other engines
 // pass over.
 constexpr const char* kWholePiecesKey = "starling.tokenizer.ignore_merges";
 constexpr const char* kNfcKey = "starling.tokenizer.nfc";
-constexpr const char* kSpaceFirstKey = "tokenizer.ggml.add_space_prefix";
 
 // A value of tokenizer.ggml.pre.
 struct PreTokenizer {

@@ -22,8 +22,10 @@ std::string command(const Part& part) {
 
 }  // namespace
 
+fs::path parts_folder(const Workspace& workspace) { return workspace.root / "shards.parts"; }
+
 fs::path part_file(const Workspace& workspace, const Part& part, const std::string& extension) {
-  return workspace.root / "shards.parts" / fmt::format("{:05}-of-{:05}.{}", part.index, part.count, extension);
+  return parts_folder(workspace) / fmt::format("{:05}-of-{:05}.{}", part.index, part.count, extension);
 }
 
 void write_part_manifest(const Workspace& workspace, const Part& part, const PartManifest& manifest) {

@@ -21,6 +21,7 @@ struct PartManifest {
   std::vector<std::string> languages;  // in the order of the records' indices
 };
 
+std::filesystem::path parts_folder(const Workspace& workspace);
 std::filesystem::path part_file(const Workspace& workspace, const Part& part, const std::string& extension);
 
 // Durable when it returns.

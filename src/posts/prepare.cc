@@ -228,7 +228,7 @@ PrepareReport prepare_part(const Workspace& workspace, const Config& config, con
                            const PrepareProgress& progress) {
   if (part.count == 0 || part.index == 0 || part.index > part.count)
     throw ConfigError(fmt::format("part {}/{}: the first of n is 1/n, the last n/n", part.index, part.count));
-  fs::create_directories(part_file(workspace, part, "json").parent_path());
+  fs::create_directories(parts_folder(workspace));
   const FileLock lock(part_file(workspace, part, "lock"), "prepare --shard");
   PrepareReport report;
   clean_part(workspace, config, control, part, progress, report);
@@ -239,7 +239,7 @@ PrepareReport merge_parts(const Workspace& workspace, const Config& config, cons
                           const PrepareProgress& progress) {
   if (count == 0) throw ConfigError("nothing to merge: 0 parts");
   PrepareReport report = Preparation(workspace, config, control, progress).run(count);
-  fs::remove_all(part_file(workspace, {}, "json").parent_path());
+  fs::remove_all(parts_folder(workspace));
   return report;
 }
 

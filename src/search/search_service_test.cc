@@ -1,36 +1,25 @@
-// The service over real Xapian, SQLite and post files in temporary folders; the embedder is a small bag-of-letters
-// engine, so that what is near is known.
 #include "search/search_service.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
 #include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/progress.h"
 #include "core/time.h"
-#include "infer/engine.h"
-#include "infer/test_model.h"
-#include "posts/ingest.h"
 #include "search/index_sync.h"
 #include "search/post_index.h"
 #include "search/ranking.h"
+#include "search/search_fixture.h"
 #include "search/sentences.h"
 #include "search/snippet.h"
 #include "search/support.h"
-#include "search/tuning.h"
 #include "search/vector_index.h"
-#include "train/contrastive.h"
-#include "train/lineage.h"
 
 namespace starling {
 namespace {
@@ -41,98 +30,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-// Embeds a text as its counts of letters; answers every chat with a fixed reply.
-class LetterEngine : public Engine {
- public:
-  std::string reply;
-  std::vector<ChatMessage> asked;
-  Service asked_for;
-
-  const ModelConfig& config() const override { return config_; }
-  const Tokenizer& tokenizer() const override { throw Error("not used"); }
-  std::string name() const override { return "letters"; }
-  bool has_chat_template() const override { return true; }
-  Generation generate(const std::vector<TokenId>&, const SamplingOptions& options, const OnText&) override {
-    asked_for = options.service;
-    Generation out;
-    out.text = reply;
-    return out;
-  }
-  std::vector<TokenId> chat_prompt(const std::vector<ChatMessage>& messages) const override {
-    const_cast<LetterEngine*>(this)->asked = messages;
-    return {};
-  }
-  std::vector<float> embed(std::string_view text) override {
-    std::vector<float> out(26, 0.01f);
-    for (const char c : text)
-      if (std::isalpha(static_cast<unsigned char>(c))) out[static_cast<size_t>(std::tolower(c) - 'a')] += 1;
-    float norm = 0;
-    for (const float value : out) norm += value * value;
-    for (float& value : out) value /= std::sqrt(norm);
-    return out;
-  }
-  std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
-    std::vector<std::vector<float>> out;
-    for (const std::string& text : texts) out.push_back(embed(text));
-    return out;
-  }
-  std::vector<std::vector<float>> embed_tokens(const std::vector<std::vector<TokenId>>&, const Service&) override {
-    throw Error("not used");
-  }
-  double log_likelihood(std::string_view, std::string_view) override { return 0; }
-
- private:
-  ModelConfig config_;
-};
-
-Post make_post(const std::string& id, const std::string& author, const std::string& text) {
-  Post post = post_from_json(R"({"id":")" + id + R"(","text":"x"})");
-  post.text = text;
-  post.author = author;
-  post.language = "en";
-  post.time_s = 1500000000 + std::atoi(id.c_str());
-  return post;
-}
-
-class SearchServiceTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    Progress::set_quiet(true);
-    root_ =
-        fs::temp_directory_path() / ("starling-search-" + std::to_string(getpid()) + "-" + std::to_string(counter_++));
-    fs::remove_all(root_);
-    workspace_ = Workspace::create(root_, "");
-    posts_ = std::make_unique<PostStore>(workspace_.posts());
-    control_ = std::make_unique<ControlDb>(workspace_.control_db());
-  }
-  void TearDown() override {
-    service_.reset();
-    posts_.reset();
-    control_.reset();
-    fs::remove_all(root_);
-  }
-
-  SearchService& open(Engine* embedder = nullptr) {
-    service_.reset();
-    service_ = std::make_unique<SearchService>(workspace_, config_, *posts_, *control_, embedder);
-    return *service_;
-  }
-  void store(const std::vector<Post>& posts) { posts_->append_segment(posts); }
-  std::vector<std::string> ids(const std::string& query, SearchStage stage = SearchStage::ranked) {
-    std::vector<std::string> out;
-    for (const SearchHit& hit : service_->search({.query = query, .stage = stage}).hits) out.push_back(hit.post.id);
-    return out;
-  }
-
-  inline static int counter_ = 0;
-  fs::path root_;
-  Workspace workspace_;
-  Config config_{search_config_keys()};
-  std::unique_ptr<PostStore> posts_;
-  std::unique_ptr<ControlDb> control_;
-  std::unique_ptr<SearchService> service_;
-  LetterEngine letters_;
-};
+class SearchServiceTest : public SearchFixture {};
 
 TEST_F(SearchServiceTest, EveryOperatorSelectsItsPosts) {
   Post a = make_post("1", "Alice", "The flu shot works, says @bob #Health");
@@ -513,28 +411,6 @@ TEST_F(SearchServiceTest, AskKeepsOnlyWhatAPostSupportsAndObeysNoPost) {
   EXPECT_EQ(letters_.asked_for.cancelled, service.cancelled) << "who leaves ends the writing";
 }
 
-// With pooled states of a language model no held-out query of the demo found its thread. Tuned rows must, through the
-// engine that search uses (a model without blocks), bring texts together that have no word in common.
-TEST(TunedEmbedding, TheEngineFindsRelatedTextsWithoutASharedWord) {
-  const TestModel model;
-  const fs::path tuned = model.folder() / "tuned";
-  const char *fox = "quick brown fox", *user = "said user", *dog = "lazy dog", *over = "jumps over";
-  std::vector<RelatedTexts> pairs;
-  for (uint64_t i = 0; i < 40; ++i) {
-    pairs.push_back({fox, user, 1});
-    pairs.push_back({dog, over, 2});
-  }
-  tune_embeddings(model.folder(), tuned, pairs, {.seconds = 20, .epochs = 30, .batch_pairs = 8});
-  const std::unique_ptr<Engine> engine = Engine::load(tuned);
-  const auto cosine = [&](const char* a, const char* b) {
-    const std::vector<float> x = engine->embed(embedded_text(a)), y = engine->embed(embedded_text(b));
-    return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
-  };
-  EXPECT_GT(cosine(fox, user), cosine(fox, over) + 0.3);
-  EXPECT_GT(cosine(dog, over), cosine(dog, user) + 0.3);
-  EXPECT_GT(cosine("fox", "user"), cosine("fox", "over"));
-}
-
 TEST(Ranking, FusesNormalisedScoresAndPriorsAreSmall) {
   const std::vector<RankedMatch> fused = fuse({{1, 10}, {2, 5}}, {}, {{2, 0.8f}, {3, 0.4f}}, 0.5);
   ASSERT_EQ(fused.size(), 3u);
@@ -610,54 +486,6 @@ TEST_F(DamageTest, ADamagedVectorHeaderIsAnErrorAndATornRowIsCut) {
     write_file_atomic(workspace_.index() / "vectors.json", good.substr(0, size));
     EXPECT_THROW(read_vectors_header(workspace_.index()), DataError) << size;
   }
-}
-
-// What is tuned and measured on the posts' own threads.
-class TuningTest : public SearchServiceTest {
- protected:
-  TuningTest() {
-    config_ = Config([] {
-      std::vector<ConfigKey> keys = search_config_keys();
-      for (const ConfigKey& key : posts_config_keys()) keys.push_back(key);
-      return keys;
-    }());
-  }
-  // Posts with replies; `time_s` of the i-th.
-  void store_threads(const std::function<int64_t(int)>& time_s) {
-    std::vector<Post> posts;
-    for (int i = 0; i < 100; ++i) {
-      Post post =
-          make_post(fmt::format("{:03}", i), "ann", fmt::format("quick brown fox {} jumps over lazy dog {}", i, i / 5));
-      post.time_s = time_s(i);
-      if (i % 5 != 0) post.reply_to = fmt::format("{:03}", i / 5 * 5);
-      posts.push_back(post);
-    }
-    store(posts);
-  }
-};
-
-TEST_F(TuningTest, PostsWithoutATimeGivePairsAndAreHeldOutToo) {
-  store_threads([](int) { return 0; });
-  build_index(workspace_, config_, *posts_, *control_, nullptr);
-  const TestModel model;
-  fs::copy(model.folder(), workspace_.model("own"));
-  const TuneReport report = tune_embedder(workspace_, config_, *posts_, *control_, "own", 1);
-  EXPECT_GE(report.pairs, 64);
-  EXPECT_GT(evaluate_held_out(workspace_, config_, *posts_, *control_, nullptr).queries, 0);
-  const fs::path seen = workspace_.model(report.model) / "seen.bin";
-  EXPECT_TRUE(SeenIds::contains(seen, "post", "000"));
-  EXPECT_FALSE(SeenIds::contains(seen, "post", "099"));
-}
-
-TEST_F(TuningTest, TheVectorsWeightIsWrittenUnderTheIndexsLock) {
-  store_threads([](int i) { return 1500000000 + i; });
-  build_index(workspace_, config_, *posts_, *control_, &letters_);
-  {
-    const std::unique_ptr<FileLock> other = lock_index(workspace_.index());
-    EXPECT_THROW(choose_vector_weight(workspace_, config_, *posts_, *control_, letters_), IoError);
-  }
-  const double weight = choose_vector_weight(workspace_, config_, *posts_, *control_, letters_);
-  EXPECT_EQ(read_vectors_header(workspace_.index())->vector_weight, weight);
 }
 
 }  // namespace

@@ -146,8 +146,6 @@ TEST(FineTune, ReplayOfAGeneralSetKeepsAWholeModelAndAdaptersFromForgetting) {
   EXPECT_THROW(finetune(base, general, tiny_options(1e-3, 1), {.examples = general, .share = 1.0}), ConfigError);
 }
 
-// Before tuning every margin is 0, so that the loss is ln 2; afterwards the chosen answer is likelier on pairs that
-// were not trained on.
 TEST(FineTune, AStopBeforeTheFirstStepOfPreferencesIsHeardAtOnce) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process of its own: a stop cannot be taken back
   const auto stopped_at_once = [] {
@@ -160,6 +158,8 @@ TEST(FineTune, AStopBeforeTheFirstStepOfPreferencesIsHeardAtOnce) {
   EXPECT_EXIT(stopped_at_once(), testing::ExitedWithCode(0), "");
 }
 
+// Before tuning every margin is 0, so that the loss is ln 2; afterwards the chosen answer is likelier on pairs that
+// were not trained on.
 TEST(FineTune, PreferencesRaiseTheChosenAnswerOverTheRejected) {
   Transformer whole = make_model(), adapted = with_adapters(whole, DType::f32);
   for (Transformer* model : {&whole, &adapted}) {

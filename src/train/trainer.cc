@@ -175,7 +175,7 @@ class Trainer {
     seconds_per_step_ += (seconds - seconds_per_step_) * 4 / (measured + 3);
   }
 
-  // From the first plan on four or five times while the steps double.
+  // From the first plan on four times while the steps double.
   static bool is_planned_at(int64_t step) {
     return step >= kFirstPlan && step % static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(step)) / 4) == 0;
   }
