@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/threads.h"
+#include "ops/attention_tiles.h"
 #include "ops/kernels.h"
 #include "ops/vector_math.h"
 
@@ -212,6 +213,8 @@ template <>
 void Kernels<Device::cpu>::attention_forward(Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_starts,
                                              const AttentionShape& s) {
   check_starts(document_starts, s);
+  if (const auto unit = attention_unit(out.dtype(), s))
+    return attention_forward_in_tiles(*unit, out, lse, qkv, document_starts, s);
   dispatch_float(out.dtype(), "attention out", [&]<class T>(T) {
     parallel_for(s.sequences * s.heads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
@@ -228,6 +231,8 @@ template <>
 void Kernels<Device::cpu>::attention_backward(Tensor dqkv, ConstTensor dout, ConstTensor qkv, ConstTensor out,
                                               ConstTensor lse, ConstTensor document_starts, const AttentionShape& s) {
   check_starts(document_starts, s);
+  if (const auto unit = attention_unit(out.dtype(), s))
+    return attention_backward_in_tiles(*unit, dqkv, dout, qkv, out, lse, document_starts, s);
   const int64_t group = s.heads / s.kv_heads, D = s.head_size, T_ = s.length;
   dispatch_float(out.dtype(), "attention out", [&]<class T>(T) {
     parallel_for(s.sequences * s.kv_heads, 1, [&](int64_t begin, int64_t end) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
-#include <vector>
 
 #include "core/threads.h"
 #include "ops/avx512.h"
@@ -22,12 +21,11 @@ constexpr int64_t kStripTiles = 4, kPieceSteps = 5;
 // sums of 24 panels by 12 strips that wait for the next 768 (1.2 MB).
 constexpr int64_t kBlockTiles = 1152, kBlockPanels = 24, kChunkSteps = 24, kRangeStrips = 12;
 constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = kStripTiles * kTileSums;
-constexpr int64_t kLine = 64;
 constexpr int kFirstCache = 3, kSecondCache = 2;  // of __builtin_prefetch
 
 // What a product asks for while it runs, for those after it: lines of the cache at each of its steps.
-constexpr int64_t kPanelLines = kTileBytes / kLine, kStripLines = kStripTiles * kPanelLines;
-constexpr int64_t kSumsLines = divide_up(kSums * sizeof(float) / kLine, kPieceSteps);
+constexpr int64_t kPanelLines = kTileBytes / kTileLine, kStripLines = kStripTiles * kPanelLines;
+constexpr int64_t kSumsLines = divide_up(kSums * sizeof(float) / kTileLine, kPieceSteps);
 
 struct Fetch {
   const std::byte* from = nullptr;
@@ -36,8 +34,8 @@ struct Fetch {
   // Inlined, as GCC takes a function that only asks for lines to have no effect, and leaves out its calls.
   template <int cache>
   STARLING_INLINE void make(int64_t step) const {
-    const std::byte* first = from + step * lines * kLine;
-    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(first + i * kLine, 0, cache);
+    const std::byte* first = from + step * lines * kTileLine;
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(first + i * kTileLine, 0, cache);
   }
 };
 
@@ -153,14 +151,9 @@ Cut cut_of(int64_t panels, int64_t strips, int64_t steps, int64_t threads) {
   return cut;
 }
 
-// A thread's own memory, which only grows.
+// A thread's own.
 struct Buffers {
-  std::vector<AmxLine> block, sums;
-
-  static std::byte* grown(std::vector<AmxLine>& lines, int64_t bytes) {
-    lines.resize(std::max(lines.size(), static_cast<size_t>(bytes / kLine)));
-    return reinterpret_cast<std::byte*>(lines.data());
-  }
+  TileMemory block, sums;
 };
 
 class TiledProduct {
@@ -176,8 +169,8 @@ class TiledProduct {
 
   template <class Registers>
   void run() {
-    thread_local std::vector<AmxLine> packed;
-    packed_strips_ = {Buffers::grown(packed, strips_ * steps_ * kStripTiles * kTileBytes), kStripTiles, 0, 0, steps_};
+    thread_local TileMemory packed;
+    packed_strips_ = {packed.of_bytes(strips_ * steps_ * kStripTiles * kTileBytes), kStripTiles, 0, 0, steps_};
     pack_strips();
     SharedItems items(cut_.blocks * cut_.ranges, 1);
     parallel_for(items.ranges(), 1, [&](int64_t range, int64_t) {
@@ -223,13 +216,12 @@ class TiledProduct {
     part.panels = part_of({0, blocked_.panels(1)}, item / cut_.ranges, cut_.blocks);
     part.strips = part_of({0, strips_}, item % cut_.ranges, cut_.ranges);
     const int64_t waiting_strips = cut_.chunks > 1 ? part.strips.count() : 1;
-    const int64_t sums = waiting_strips * part.panels.count() * kSums;
-    part.sums = reinterpret_cast<float*>(Buffers::grown(buffers.sums, sums * int64_t{sizeof(float)}));
+    part.sums = buffers.sums.of_floats(waiting_strips * part.panels.count() * kSums);
     for (int64_t chunk = 0; chunk < cut_.chunks; ++chunk) {
       part.steps = part_of({0, steps_}, chunk, cut_.chunks);
       part.first = chunk == 0, part.last = chunk + 1 == cut_.chunks;
       const int64_t bytes = part.panels.count() * part.steps.count() * kTileBytes;
-      part.block = {Buffers::grown(buffers.block, bytes), 1, part.panels.first, part.steps.first, part.steps.count()};
+      part.block = {buffers.block.of_bytes(bytes), 1, part.panels.first, part.steps.first, part.steps.count()};
       pack_panels(part.block, blocked_, part.panels, part.steps);
       for (int64_t piece = 0; piece < part.pieces(); ++piece) multiply_piece(registers, part, piece);
     }
@@ -273,7 +265,7 @@ class TiledProduct {
     if (last) product.next_strip = {next_strip, divide_up(kStripLines, kPieceSteps)};
     else if (at == 0) product.next_strip = {strip + kStripTiles * kTileBytes, kStripLines};
     const int64_t lines = divide_up(kStripLines, panels);
-    product.later_strip = {next_strip + at * steps * lines * kLine, lines};
+    product.later_strip = {next_strip + at * steps * lines * kTileLine, lines};
     return product;
   }
 
@@ -291,7 +283,7 @@ class TiledProduct {
     const auto* data = static_cast<const char*>(result.data);
     const int64_t element = size_of(result.dtype);
     for (int64_t row = rows.first; row < rows.end; ++row)
-      for (int64_t byte = 0; byte < result.columns * element; byte += kLine)
+      for (int64_t byte = 0; byte < result.columns * element; byte += kTileLine)
         __builtin_prefetch(data + row * result.row_stride * element + byte, 0, kFirstCache);
   }
 

@@ -8,9 +8,6 @@
 namespace starling {
 namespace {
 
-// A row of a tile in memory: 16 pairs of neighbours in k of one row of a, or one pair of k of 16 columns of b.
-constexpr int64_t kLine = 64;  // bytes
-
 // to = from^T, 8 x 8 dwords; strides in bytes. Out of AVX2, which every processor of this program has: on those with
 // AMX two such shuffles start in a cycle, of 64 bytes one.
 void transpose_eight(std::byte* to, const std::byte* from, int64_t stride) {
@@ -29,7 +26,9 @@ void transpose_eight(std::byte* to, const std::byte* from, int64_t stride) {
     four[i + 2] = _mm256_unpacklo_epi64(pair[i + 1], pair[i + 3]);
     four[i + 3] = _mm256_unpackhi_epi64(pair[i + 1], pair[i + 3]);
   }
-  auto store = [&](int i, __m256i value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * kLine), value); };
+  auto store = [&](int i, __m256i value) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * kTileLine), value);
+  };
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     store(i, _mm256_permute2x128_si256(four[i], four[i + 4], 0x20));
@@ -37,14 +36,8 @@ void transpose_eight(std::byte* to, const std::byte* from, int64_t stride) {
   }
 }
 
-void transpose_tile(std::byte* to, const std::byte* from, int64_t stride) {
-  for (int64_t row : {0, 8})
-    for (int64_t column : {0, 8})
-      transpose_eight(to + row * kLine + column * 4, from + column * stride + row * 4, stride);
-}
-
 void copy_tile(std::byte* to, const std::byte* from, int64_t stride) {
-  for (int64_t line = 0; line < kTileSide; ++line) std::memcpy(to + line * kLine, from + line * stride, kLine);
+  for (int64_t line = 0; line < kTileSide; ++line) std::memcpy(to + line * kTileLine, from + line * stride, kTileLine);
 }
 
 // Pairs of rows of 16 side by side.
@@ -53,7 +46,7 @@ void interleave_tile(std::byte* to, const bf16* from, int64_t stride) {
     const __m256i even = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)),
                   odd = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + stride));
     const __m256i low = _mm256_unpacklo_epi16(even, odd), high = _mm256_unpackhi_epi16(even, odd);
-    auto* pairs = reinterpret_cast<__m256i*>(to + line * kLine);
+    auto* pairs = reinterpret_cast<__m256i*>(to + line * kTileLine);
     _mm256_storeu_si256(pairs, _mm256_permute2x128_si256(low, high, 0x20));
     _mm256_storeu_si256(pairs + 1, _mm256_permute2x128_si256(low, high, 0x31));
   }
@@ -66,7 +59,7 @@ void pack_whole_tile(std::byte* to, const bf16* from, int64_t stride, bool along
   if (along_k) return is_left ? copy_tile(to, bytes, 2 * stride) : transpose_tile(to, bytes, 2 * stride);
   if (!is_left) return interleave_tile(to, from, stride);
   interleave_tile(interleaved, from, stride);
-  transpose_tile(to, interleaved, kLine);
+  transpose_tile(to, interleaved, kTileLine);
 }
 
 // What of a tile is inside of the matrix, among zeros.
@@ -88,17 +81,27 @@ void pack_tile(std::byte* to, const TileOperand& x, int64_t side, int64_t k) {
                   x.is_left);
 }
 
-// The lines of a later step: eight steps on in the same rows, or the next 32 rows. Inlined, as GCC takes a function
-// that only asks for lines to have no effect, and leaves out its calls.
-inline __attribute__((always_inline)) void fetch_ahead(const TileOperand& x, int64_t side, int64_t k) {
-  constexpr int64_t kStepsAhead = 8;
+// The lines of a later step: eight steps on in the same rows, or where these end, the same step of the next tiles; or
+// the next 32 rows. Inlined, as GCC takes a function that only asks for lines to have no effect, and leaves out its
+// calls.
+inline __attribute__((always_inline)) void fetch_ahead(const TileOperand& x, int64_t side, int64_t k, int64_t tiles) {
+  constexpr int64_t kAhead = 8 * kStep;
   const bool along_k = x.k_stride == 1;
-  const bf16* first = x.data + side * x.side_stride + (k + (along_k ? kStepsAhead : 1) * kStep) * x.k_stride;
+  if (!along_k) k += kStep;
+  else if (k + kAhead < x.depth) k += kAhead;
+  else side += tiles * kTileSide;
+  const bf16* first = x.data + side * x.side_stride + k * x.k_stride;
   const int64_t rows = along_k ? kTileSide : kStep, stride = along_k ? x.side_stride : x.k_stride;
   for (int64_t row = 0; row < rows; ++row) __builtin_prefetch(first + row * stride);
 }
 
 }  // namespace
+
+void transpose_tile(std::byte* to, const std::byte* from, int64_t stride) {
+  for (int64_t row : {0, 8})
+    for (int64_t column : {0, 8})
+      transpose_eight(to + row * kTileLine + column * 4, from + column * stride + row * 4, stride);
+}
 
 TileOperand left_operand(const ConstMatrix& a) {
   return {static_cast<const bf16*>(a.data), a.rows, a.columns, a.row_stride, a.column_stride, true};
@@ -116,7 +119,7 @@ void pack_panels(const PackedPanels& to, const TileOperand& x, Range panels, Ran
                   step = steps.first + (along_k ? i % steps.count() : i / panels.count());
     for (int64_t tile = 0; tile < to.tiles; ++tile) {
       const int64_t side = (panel * to.tiles + tile) * kTileSide;
-      fetch_ahead(x, side, step * kStep);
+      fetch_ahead(x, side, step * kStep, to.tiles);
       pack_tile(to.at(panel, step) + tile * kTileBytes, x, side, step * kStep);
     }
   }

@@ -4,15 +4,20 @@
 // What a last tile has too much is zeros.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "ops/amx.h"
 #include "ops/matmul.h"
 #include "tensor/bfloat16.h"
 
 namespace starling {
 
-constexpr int64_t kTileSide = 16, kStep = 32, kTileBytes = 1024;  // rows or columns, of k
+constexpr int64_t kTileSide = 16, kStep = 32;  // rows or columns, of k
+// Bytes. A line is 16 pairs of neighbours in k of one row of a, or one pair of k of 16 columns of b.
+constexpr int64_t kTileLine = 64, kTileBytes = kTileSide * kTileLine;
 
 struct Range {
   int64_t first = 0, end = 0;
@@ -49,5 +54,21 @@ struct PackedPanels {
 };
 
 void pack_panels(const PackedPanels& to, const TileOperand& operand, Range panels, Range steps);
+
+// A tile of dwords turned: to [16 lines of 64 bytes] = from^T, whose rows are `stride` bytes apart.
+void transpose_tile(std::byte* to, const std::byte* from, int64_t stride);
+
+// Memory for tiles that only grows.
+class TileMemory {
+ public:
+  std::byte* of_bytes(int64_t bytes) {
+    lines_.resize(std::max(lines_.size(), static_cast<size_t>(divide_up(bytes, int64_t{sizeof(AmxLine)}))));
+    return reinterpret_cast<std::byte*>(lines_.data());
+  }
+  float* of_floats(int64_t floats) { return reinterpret_cast<float*>(of_bytes(floats * int64_t{sizeof(float)})); }
+
+ private:
+  std::vector<AmxLine> lines_;
+};
 
 }  // namespace starling
