@@ -13,6 +13,7 @@ import argparse, collections, json, os, random, re, select, signal, socket, subp
 import http.client
 
 K_PAUSE = 3.0  # seconds without a turn: the machine was elsewhere
+K_REST = 60.0  # seconds from one rest to the next: nothing is under way then, so what is allocated is what the server keeps
 K_PATIENCE = 240.0  # seconds of silence after which a client says that its request is lost
 K_FULL = 0.95  # part of the pages in use at once after which they count as allocated
 K_SCHEMAS = 200  # answers under a schema, of 59 schemas, after which as many compiled ones are kept as ever will be
@@ -272,6 +273,7 @@ class Soak:
         self.pauses, self.kills, self.seed = Pauses(), 0, arguments.seed * 1000
         self.most = collections.Counter()
         self.memory = {"resident": [], "heap": [], "allocated": []}  # MB at each look since all that is kept was filled
+        self.kept = []  # MB allocated at each rest since then
 
     def start_client(self):
         self.seed += 1
@@ -296,34 +298,53 @@ class Soak:
             self.outcomes[doing, "client killed"] += 1
 
     def disturb(self):
-        clients = [self.start_client() for _ in range(self.arguments.clients)]
-        end, next_look = time.monotonic() + 60 * self.arguments.minutes, 0
+        self.start_clients(self.arguments.clients)
+        end, next_look, next_rest = time.monotonic() + 60 * self.arguments.minutes, 0, time.monotonic() + K_REST
         while time.monotonic() < end and self.server.process.poll() is None:
             time.sleep(self.random.uniform(0.5, 2.5))
-            victim = self.random.randrange(len(clients))
-            clients[victim].kill()  # in the middle of whatever it does
-            clients[victim].wait()
-            self.kills += 1
-            clients[victim] = self.start_client()
+            self.kill(self.random.randrange(len(self.clients)))  # in the middle of whatever it does
+            self.clients.append(self.start_client())
             if time.monotonic() > next_look:
                 next_look = time.monotonic() + 5
                 self.look()
-        self.last_clients = clients
+            if time.monotonic() > next_rest:
+                self.rest()
+                next_rest = time.monotonic() + K_REST
+
+    def start_clients(self, count):
+        self.clients = [self.start_client() for _ in range(count)]
+
+    def kill(self, index):
+        client = self.clients.pop(index)
+        client.kill()
+        client.wait()
+        self.kills += 1
+
+    def kill_all(self):
+        while self.clients:
+            self.kill(0)
+
+    def is_filled(self, metrics):
+        """All that the server ever keeps: pages, compiled schemas."""
+        full = self.most["starling_kv_pages_used"] >= K_FULL * metrics["starling_kv_pages"]
+        return full and self.outcomes["schema", "ok"] >= K_SCHEMAS
+
+    def rest(self):
+        self.kill_all()
+        metrics = self.quiet_metrics()
+        if self.is_filled(metrics):
+            self.kept.append(metrics["starling_heap_used_bytes"] / 2**20)
+        self.start_clients(self.arguments.clients)
 
     def look(self):
         metrics = self.server.metrics()
         for name in ("starling_engine_jobs", "starling_kv_pages_used", "starling_http_connections", "starling_queued_generations"):
             self.most[name] = max(self.most[name], metrics[name])
         self.most["open files"] = max(self.most["open files"], self.server.open_files())
-        if self.most["starling_kv_pages_used"] >= K_FULL * metrics["starling_kv_pages"] and self.outcomes["schema", "ok"] >= K_SCHEMAS:
+        if self.is_filled(metrics):
             self.memory["resident"].append(self.server.resident_mb())
             self.memory["heap"].append(metrics["starling_heap_bytes"] / 2**20)
             self.memory["allocated"].append(metrics["starling_heap_used_bytes"] / 2**20)
-
-    def end_clients(self):
-        for client in self.last_clients:
-            client.kill()
-            client.wait()
 
     def quiet_metrics(self):
         """When nothing is under way any more, or after K_PATIENCE."""
@@ -356,27 +377,31 @@ class Soak:
         used, cached = metrics["starling_kv_pages_used"], metrics["starling_kv_pages_cached"]
         ok &= say(f"no page leaked: {used:.0f} used, {cached:.0f} of them the prefix cache's, of {metrics['starling_kv_pages']:.0f}; {metrics['starling_preemptions']:.0f} preemptions", used == cached)
         ok &= self.report_memory(say)
-        self.last_clients = [self.start_client() for _ in range(4)]  # SIGTERM comes while streams are under way
+        self.start_clients(4)  # SIGTERM comes while streams are under way
         time.sleep(3)
         begin = time.monotonic()
         code = self.server.stop()
         ok &= say(f"SIGTERM ends it in {time.monotonic() - begin:.1f} s with code {code}", code == 0)
-        self.end_clients()
+        self.kill_all()
         return ok
 
     def report_memory(self, say):
-        """A leak shows in what is allocated. A heap keeps the size of its busiest moment, which may come late, so what is
-        resident may grow a little more; if its holes are not used again, it is a multiple of what was ever allocated."""
-        third = len(self.memory["allocated"]) // 3
-        if third < 4:
+        """A leak shows in what is allocated when nothing is under way. A heap keeps the size of its busiest moment, which may
+        come late, so what is resident may grow a little more; if its holes are not used again, it is a multiple of what was
+        ever allocated."""
+        def thirds(values):
+            third = len(values) // 3
+            early, late = (sorted(part)[third // 2] for part in (values[:third], values[-third:]))
+            return early, late, f"{early:.1f} MB in the first third, {late:.1f} MB in the last (medians of {third}), {max(values):.1f} MB at most"
+
+        if len(self.kept) < 9:
             return say("memory is flat: cannot be told, too little time was left when pages and schemas were filled; give more --minutes", False)
-        median = lambda values: sorted(values)[third // 2]
-        early = {name: median(values[:third]) for name, values in self.memory.items()}
-        late = {name: median(values[-third:]) for name, values in self.memory.items()}
-        thirds = lambda name: f"{early[name]:.1f} MB in the first third, {late[name]:.1f} MB in the last (medians), {max(self.memory[name]):.1f} MB at most"
-        ok = say(f"allocated memory is flat: {thirds('allocated')}", late["allocated"] < 1.02 * early["allocated"] + 1)
-        ok &= say(f"resident memory is nearly so: {thirds('resident')}", late["resident"] < 1.1 * early["resident"])
-        return ok & say(f"the heaps are used: they have {late['heap']:.1f} MB in the last third", late["heap"] < 2 * max(self.memory["allocated"]))
+        early, late, words = thirds(self.kept)
+        ok = say(f"memory is flat, allocated while nothing is under way: {words}", late < 1.01 * early + 0.5)
+        early, late, words = thirds(self.memory["resident"])
+        ok &= say(f"resident memory under way is nearly so: {words}", late < 1.1 * early)
+        heap, allocated = thirds(self.memory["heap"])[1], max(self.memory["allocated"])
+        return ok & say(f"the heaps are used: they have {heap:.1f} MB in the last third, {allocated:.1f} MB were allocated at most", heap < 2 * allocated)
 
 
 def main():
@@ -391,7 +416,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="starling-soak-") as folder:
         soak = Soak(arguments, folder)
         soak.disturb()
-        soak.end_clients()
+        soak.kill_all()
         time.sleep(1)
         try:
             return 0 if soak.report() else 1
