@@ -10,6 +10,8 @@
 #include "infer/divergence.h"
 #include "infer/weights.h"
 #include "posts/shards.h"
+#include "store/control_db.h"
+#include "train/sample_source.h"
 
 namespace starling {
 namespace {
@@ -37,7 +39,10 @@ std::vector<std::vector<TokenId>> read_samples(const EvalQuantArguments& argumen
       throw DataError("the validation split is empty; run `starling prepare`, or name a text file with --text");
     if (valid.tokenizer_sha256() != sha256_file_hex(workspace.model(arguments.model) / "tokenizer.json"))
       throw DataError("the shards have another tokenizer than this model; name a text file with --text");
-    for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i) add(valid.sample(i).tokens);
+    const auto is_masked = mask_of(std::make_shared<ControlDb>(workspace.control_db()));
+    for (uint64_t i = 0; i < valid.sample_count() && left > 0; ++i)
+      if (Sample sample = valid.sample(i); !is_masked(sample)) add(std::move(sample.tokens));
+    if (samples.empty()) throw DataError("every post of the validation split is deleted or opted out");
     return samples;
   }
   std::istringstream lines(read_file(arguments.text));

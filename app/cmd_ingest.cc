@@ -1,13 +1,12 @@
 #include <fmt/format.h>
 
-#include <unordered_set>
-
 #include "app/command.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/progress.h"
 #include "posts/ingest.h"
 #include "posts/mail.h"
+#include "posts/purge.h"
 #include "posts/quarantine.h"
 #include "store/bury.h"
 #include "store/control_db.h"
@@ -70,28 +69,6 @@ void check(const IngestReport& report) {
     throw DataError(fmt::format("none of the {} rows could be read; check --format and --map", report.rows));
 }
 
-// Deletions that the source reports: each is a tombstone at once; the posts that are stored go when all is read.
-class SourceDeletions {
- public:
-  SourceDeletions(ControlDb& control, PostStore& store) : control_(control), store_(store) {}
-  void add(const std::string& kind, const std::string& id) {
-    if (id.empty() || !ids_.insert(kind + ":" + id).second) return;
-    bury(control_, kind, id, "deleted at the source");
-  }
-  void purge(const std::filesystem::path& posts_folder) {
-    if (ids_.empty()) return;
-    const auto post = [&](const std::string& id) { return ids_.contains("post:" + id); };
-    const auto author = [&](const std::string& id) { return ids_.contains("author:" + id); };
-    store_.purge([&](const Post& stored) { return post(stored.id) || author(stored.author); });
-    purge_quarantine(posts_folder, [&](const std::string& id) { return post(id) || author(id); });
-  }
-
- private:
-  ControlDb& control_;
-  PostStore& store_;
-  std::unordered_set<std::string> ids_;
-};
-
 void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) {
   const Workspace workspace = options.open_workspace();
   const Config config = options.config();
@@ -109,10 +86,12 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
   ingest_options.progress = [&](uint64_t consumed, uint64_t rows, uint64_t bad) {
     progress.update(bytes > 0 ? consumed / 1024 : rows, fmt::format("{} posts, {} bad", rows - bad, bad));
   };
-  SourceDeletions deletions(control, store);
-  ingest_options.on_deletion = [&](const std::string& kind, const std::string& id) { deletions.add(kind, id); };
+  // A tombstone at once; the posts that are stored go when all is read.
+  ingest_options.on_deletion = [&](const std::string& kind, const std::string& id) {
+    if (!id.empty()) bury(control, kind, id, "deleted at the source");
+  };
   const IngestReport report = ingest(store, workspace.posts(), files, ingest_options);
-  deletions.purge(workspace.posts());
+  purge_deleted(workspace, store, control, control.unpurged());
   if (options.json) print_json(report);
   else print_summary(report, workspace.posts() / Quarantine::kFileName);
   check(report);

@@ -11,6 +11,8 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/stop.h"
+#include "core/time.h"
+#include "server/deletion.h"
 #include "server/platform.h"
 #include "server/server.h"
 #include "store/key_changes.h"
@@ -64,6 +66,10 @@ void renew_certificate(Server& server) try {
   spdlog::error("the TLS certificate stays as it was: {}", error.what());
 }
 
+void look_for_deletions(DeletionWatch& deletions) try { deletions.look(); } catch (const Error& error) {
+  spdlog::error("deletions of other processes: {}", error.what());
+}
+
 void serve(const GlobalOptions& options, const Config& config) {
   share_heaps();
   const Workspace workspace = options.open_workspace();
@@ -77,8 +83,14 @@ void serve(const GlobalOptions& options, const Config& config) {
   Server server(workspace, config, settings);
   server.start();
   print_welcome(server.platform(), url_of(settings, server.port()), options.json);
-  while (!stop_requested()) {
+  Platform& platform = server.platform();
+  DeletionWatch deletions(platform.workspace, platform.control, platform.posts, platform.search.get());
+  for (double next_look_s = 0; !stop_requested();) {
     if (certificate_renewed.exchange(false)) renew_certificate(server);
+    if (monotonic_s() >= next_look_s) {
+      look_for_deletions(deletions);
+      next_look_s = monotonic_s() + 1;
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   spdlog::info("stopping: requests under way have {} s", settings.http.drain_s);

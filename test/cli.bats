@@ -112,6 +112,14 @@ make_small_model() {
   [ -f "$workspace/models/threads/seen.bin" ]
 }
 
+@test "eval leaves out what was deleted since the shards were made" {
+  make_small_model
+  samples() { "$STARLING" --workspace "$workspace" --quiet --json eval | python3 -c "import json,sys; print(json.load(sys.stdin)['samples'])"; }
+  before=$(samples)
+  "$STARLING" --workspace "$workspace" --quiet delete --post 99 > /dev/null  # the last of all: in validation
+  [ "$(samples)" -eq $((before - 1)) ]
+}
+
 @test "eval quant compares every form of weights and of the cache with bf16, on a file or the later posts" {
   make_small_model
   printf 'a line about linux\n\nand another about mailers\n' > "$folder/lines.txt"
@@ -185,6 +193,19 @@ END
   [ "$status" -eq 0 ]
   [[ "$output" == *"posts.jsonl:2"* && "$output" == *"2 new posts"* ]]
   grep -q '"line":2' "$workspace/posts/quarantine.jsonl"
+}
+
+@test "an ingestion finishes a deletion that could not write the posts" {
+  echo '{"id":"1","author":"ada","text":"an unmistakable platypus"}' > "$folder/posts.jsonl"
+  "$STARLING" --workspace "$workspace" ingest "$folder/posts.jsonl" > /dev/null
+  run flock "$workspace/posts/.lock" "$STARLING" --workspace "$workspace" delete --post 1
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"Still to do: the raw posts"* ]]
+  echo '{"id":"2","author":"ada","text":"another post"}' > "$folder/more.jsonl"
+  "$STARLING" --workspace "$workspace" ingest "$folder/more.jsonl" > /dev/null
+  run bash -c "zstd -dcq '$workspace'/posts/*.zst"
+  [[ "$output" == *"another post"* ]]
+  [[ "$output" != *platypus* ]]
 }
 
 @test "ingesting the same file twice adds nothing" {

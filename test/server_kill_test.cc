@@ -20,6 +20,7 @@
 #include "core/time.h"
 #include "core/workspace.h"
 #include "posts/post_store.h"
+#include "search/post_index.h"
 #include "server/test_client.h"
 #include "server/test_server.h"
 #include "store/audit_log.h"
@@ -307,6 +308,22 @@ TEST_F(ServerKillTest, NothingAcknowledgedIsLostAndNoBudgetIsOverspent) {
   EXPECT_FALSE(told_.posts.empty() || told_.deleted.empty() || told_.tokens.empty() || told_.events.empty())
       << "the clients did too little for the test to mean something";
   EXPECT_EQ(server_->end(SIGTERM), 0);
+}
+
+// `starling delete` beside a server that holds the posts and the index.
+TEST_F(ServerKillTest, ADeletionOnTheCommandLineReachesARunningServersFiles) {
+  server_ = std::make_unique<ServerProcess>(workspace_.root);
+  ASSERT_GT(server_->port(), 0) << "the server did not start";
+  TestClient http(server_->port());
+  const json post = {{"id", "gone"}, {"author", "ada"}, {"text", "an unmistakable platypus"}};
+  ASSERT_EQ(http.request("POST", "/v1/posts", key_, post.dump()).status, 201);
+  const std::string command =
+      fmt::format("{} --quiet --workspace {} delete --post gone", STARLING_PROGRAM, workspace_.root.string());
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const auto holds = [&] { return read_file(workspace_.posts() / "live.jsonl").find("platypus") != std::string::npos; };
+  for (int i = 0; i < 600 && holds(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(holds());
+  EXPECT_EQ(PostIndexReader(workspace_.index()).find_id("gone"), std::nullopt);
 }
 
 // A stream of megabytes that waits, for its client does not read.

@@ -445,6 +445,15 @@ TEST(Mail, AMessageBecomesAPost) {
   EXPECT_NE(post_from_mail(kMail, "other key").author, post.author);
 }
 
+TEST(Mail, ACharacterMayBeginInOneEncodedWordAndEndInTheNext) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"=?utf-8?Q?caf=C3?= =?UTF-8?Q?=A9?= au lait", "café au lait"},
+      {"=?utf-8?B?5pel5pw=?=\r\n =?utf-8?B?rOiqng==?=", "日本語"},
+      {"=?utf-8?Q?caf=C3=A9?= =?iso-8859-1?Q?_cr=E8me?=", "café crème"},
+      {"=?utf-8?Q?a?=b=?utf-8?Q?c?=", "abc"}};
+  for (const auto& [header, text] : cases) EXPECT_EQ(decode_encoded_words(header), text) << header;
+}
+
 TEST(Mail, AReplyHasNoSubjectAndHtmlAloneBecomesText) {
   const Post post = post_from_mail(
       "From: a@b\nSubject: Re: [x] thing\nContent-Type: text/html; charset=utf-8\n\n<p>Hi &amp; bye</p>", "key");

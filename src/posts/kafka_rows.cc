@@ -57,8 +57,10 @@ void add_setting(Source& source, std::string_view setting) {
   else source.settings[key == "group" ? "group.id" : key] = value;
 }
 
-Source parse_url(const std::string& url) {
+// `format`: where the URL names none.
+Source parse_url(const std::string& url, RowFormat format) {
   Source source;
+  if (format != RowFormat::kAuto) source.format = format;
   std::string_view rest = std::string_view(url).substr(kScheme.size());
   const size_t query = rest.find('?'), slash = rest.substr(0, query).find('/');
   if (slash != std::string_view::npos) {
@@ -76,6 +78,9 @@ Source parse_url(const std::string& url) {
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
   }
+  if (source.format == RowFormat::kCsv || source.format == RowFormat::kMail)
+    throw ConfigError(fmt::format("{}: the messages of a topic are read as JSON objects; format={} is for files",
+                                  url.substr(0, url.find('?')), source.format == RowFormat::kCsv ? "csv" : "mail"));
   return source;
 }
 
@@ -94,7 +99,10 @@ using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy>;
 class KafkaRows : public RowReader {
  public:
   KafkaRows(const std::string& url, const RowOptions& options)
-      : url_(url), source_(parse_url(url)), max_bytes_(options.max_row_bytes), records_(options, source_.format) {
+      : url_(url),
+        source_(parse_url(url, options.format)),
+        max_bytes_(options.max_row_bytes),
+        records_(options, source_.format) {
     connect();
     assign_all_partitions();
   }

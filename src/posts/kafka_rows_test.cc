@@ -151,6 +151,16 @@ std::string error_of(const std::string& url) {
   return "";
 }
 
+TEST_F(Kafka, AFormatWhoseRecordsAreNotJsonIsRefused) {
+  for (const char* format : {"csv", "mail"}) {
+    const std::string refused = error_of(url(std::string("posts?format=") + format));
+    EXPECT_NE(refused.find(std::string("format=") + format), std::string::npos) << refused;
+    RowOptions options;
+    options.format = parse_row_format(format);
+    EXPECT_THROW(RowReader::open(url(), options), ConfigError) << format;
+  }
+}
+
 TEST_F(Kafka, SecretsComeFromTheEnvironmentAndAreNeverShown) {
   const std::string refused = error_of(url("posts?sasl.password=hunter2"));
   EXPECT_NE(refused.find("STARLING_KAFKA_SASL_PASSWORD"), std::string::npos) << refused;

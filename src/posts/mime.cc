@@ -2,6 +2,7 @@
 #include <unicode/ucnv.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "posts/base64.h"
 #include "posts/mail.h"
@@ -17,6 +18,10 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(), [](char x, char y) {
            return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
          });
+}
+
+bool same_charset(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && starts_with_ignoring_case(a, b);
 }
 
 // A parameter of a header: `boundary` of `multipart/mixed; boundary="abc"`.
@@ -135,16 +140,21 @@ std::string decode_encoded_words(std::string_view text) {
   static const RE2 kGap(R"((\?=)\s+(=\?))");  // white space between two encoded words is not text
   std::string source(text);
   RE2::GlobalReplace(&source, kGap, "\\1\\2");
-  std::string decoded;
+  std::string decoded, bytes, charset;  // a character may begin in one word and end in the next
+  const auto take_bytes = [&] { decoded += to_utf8(std::exchange(bytes, {}), charset); };
   re2::StringPiece rest(source), groups[4];
   while (kWord.Match(rest, 0, rest.size(), RE2::UNANCHORED, groups, 4)) {
-    decoded.append(rest.data(), static_cast<size_t>(groups[0].data() - rest.data()));
+    const auto before = static_cast<size_t>(groups[0].data() - rest.data());
+    const std::string_view words_charset(groups[1].data(), groups[1].size());
+    if (before > 0 || !same_charset(words_charset, charset)) take_bytes();
+    decoded.append(rest.data(), before);
+    charset = words_charset;
     const std::string_view content(groups[3].data(), groups[3].size());
     const bool base64 = groups[2] == "B" || groups[2] == "b";
-    decoded +=
-        to_utf8(base64 ? base64_decode(content) : decode_quoted_printable(content, true), std::string(groups[1]));
-    rest.remove_prefix(static_cast<size_t>(groups[0].data() - rest.data()) + groups[0].size());
+    bytes += base64 ? base64_decode(content) : decode_quoted_printable(content, true);
+    rest.remove_prefix(before + groups[0].size());
   }
+  take_bytes();
   decoded.append(rest.data(), rest.size());
   return to_utf8(decoded, {});
 }
@@ -153,7 +163,7 @@ std::string mime_text(const MailHeaders& headers, std::string_view body) {
   FoundText found;
   find_text(headers, body, 0, found);
   const bool only_html = found.plain.find_first_not_of(" \t\r\n") == std::string::npos && !found.html.empty();
-  std::string text = only_html ? html_to_text(found.html) : found.plain;
+  std::string text = only_html ? with_references(html_to_text(found.html)) : found.plain;
   std::erase(text, '\r');
   std::erase(text, '\0');
   return text;

@@ -75,8 +75,13 @@ size_t check_ipv4(const Found& found) {
 }
 
 size_t check_ipv6(const Found& found) {
-  if (is_alnum(found.before()) || found.before() == ':' || is_alnum(found.after()) || found.after() == ':') return 0;
-  const std::string text(found.match());
+  // A colon before it ends a word, as in "IP:2001:db8::1", or is one of many, as in a fingerprint.
+  const char word = found.begin > 1 ? found.text[found.begin - 2] : ' ';
+  const bool labelled = found.before() == ':' && is_alnum(word) && std::isxdigit(static_cast<unsigned char>(word)) == 0;
+  if (is_alnum(found.before()) || (found.before() == ':' && !labelled)) return 0;
+  if (is_alnum(found.after()) || found.after() == ':') return 0;
+  std::string text(found.match());
+  if (text.ends_with(':') && !text.ends_with("::")) text.pop_back();
   in6_addr address{};
   // "a::b" and "::" are also punctuation of programs: ask for three groups and a digit.
   const auto colons = std::count(text.begin(), text.end(), ':');
@@ -132,7 +137,7 @@ std::string replace_personal_data(std::string_view text, PersonalDataCounts* cou
       R"([A-Za-z0-9][A-Za-z0-9._%+\-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62})\.)+[A-Za-z]{2,24})");
   static const RE2 kIban(R"([A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{1,4}){3,8})");
   static const RE2 kIpv4(R"([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})");
-  static const RE2 kIpv6(R"([0-9A-Fa-f:]{2,35}:[0-9A-Fa-f]{0,4})");
+  static const RE2 kIpv6(R"((?:::|[0-9A-Fa-f])[0-9A-Fa-f:]{1,34}:[0-9A-Fa-f]{0,4})");
   PersonalDataCounts local{};
   PersonalDataCounts& found = counts ? *counts : local;
   const auto apply = [&](std::string& result, const RE2& pattern, const Check& check, PersonalData kind) {

@@ -66,6 +66,13 @@ Values x_language(const std::string& code) {
   return {none ? "und" : code};
 }
 
+// What somebody else wrote, or, as in tweet-headers.js, no text at all.
+bool is_x_other(element tweet) {
+  const std::string text = json_text_at(tweet, "full_text");
+  if (text.empty()) return json_text_at(tweet, "id_str").empty() && !json_text_at(tweet, "tweet_id").empty();
+  return text.starts_with("RT @") && text.find(": ") == text.find_first_of(" :", 4);
+}
+
 bool is_public(element activity) {
   for (const char* path : {"to", "cc"})
     for (const std::string& to : json_values(activity, path))
@@ -119,7 +126,8 @@ std::optional<Values> computed(Platform platform, element record, const std::str
       break;
     case Platform::kMastodon:
       if (field == "text")
-        return Values{json_text_at(record, "object.summary"), html_to_text(json_text_at(record, "object.content"))};
+        return Values{with_references(json_text_at(record, "object.summary")),
+                      with_references(html_to_text(json_text_at(record, "object.content")))};
       if (field == "language") return mastodon_language(record);
       if (field == "hashtags") return mastodon_tags(record, "Hashtag");
       if (field == "mentions") return mastodon_tags(record, "Mention");
@@ -191,6 +199,7 @@ RecordKind record_kind(Platform platform, element record) {
   if (platform == Platform::kMastodon)
     other =
         json_text_at(record, "type") != "Create" || json_text_at(record, "object.type") != "Note" || !is_public(record);
+  if (platform == Platform::kXArchive) other = is_x_other(unwrapped(record));
   if (platform == Platform::kReddit) other = is_comment(record) && is_removed(json_text_at(record, "body"));
   return {other ? RecordKind::kOther : RecordKind::kPost, {}, {}};
 }

@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "posts/ingest.h"
+#include "posts/text_clean.h"
 
 namespace starling {
 namespace {
@@ -124,6 +125,28 @@ TEST_F(PlatformPosts, AnXArchiveTakesItsAuthorFromAMapping) {
   EXPECT_EQ(run(kXArchive, options).added, 2u);
   EXPECT_EQ(stored().at(1).author, "12345");
   EXPECT_EQ(stored().at(1).text, "Selamat pagi");
+}
+
+TEST_F(PlatformPosts, RetweetsAndHeadersOfAnXArchiveAreNotItsAuthorsPosts) {
+  const IngestReport retweets = run(R"(window.YTD.tweets.part0 = [
+  { "tweet" : { "id_str" : "1", "full_text" : "RT @bob: Robins at the feeder" } },
+  { "tweet" : { "id_str" : "2", "full_text" : "What does RT @bob: mean?" } }
+])");
+  EXPECT_EQ(retweets.other, 1u);
+  ASSERT_EQ(stored().size(), 1u);
+  EXPECT_EQ(stored().at(0).id, "2");
+  const IngestReport headers = run(R"(window.YTD.tweet_headers.part0 = [
+  { "tweet" : { "tweet_id" : "3", "user_id" : "9", "created_at" : "Wed Nov 02 08:00:00 +0000 2022" } }
+])");
+  EXPECT_EQ(headers.bad, 0u);
+  EXPECT_EQ(headers.other, 1u);
+}
+
+TEST_F(PlatformPosts, AMastodonTextThatSpeaksOfReferencesStays) {
+  run(R"({"type":"OrderedCollection","orderedItems":[{"type":"Create","actor":"al","to":["as:Public"],)"
+      R"("object":{"id":"1","type":"Note","content":"<p>write &amp;lt; for &lt;</p>"}}]})");
+  ASSERT_EQ(stored().size(), 1u);
+  EXPECT_EQ(clean_text(stored().at(0).text), "write &lt; for <");
 }
 
 TEST_F(PlatformPosts, OnlyPublicNotesOfAMastodonOutbox) {

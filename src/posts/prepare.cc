@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -29,11 +30,17 @@ namespace {
 constexpr size_t kTokenizeBatch = 2048;
 constexpr uint64_t kCanarySeed = 0x706c616365;  // "place"
 
+fs::path unfinished_folder(const Workspace& workspace) { return workspace.shards().string() + ".tmp"; }
+fs::path lock_file(const Workspace& workspace) { return workspace.root / "prepare.lock"; }
+// Where the old shards are for a moment on file systems that cannot swap two folders.
+fs::path replaced_folder(const Workspace& workspace) { return workspace.shards().string() + ".old"; }
+
 // rename(2) with RENAME_EXCHANGE: at no moment is there no `target`. File systems without it get two renames.
-void swap_in(const fs::path& fresh, const fs::path& target) {
+void swap_in(const Workspace& workspace) {
+  const fs::path fresh = unfinished_folder(workspace), target = workspace.shards();
   fs::create_directories(target);
   if (::syscall(SYS_renameat2, AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), 1u << 1) != 0) {
-    const fs::path old = target.string() + ".old";
+    const fs::path old = replaced_folder(workspace);
     fs::remove_all(old);
     fs::rename(target, old);
     fs::rename(fresh, target);
@@ -80,11 +87,11 @@ class Preparation {
         config_(config),
         control_(control),
         progress_(progress),
-        folder_(workspace.shards().string() + ".tmp") {}
+        folder_(unfinished_folder(workspace)) {}
 
   // From the post store, or, when there are any, from parts.
   PrepareReport run(uint32_t parts) {
-    const FileLock lock(workspace_.root / "prepare.lock", "prepare");
+    const FileLock lock(lock_file(workspace_), "prepare");
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     const CleanedPosts cleaned =
@@ -97,7 +104,7 @@ class Preparation {
     write_shards(cleaned, split, *tokenizer);
     fs::remove(folder_ / "texts");
     write_file_atomic(folder_ / "report.json", to_json(report_) + "\n");
-    swap_in(folder_, workspace_.shards());
+    swap_in(workspace_);
     return report_;
   }
 
@@ -241,6 +248,22 @@ PrepareReport merge_parts(const Workspace& workspace, const Config& config, cons
   PrepareReport report = Preparation(workspace, config, control, progress).run(count);
   fs::remove_all(parts_folder(workspace));
   return report;
+}
+
+void remove_unfinished_shards(const Workspace& workspace) {
+  const std::array folders = {unfinished_folder(workspace), replaced_folder(workspace)};
+  if (std::none_of(folders.begin(), folders.end(), [](const fs::path& folder) { return fs::exists(folder); })) return;
+  std::unique_ptr<FileLock> lock;
+  try {
+    lock = std::make_unique<FileLock>(lock_file(workspace), "delete what an earlier `prepare` left");
+  } catch (const IoError&) {
+    return;
+  }
+  for (const fs::path& folder : folders) {
+    std::error_code code;
+    fs::remove_all(folder, code);
+    if (code) throw IoError(fmt::format("{}: cannot remove the folder: {}", folder.string(), code.message()));
+  }
 }
 
 std::string to_json(const PrepareReport& report) {

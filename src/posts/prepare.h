@@ -81,6 +81,10 @@ PrepareReport prepare_part(const Workspace& workspace, const Config& config, con
 PrepareReport merge_parts(const Workspace& workspace, const Config& config, const ControlDb& control, uint32_t count,
                           const PrepareProgress& progress);
 
+// Texts and old shards that a killed run left behind, which no deletion would reach; nothing while a run is at work,
+// which takes them away at its end. Throws IoError.
+void remove_unfinished_shards(const Workspace& workspace);
+
 std::string to_json(const PrepareReport& report);
 
 }  // namespace starling

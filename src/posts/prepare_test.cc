@@ -17,6 +17,7 @@
 #include "posts/canary.h"
 #include "posts/dedup.h"
 #include "posts/ingest.h"
+#include "posts/purge.h"
 #include "posts/shards.h"
 #include "posts/spam.h"
 #include "store/control_db.h"
@@ -401,6 +402,21 @@ TEST_F(Prepare, AFailedRunLeavesTheOldShards) {
   EXPECT_THROW(run({"prepare.min_chars=100000"}), DataError);
   EXPECT_EQ(read_file(workspace_.shards() / "manifest.json"), manifest);
   EXPECT_EQ(run().train.posts, 38u);
+}
+
+TEST_F(Prepare, ADeletionReachesWhatAKilledRunLeft) {
+  const fs::path left = workspace_.root / "shards.tmp";
+  fs::create_directories(left);
+  write_file_atomic(left / "texts", "the text of a post");
+  PostStore posts(workspace_.posts());
+  ControlDb control(workspace_.control_db());
+  {
+    const FileLock at_work(workspace_.root / "prepare.lock", "prepare");
+    purge_deleted(workspace_, posts, control, {{"post", "1", 0, ""}});
+    EXPECT_TRUE(fs::exists(left));
+  }
+  purge_deleted(workspace_, posts, control, {{"post", "1", 0, ""}});
+  EXPECT_FALSE(fs::exists(left));
 }
 
 TEST(Dedup, EstimatesTheJaccardSimilarity) {

@@ -97,6 +97,20 @@ char32_t referenced_character(std::string_view name) {
   return found != std::end(kHtmlEntities) && found->name == name ? found->code_point : 0;
 }
 
+struct Reference {
+  char32_t character = 0;
+  size_t length = 0;  // 0: none
+};
+
+// The character reference whose '&' stands at `mark`.
+Reference reference_at(std::string_view text, size_t mark) {
+  constexpr size_t kLongestName = 10;
+  const size_t end = text.substr(mark, kLongestName + 2).find(';');
+  if (end == std::string_view::npos) return {};
+  const char32_t character = referenced_character(text.substr(mark + 1, end - 1));
+  return character == 0 ? Reference{} : Reference{character, end + 1};
+}
+
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
@@ -143,20 +157,26 @@ void append_utf8(std::string& text, char32_t code_point) {
 }
 
 std::string decode_html_entities(std::string_view text) {
-  constexpr size_t kLongestName = 10;
   std::string decoded;
   size_t copied = 0;
   for (size_t mark = text.find('&'); mark != std::string_view::npos; mark = text.find('&', mark + 1)) {
-    const size_t end = text.substr(mark, kLongestName + 2).find(';');
-    if (end == std::string_view::npos) continue;
-    const char32_t character = referenced_character(text.substr(mark + 1, end - 1));
-    if (character == 0) continue;
+    const Reference reference = reference_at(text, mark);
+    if (reference.length == 0) continue;
     decoded += text.substr(copied, mark - copied);
-    append_utf8(decoded, character);
-    copied = mark + end + 1;
+    append_utf8(decoded, reference.character);
+    copied = mark + reference.length;
   }
   decoded += text.substr(copied);
   return decoded;
+}
+
+std::string with_references(std::string_view plain) {
+  std::string text;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    text += plain[i];
+    if (plain[i] == '&' && reference_at(plain, i).length > 0) text += "amp;";
+  }
+  return text;
 }
 
 std::string html_to_text(std::string_view html) {

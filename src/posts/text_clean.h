@@ -20,6 +20,10 @@ std::string decode_html_entities(std::string_view text);
 // within words and lines; references decoded.
 std::string html_to_text(std::string_view html);
 
+// Plain text as a post holds it, where clean_text() decodes references once more: those that stand in it are words
+// about HTML, so their '&' becomes "&amp;".
+std::string with_references(std::string_view plain);
+
 // What the author wrote of a mail or a forum post: without quoted lines ("> ..."), the line that introduces them ("On
 // Monday Bob wrote:"), a signature ("-- " and what follows), PGP armour, a copied original message and a list's footer.
 std::string strip_quoted_text(std::string_view text);

@@ -60,6 +60,12 @@ TEST(HtmlToText, LeavesTheWords) {
   EXPECT_EQ(clean_text(html_to_text("<script>never closed")), "");
 }
 
+TEST(HtmlToText, WhatIsReadAsAReferenceOnceIsTextForEver) {
+  for (const char* text : {"write &lt; for <", "AT&T &amp;amp; &unknown; &", "&#38;lt;"})
+    EXPECT_EQ(clean_text(with_references(text)), text);
+  EXPECT_EQ(with_references("AT&T & co"), "AT&T & co");
+}
+
 TEST(StripQuotedText, LeavesWhatTheAuthorWrote) {
   const std::pair<const char*, const char*> cases[] = {
       {"Hello\nworld", "Hello\nworld"},
@@ -104,6 +110,7 @@ TEST(PersonalData, BecomesATypedMark) {
       {"<a@b.org>,c@d.com", "<[EMAIL]>,[EMAIL]"},
       {"server at 192.168.1.254:8080", "server at [IP]:8080"},
       {"2001:db8:0:1::ff00 is up", "[IP] is up"},
+      {"IP:2001:db8::ff00, host:2001:db8::1: down", "IP:[IP], host:[IP]: down"},
       {"pay with 4111 1111 1111 1111 today", "pay with [CARD] today"},
       {"4111-1111-1111-1111, 378282246310005", "[CARD], [CARD]"},
       {"IBAN DE89 3704 0044 0532 0130 00 please", "IBAN [IBAN] please"},
@@ -139,6 +146,7 @@ TEST(PersonalData, WhatOnlyLooksLikeItStays) {
       "a@b",
       "std::vector a::b::c ::",
       "at 12:30:45",
+      "SHA1:0a:1b:2c:3d:4e:5f:6a:7b:8c:9d:0a:1b:2c:3d:4e:5f:6a:7b:8c:9d",
       "score 3-2, 10-9",
       "1345107919",
       "0.123456789 3.14159265358979",

@@ -86,7 +86,7 @@ struct SearchService::State {
   void open();
   void open_vectors();
   void embed_in_background();
-  void remove_deleted();
+  void remove_deleted(PostIndexWriter& index);
   template <class Work>
   void with_vectors(const Work& work);
   LiveFilter live_filter(const std::string& purpose) const {
@@ -125,7 +125,7 @@ void SearchService::State::open() {
   }
   if (writer) {
     writer->commit();
-    remove_deleted();
+    remove_deleted(*writer);
     index_missing_posts(*writer, posts, control, {});
   }
   reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
@@ -158,18 +158,18 @@ void SearchService::State::embed_in_background() {
   }
 }
 
-void SearchService::State::remove_deleted() {
+void SearchService::State::remove_deleted(PostIndexWriter& index) {
   const uint64_t version = control.tombstone_version();
-  const std::vector<DocId> removed = remove_deleted_posts(*writer, control);
+  const std::vector<DocId> removed = remove_deleted_posts(index, control);
   if (!removed.empty()) with_vectors([&](VectorIndex& rows) { rows.erase(removed); });
   applied_tombstones = version;
 }
 
 // Calls work(VectorIndex&) when there are vectors. A process without the model that made them cannot search by them,
-// but a deletion reaches them all the same.
+// but a deletion reaches them all the same. One that only reads may have some that another process has replaced.
 template <class Work>
 void SearchService::State::with_vectors(const Work& work) {
-  if (vectors) return work(*vectors);
+  if (vectors && writer) return work(*vectors);
   try {
     const std::optional<VectorsHeader> header = read_vectors_header(index_folder);
     if (!header) return;
@@ -285,7 +285,17 @@ void SearchService::add(const Post& post) {
 
 void SearchService::hide_deleted() {
   const std::lock_guard lock(state_->write_mutex);
-  if (state_->writer && state_->applied_tombstones != state_->control.tombstone_version()) state_->remove_deleted();
+  if (state_->applied_tombstones == state_->control.tombstone_version()) return;
+  if (state_->writer) return state_->remove_deleted(*state_->writer);
+  // Who wrote the index when this process opened it may be gone: then nobody else would do it.
+  std::unique_ptr<FileLock> index_lock;
+  try {
+    index_lock = lock_index(state_->index_folder);
+  } catch (const IoError&) {
+    return;
+  }
+  PostIndexWriter writer(state_->index_folder);
+  state_->remove_deleted(writer);
 }
 
 SearchService::Audience SearchService::audience(const std::string& text) {
@@ -347,8 +357,13 @@ IndexReport build_index(const Workspace& workspace, const Config&, const PostSto
     Progress progress("index", posts.size(), "posts");
     index_missing_posts(writer, posts, control, [&](uint64_t done) { progress.update(done); });
   }
+  report.vectors = update_vectors(folder, embedder, writer.size());
+  // Nobody else could write the index for a deletion that came meanwhile.
+  if (const size_t deleted = remove_deleted_posts(writer, control).size(); deleted > 0) {
+    report.deleted += deleted;
+    update_vectors(folder, nullptr, 0);
+  }
   report.posts = writer.size();
-  report.vectors = update_vectors(folder, embedder, report.posts);
   report.seconds = monotonic_s() - start_s;
   return report;
 }

@@ -75,7 +75,8 @@ class SearchService {
   // Without a writer: sentences taken from the posts. The writer writes for `service`.
   AskAnswer ask(const std::string& question, Engine* writer, const Service& service = {});
   void add(const Post& post);  // visible to the next search
-  void hide_deleted();         // after new tombstones; search also checks each hit
+  // After new tombstones, of any process; search also checks each hit. Cheap when there are none.
+  void hide_deleted();
 
   // Counts of distinct authors for posts that match `query` (opt-outs for "ads" and deleted posts left out); for
   // audiences.

@@ -205,6 +205,39 @@ TEST_F(SearchServiceTest, AReaderGoesOnWhenAnotherProcessMakesTheVectorsAnew) {
   EXPECT_THAT(ids("aaaa", SearchStage::ranked), ElementsAre("1", "2"));
 }
 
+TEST_F(SearchServiceTest, AProcessThatOnlyReadsTakesDeletedPostsOutOnceTheWriterIsGone) {
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  build_index(workspace_, config_, *posts_, *control_, &letters_);
+  std::unique_ptr<FileLock> other = lock_index(workspace_.index());
+  open(&letters_);
+  control_->add_tombstone({"post", "1", now_s(), "test"});
+  service_->hide_deleted();
+  EXPECT_EQ(service_->indexed_posts(), 2u);
+  other.reset();
+  service_->hide_deleted();
+  EXPECT_EQ(service_->indexed_posts(), 1u);
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+  EXPECT_THAT(ids("aaa", SearchStage::vector), ElementsAre("2"));
+}
+
+// A deletion that comes while a long `starling index` is at work, and so cannot write the index itself.
+TEST_F(SearchServiceTest, IndexingObeysADeletionThatComesMeanwhile) {
+  struct DeletingEngine : LetterEngine {
+    explicit DeletingEngine(ControlDb& control) : control(control) {}
+    std::vector<std::vector<float>> embed_batch(const std::vector<std::string>& texts) override {
+      control.add_tombstone({"post", "1", now_s(), "test"});
+      return LetterEngine::embed_batch(texts);
+    }
+    ControlDb& control;
+  } engine(*control_);
+  store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz")});
+  const IndexReport report = build_index(workspace_, config_, *posts_, *control_, &engine);
+  EXPECT_EQ(report.deleted, 1u);
+  EXPECT_EQ(report.posts, 1u);
+  EXPECT_EQ(PostIndexReader(workspace_.index()).size(), 1u);
+  EXPECT_TRUE(first_row_is_erased(workspace_));
+}
+
 TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed) {
   store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
   build_index(workspace_, config_, *posts_, *control_, nullptr);

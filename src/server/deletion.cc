@@ -1,11 +1,14 @@
 #include "server/deletion.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <shared_mutex>
 
 #include "core/error.h"
 #include "core/json.h"
 #include "posts/post_store.h"
-#include "posts/quarantine.h"
+#include "posts/purge.h"
 #include "search/search_service.h"
 #include "store/bury.h"
 #include "store/control_db.h"
@@ -15,6 +18,9 @@ namespace starling {
 namespace {
 
 using Json = nlohmann::json;
+
+// Shared by deletions under way, so that what is left over is not taken for what they are about to purge and report.
+std::shared_mutex leftovers_mutex;
 
 }  // namespace
 
@@ -35,20 +41,40 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
     throw ConfigError(fmt::format("delete a `post` or an `author`, not a `{}`", kind));
   if (id.empty()) throw ConfigError(fmt::format("the id of the {} to delete is empty", kind));
   DeletionReport report{.kind = kind, .id = id};
+  std::shared_lock lock(leftovers_mutex, std::try_to_lock);  // hidden at once, however long leftovers take
   bury(control, kind, id, reason);
   if (search != nullptr) search->hide_deleted();
+  if (!lock) lock.lock();
   try {
-    report.purged_posts =
-        posts.purge([&](const Post& post) { return kind == "post" ? post.id == id : post.author == id; });
-    report.purged_bad_rows = purge_quarantine(workspace.posts(), [&](const std::string& found) { return found == id; });
+    const PurgedRows purged = purge_deleted(workspace, posts, control, {{.kind = kind, .id = id}});
+    report.purged_posts = purged.posts;
+    report.purged_bad_rows = purged.bad_rows;
   } catch (const IoError& error) {
     // The tombstone holds already: nothing shows or learns from the post. Only its raw row waits.
-    report.pending =
-        fmt::format("the raw posts could not be rewritten now ({}); delete again when they can be", error.what());
+    report.pending = fmt::format(
+        "the raw posts could not be rewritten now ({}); a running server takes the rows out in a few seconds, else the "
+        "next ingestion or start of a server does",
+        error.what());
   }
   report.known = report.purged_posts > 0 || (kind == "post" && posts.contains(id));
   report.checkpoints = checkpoints_that_saw(workspace, kind, id);
   return report;
+}
+
+void DeletionWatch::look() {
+  if (search_ != nullptr) search_->hide_deleted();
+  const uint64_t version = control_.tombstone_version();
+  const bool settled = version == seen_version_;
+  seen_version_ = version;
+  if (!settled || version == purged_version_) return;
+  const std::unique_lock lock(leftovers_mutex, std::try_to_lock);
+  if (!lock) return;
+  purged_version_ = version;
+  try {
+    purge_deleted(workspace_, posts_, control_, control_.unpurged());
+  } catch (const IoError& error) {
+    spdlog::info("rows of deleted posts stay for now: {}", error.what());
+  }
 }
 
 }  // namespace starling

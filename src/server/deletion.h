@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,24 @@ std::string to_json_text(const DeletionReport& report);
 // `search` may be null. Repeating a deletion is harmless. Throws ConfigError for another kind or an empty id.
 DeletionReport delete_content(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search,
                               const std::string& kind, const std::string& id, const std::string& reason);
+
+// Obeys what other processes delete beside this one: `starling delete`, an ingestion, a process that was killed.
+class DeletionWatch {
+ public:
+  // `search` may be null. All references must outlive the watch.
+  DeletionWatch(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search)
+      : workspace_(workspace), control_(control), posts_(posts), search_(search) {}
+
+  // Takes new deletions out of the index now, and out of the raw posts at the next call: until then their own process
+  // may be at it. Cheap when there are none. Not thread-safe; throws Error.
+  void look();
+
+ private:
+  const Workspace& workspace_;
+  ControlDb& control_;
+  PostStore& posts_;
+  SearchService* search_;
+  std::optional<uint64_t> seen_version_, purged_version_;  // of the tombstones
+};
 
 }  // namespace starling

@@ -13,8 +13,10 @@
 #include <thread>
 
 #include "core/file.h"
+#include "server/deletion.h"
 #include "server/router.h"
 #include "server/test_server.h"
+#include "store/control_db.h"
 
 namespace starling {
 namespace {
@@ -177,6 +179,35 @@ TEST_F(ServerTest, ADeletionReachesAPostThatComesInMeanwhile) {
     return true;
   });
   EXPECT_EQ(authors, std::vector<std::string>{"ada"});
+}
+
+// As by `starling delete`, which can write neither the posts nor the index while a server does.
+TEST_F(ServerTest, ADeletionOfAnotherProcessReachesTheIndexAndTheRawPosts) {
+  start();
+  Platform& platform = server_->platform();
+  for (const char* id : {"1", "2"})
+    ASSERT_EQ(call("POST", "/v1/posts", {{"id", id}, {"author", "ada"}, {"text", "a laptop"}}).status, 201);
+  DeletionWatch watch(platform.workspace, platform.control, platform.posts, platform.search.get());
+  watch.look();
+  {
+    ControlDb control(platform.workspace.control_db());
+    PostStore posts(platform.workspace.posts());
+    SearchService search(platform.workspace, platform.config, posts, control, nullptr);
+    EXPECT_NE(delete_content(platform.workspace, control, posts, &search, "post", "1", "test").pending, "");
+  }
+  EXPECT_EQ(platform.search->indexed_posts(), 2u);
+  watch.look();
+  EXPECT_EQ(platform.search->indexed_posts(), 1u);
+  watch.look();
+  EXPECT_EQ(platform.posts.size(), 1u);
+  EXPECT_TRUE(platform.control.unpurged().empty());
+}
+
+TEST_F(ServerTest, ADeletionLeavesNothingForTheWatch) {
+  start();
+  ASSERT_EQ(call("POST", "/v1/posts", {{"id", "1"}, {"author", "ada"}, {"text", "a laptop"}}).status, 201);
+  EXPECT_EQ(ok("DELETE", "/v1/authors/ada")["purged_posts"], 1);
+  EXPECT_TRUE(server_->platform().control.unpurged().empty());
 }
 
 TEST_F(ServerTest, APostWithoutIdOrTextIs400) {

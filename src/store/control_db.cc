@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace sqlite_api;  // where SOCI puts sqlite3.h's names
 
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr std::array kRoles = {"admin", "search", "ads", "advertiser", "read"};
 constexpr std::array kPurposes = {"training", "ads", "search"};
 // Above this size the page check at opening would cost more than it tells.
@@ -36,10 +36,15 @@ constexpr std::array kSchema = {
     "create table if not exists api_keys (name text primary key, role text not null, sha256 text not null unique)",
 };
 
-// What a database of schema 1 lacks, and a new one after kSchema.
+// What a database of schema 1 lacks, and a new one after kSchema; then what one of schema 2 lacks.
 constexpr std::array kSchema2 = {
     "alter table api_keys add column requests_per_second real not null default -1",
     "alter table api_keys add column tokens_per_day integer not null default -1",
+};
+
+constexpr std::array kSchema3 = {
+    "alter table tombstones add column purged integer not null default 0",
+    "create index unpurged on tombstones (sequence) where purged = 0",
 };
 
 template <size_t N>
@@ -95,6 +100,7 @@ struct ControlDb::State {
   void check_pages();
   long long read_data_version();
   void refresh();
+  std::vector<Tombstone> select_tombstones(const std::string& condition);
   template <class Work>
   auto read(Work work) -> decltype(work());
 };
@@ -113,6 +119,8 @@ void ControlDb::State::create_schema() {
     for (const char* statement : kSchema) writer << statement;
   if (version < 2)
     for (const char* statement : kSchema2) writer << statement;
+  if (version < 3)
+    for (const char* statement : kSchema3) writer << statement;
   writer << fmt::format("pragma user_version = {}", kSchemaVersion);
   writer << "commit";
 }
@@ -220,17 +228,29 @@ bool ControlDb::is_deleted(const std::string& post_id, const std::string& author
   });
 }
 
-std::vector<Tombstone> ControlDb::tombstones() const {
-  return state_->read([&] {
+std::vector<Tombstone> ControlDb::State::select_tombstones(const std::string& condition) {
+  return read([&] {
     std::vector<Tombstone> found;
     Tombstone row;
     long long time_s = 0;
     soci::statement rows =
-        (state_->reader.prepare << "select kind, id, time_s, reason from tombstones order by sequence",
+        (reader.prepare << "select kind, id, time_s, reason from tombstones " + condition + " order by sequence",
          soci::into(row.kind), soci::into(row.id), soci::into(time_s), soci::into(row.reason));
     rows.execute();
     while (rows.fetch()) found.push_back({row.kind, row.id, time_s, row.reason});
     return found;
+  });
+}
+
+std::vector<Tombstone> ControlDb::tombstones() const { return state_->select_tombstones(""); }
+
+std::vector<Tombstone> ControlDb::unpurged() const { return state_->select_tombstones("where purged = 0"); }
+
+void ControlDb::set_purged(const std::vector<Tombstone>& tombstones) {
+  transaction([&](soci::session& sql) {
+    for (const Tombstone& tombstone : tombstones)
+      sql << "update tombstones set purged = 1 where kind = :kind and id = :id", soci::use(tombstone.kind),
+          soci::use(tombstone.id);
   });
 }
 

@@ -51,6 +51,9 @@ class ControlDb {
   bool is_deleted(const std::string& post_id, const std::string& author) const;
   std::vector<Tombstone> tombstones() const;
   uint64_t tombstone_version() const;  // grows with every tombstone, across processes
+  // Those whose rows may still stand in the raw posts: a kill came between, or another process held the posts.
+  std::vector<Tombstone> unpurged() const;
+  void set_purged(const std::vector<Tombstone>& tombstones);
 
   // Authors who do not want their posts used: "training", "ads" or "search".
   void add_opt_out(const std::string& author, const std::string& purpose);

@@ -57,6 +57,31 @@ TEST_F(Store, ATombstoneIsAddedOnceAndTheVersionGrowsOnlyThen) {
   EXPECT_EQ(db.tombstones()[0].time_s, 100);
 }
 
+TEST_F(Store, ATombstoneIsUnpurgedUntilItsRowsAreGone) {
+  ControlDb db(path_);
+  db.add_tombstone({"post", "1", 1, ""});
+  db.add_tombstone({"author", "1", 1, ""});
+  db.set_purged({{"post", "1", 0, ""}});
+  ASSERT_EQ(db.unpurged().size(), 1u);
+  EXPECT_EQ(db.unpurged()[0].kind, "author");
+  EXPECT_TRUE(db.is_deleted("1", ""));
+}
+
+// Nobody knows which of its deletions a kill cut short.
+TEST_F(Store, TombstonesOfTheSecondSchemaAreUnpurged) {
+  {
+    ControlDb db(path_);
+    db.add_tombstone({"post", "1", 1, ""});
+    db.set_purged(db.tombstones());
+    db.transaction([](soci::session& sql) {
+      sql << "drop index unpurged";
+      sql << "alter table tombstones drop column purged";
+      sql << "pragma user_version = 2";
+    });
+  }
+  EXPECT_EQ(ControlDb(path_).unpurged().size(), 1u);
+}
+
 TEST_F(Store, TimesBeyond2038Survive) {
   ControlDb db(path_);
   db.add_tombstone({"post", "1", 5'000'000'000, ""});
@@ -155,6 +180,8 @@ TEST_F(Store, ADatabaseOfTheFirstSchemaKeepsItsKeys) {
     ControlDb db(path_);
     key = db.create_key("old", "admin");
     db.transaction([](soci::session& sql) {
+      sql << "drop index unpurged";
+      sql << "alter table tombstones drop column purged";
       sql << "alter table api_keys drop column requests_per_second";
       sql << "alter table api_keys drop column tokens_per_day";
       sql << "pragma user_version = 1";

@@ -70,6 +70,14 @@ TEST_F(Baselines, XzFindsTextThatItHasSeen) {
   EXPECT_LT(scores(0).xz_bits_per_byte, 0.05);
 }
 
+TEST_F(Baselines, ADeletedSampleIsNeitherLearntNorScored) {
+  write(200, 200, 1);
+  const ShardReader train(folder_, "train"), valid(folder_, "valid");
+  const auto all = [](const Sample&) { return true; };
+  EXPECT_THROW(score_baselines(source_of(train, all), source_of(valid), *tokenizer_), DataError);
+  EXPECT_THROW(score_baselines(source_of(train), source_of(valid, all), *tokenizer_), DataError);
+}
+
 TEST_F(Baselines, AnEmptySplitIsADataError) {
   write(10, 0, 2);
   EXPECT_THROW(scores(0), DataError);
