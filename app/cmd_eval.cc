@@ -9,6 +9,7 @@
 #include "infer/read_parameters.h"
 #include "ops/matmul.h"
 #include "posts/shards.h"
+#include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
 #include "train/baseline.h"
 #include "train/evaluate.h"
@@ -52,8 +53,10 @@ Evaluation evaluate(const Workspace& workspace, const Config& config, const Eval
     throw DataError("the validation split is empty; run `starling prepare` on posts of several days");
   require_tokenizer_of(valid, workspace);
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(workspace.tokenizer());
-  const SampleSource posts = spread_of(source_of(valid), static_cast<uint64_t>(arguments.samples));
-  const SampleSource seen = newest_of(source_of(train), static_cast<uint64_t>(config.integer("train.newest_samples")));
+  const auto is_masked = mask_of(std::make_shared<ControlDb>(workspace.control_db()));
+  const SampleSource posts = spread_of(source_of(valid, is_masked), static_cast<uint64_t>(arguments.samples));
+  const SampleSource seen =
+      newest_of(source_of(train, is_masked), static_cast<uint64_t>(config.integer("train.newest_samples")));
   return {arguments.model, score(folder, posts, valid.tokenizer_sha256(), *tokenizer),
           score_baselines(seen, posts, *tokenizer)};
 }

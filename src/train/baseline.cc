@@ -30,6 +30,7 @@ Corpus read_corpus(const SampleSource& source, const Tokenizer& tokenizer, Token
   for (uint64_t i = 0; i < source.count; ++i) {
     if (stop_requested()) throw Error("stopped while the samples for the baselines were being read");
     const Sample sample = source.read(i);
+    if (source.is_masked && source.is_masked(sample)) continue;
     corpus.tokens.push_back(begin);
     corpus.tokens.insert(corpus.tokens.end(), sample.tokens.begin(), sample.tokens.end());
     corpus.text += tokenizer.decode(sample.tokens) + '\n';

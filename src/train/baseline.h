@@ -17,8 +17,8 @@ struct BaselineScores {
   double five_gram_bits_per_byte = 0;
 };
 
-// Learns from `train` and scores `valid`, both in tokens of `tokenizer`; no sample is masked. About 100 bytes of memory
-// a training token. Throws DataError when a split has no text, Error when a stop is requested.
+// Learns from `train` and scores `valid`, both in tokens of `tokenizer`; masked samples are left out. About 100 bytes
+// of memory a training token. Throws DataError when a split has no text, Error when a stop is requested.
 BaselineScores score_baselines(const SampleSource& train, const SampleSource& valid, const Tokenizer& tokenizer);
 
 }  // namespace starling

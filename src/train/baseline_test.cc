@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -44,9 +45,9 @@ class Baselines : public testing::Test {
     return {
         .tokens = tokens, .text_bytes = static_cast<uint32_t>(text.size()), .time_s = 0, .post_id = "p", .author = "a"};
   }
-  BaselineScores scores(uint64_t limit) const {
+  BaselineScores scores(uint64_t limit, const std::function<bool(const Sample&)>& is_masked = {}) const {
     const ShardReader train(folder_, "train"), valid(folder_, "valid");
-    return score_baselines(newest_of(source_of(train), limit), source_of(valid), *tokenizer_);
+    return score_baselines(newest_of(source_of(train, is_masked), limit), source_of(valid, is_masked), *tokenizer_);
   }
 
   std::filesystem::path folder_;
@@ -68,6 +69,11 @@ TEST_F(Baselines, TheFiveGramLearnsTheGrammarAndMoreTextHelps) {
 TEST_F(Baselines, XzFindsTextThatItHasSeen) {
   write(200, 200, 1);  // the same sentences again: one long match
   EXPECT_LT(scores(0).xz_bits_per_byte, 0.05);
+}
+
+TEST_F(Baselines, DeletedSamplesAreLeftOut) {
+  write(10, 5, 2);
+  EXPECT_THROW(scores(0, [](const Sample&) { return true; }), DataError);
 }
 
 TEST_F(Baselines, AnEmptySplitIsADataError) {
