@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/threads.h"
@@ -222,6 +223,12 @@ TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {
   for (const char* bad : {"", "2017-13-01", "2017-02-30", "yesterday", "2017-03-01T25:00", "2017-03-01x"})
     EXPECT_FALSE(parse_time(bad)) << bad;
   EXPECT_EQ(format_time(1488369600), "2017-03-01T12:00:00Z");
+}
+
+TEST(JsonDepth, CountsBracketsOutsideStrings) {
+  EXPECT_EQ(json_depth("1"), 0);
+  EXPECT_EQ(json_depth(R"({"a":[1,[2]]})"), 3);
+  EXPECT_EQ(json_depth(R"({"a":"[[[[\"[["})"), 1);
 }
 
 TEST(Hash, MatchesThePublishedDigests) {  // FIPS 180-4 example; RFC 4231 test case 2

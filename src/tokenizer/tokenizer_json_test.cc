@@ -250,6 +250,13 @@ TEST(TokenizerJson, BitFlipsNeverCrash) {
   }
 }
 
+TEST(TokenizerJson, NestingThatWouldTakeTheWholeStackIsADataError) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  EXPECT_THROW(tokenizer_from_json(
+                   replaced(saved(*small_byte_level()), "\"normalizer\": null", "\"normalizer\": " + deep), "x.json"),
+               DataError);
+}
+
 TEST(TokenizerJson, AMissingFileIsAnIoError) { EXPECT_THROW(Tokenizer::load("/nonexistent/tokenizer.json"), IoError); }
 
 }  // namespace
