@@ -2,6 +2,9 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdio>
+#include <exception>
+
 #include "app/command.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -41,6 +44,12 @@ int run(int argc, char** argv) {
   return line.run(argc, argv);
 }
 
+// Throws nothing, though standard error may be gone.
+int failed(const std::exception& error, int exit_code) {
+  std::fputs(fmt::format("starling: {}\n", error.what()).c_str(), stderr);
+  return exit_code;
+}
+
 }  // namespace
 }  // namespace starling
 
@@ -51,10 +60,8 @@ int main(int argc, char** argv) {
   try {
     return starling::run(argc, argv);
   } catch (const starling::ConfigError& error) {
-    fmt::print(stderr, "starling: {}\n", error.what());
-    return 2;
+    return starling::failed(error, 2);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "starling: {}\n", error.what());
-    return 1;
+    return starling::failed(error, 1);
   }
 }

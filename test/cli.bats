@@ -30,6 +30,11 @@ teardown() { rm -rf "$folder"; }
   [[ "$output" == *"starling init"* ]]
 }
 
+@test "where nobody can read the error the exit code still tells it" {
+  run bash -c '"$STARLING" --workspace "$1" prepare 2> /dev/full' _ "$folder"
+  [ "$status" -eq 2 ]
+}
+
 @test "an unknown key in starling.toml names the line and the nearest key" {
   echo "[train]
 stepz = 3" > "$workspace/starling.toml"

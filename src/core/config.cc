@@ -51,9 +51,10 @@ ConfigValue parse_as(const ConfigValue& type, const std::string& text, const std
 std::string to_toml_value(const ConfigValue& value) {
   if (const auto* text = std::get_if<std::string>(&value)) {
     std::string quoted = "\"";
-    for (char c : *text) {
+    for (const char c : *text) {
       if (c == '"' || c == '\\') quoted += '\\';
-      quoted += c;
+      if ((c >= 0 && c < ' ') || c == 0x7F) quoted += fmt::format("\\u{:04X}", c);
+      else quoted += c;
     }
     return quoted + '"';
   }

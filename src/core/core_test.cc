@@ -1,6 +1,9 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <numeric>
 #include <thread>
@@ -9,6 +12,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/threads.h"
@@ -44,6 +48,12 @@ TEST_F(Files, AnAtomicWriteThatFailsKeepsTheOldContent) {
                DataError);
   EXPECT_EQ(read_file(path), "old");
   EXPECT_FALSE(fs::exists(folder_ / "a.txt.tmp"));
+}
+
+TEST_F(Files, AnAtomicWriteThatCannotBePutInPlaceLeavesNothingBeside) {
+  fs::create_directories(folder_ / "taken");
+  EXPECT_THROW(write_file_atomic(folder_ / "taken", "new"), IoError);
+  EXPECT_FALSE(fs::exists(folder_ / "taken.tmp"));
 }
 
 TEST_F(Files, AFullDiskIsReportedWithThePath) {
@@ -108,6 +118,13 @@ TEST_F(Settings, ResolvedTextLoadsBackToTheSameValues) {
   EXPECT_EQ(again.to_toml(), config.to_toml());
 }
 
+TEST_F(Settings, ATextOfSeveralLinesLoadsBack) {
+  Config config(kKeys), again(kKeys);
+  config.load_text("[search]\nmodel = \"a\\tb\\nc\\u007F\"\n", "s.toml");
+  again.load_text(config.to_toml(), "resolved.toml");
+  EXPECT_EQ(again.text("search.model"), "a\tb\nc\x7F");
+}
+
 TEST(Philox, MatchesThePublishedVectors) {  // Random123 known-answer tests, philox4x32-10
   EXPECT_EQ(philox4x32(0, 0, 0), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox4x32(~0ull, ~0ull, ~0ull), (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
@@ -155,6 +172,11 @@ TEST(SharedItems, AreTakenOnceEachAndOthersTakeOverWhatASlowThreadLeaves) {
   }
 }
 
+TEST(ParallelFor, TakesNoMoreThreadsThanItCanCount) {
+  EXPECT_THROW(set_compute_threads(0), ConfigError);
+  EXPECT_THROW(set_compute_threads(1 << 16), ConfigError);
+}
+
 TEST(ParallelFor, RethrowsTheExceptionOfABody) {
   EXPECT_THROW(parallel_for(100, 1,
                             [](int64_t, int64_t end) {
@@ -171,6 +193,22 @@ TEST(Progress, SaysWhatIsLeftOnceTheTotalIsKnown) {
   EXPECT_EQ(progress.line(5), "train own: [==                      ]  10% 0:45 left, 10 steps, 2/s, 0:05");
 }
 
+// As when the connection ends over which a command was started that goes on.
+TEST(Progress, ATerminalThatIsGoneDoesNotEndTheWork) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY), standard_error = ::dup(STDERR_FILENO);
+  ASSERT_TRUE(terminal >= 0 && ::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0);
+  const int writes = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
+  ::dup2(writes, STDERR_FILENO);
+  {
+    Progress progress("train own", 10, "steps");
+    ::close(terminal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));  // longer than between two drawings
+    EXPECT_NO_THROW(progress.update(1));
+  }
+  ::dup2(standard_error, STDERR_FILENO);
+  ::close(writes), ::close(standard_error);
+}
+
 TEST(Progress, WhatWasDoneBeforeDoesNotCountForTheRate) {
   Progress progress("train own", 100, "steps", 90);
   progress.update(95);
@@ -185,6 +223,12 @@ TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {
   for (const char* bad : {"", "2017-13-01", "2017-02-30", "yesterday", "2017-03-01T25:00", "2017-03-01x"})
     EXPECT_FALSE(parse_time(bad)) << bad;
   EXPECT_EQ(format_time(1488369600), "2017-03-01T12:00:00Z");
+}
+
+TEST(JsonDepth, CountsBracketsOutsideStrings) {
+  EXPECT_EQ(json_depth("1"), 0);
+  EXPECT_EQ(json_depth(R"({"a":[1,[2]]})"), 3);
+  EXPECT_EQ(json_depth(R"({"a":"[[[[\"[["})"), 1);
 }
 
 TEST(Hash, MatchesThePublishedDigests) {  // FIPS 180-4 example; RFC 4231 test case 2

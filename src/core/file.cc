@@ -81,11 +81,11 @@ void write_file_atomic(const fs::path& path, const std::function<void(const Appe
       write_all(file.get(), static_cast<const char*>(data), size, temporary.string());
     });
     if (::fsync(file.get()) != 0) throw io_error(temporary.string(), "fsync");
+    if (::rename(temporary.c_str(), path.c_str()) != 0) throw io_error(path.string(), "rename");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw io_error(path.string(), "rename");
   sync_path(folder_of(path));
 }
 

@@ -1,13 +1,52 @@
 #include "core/json.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace starling {
 
 using nlohmann::json, nlohmann::ordered_json;
 
-json parse_json(std::string_view text) { return json::parse(text); }
-ordered_json parse_ordered_json(std::string_view text) { return ordered_json::parse(text); }
-json try_parse_json(std::string_view text) { return json::parse(text, nullptr, false); }
-ordered_json try_parse_ordered_json(std::string_view text) { return ordered_json::parse(text, nullptr, false); }
+namespace {
+
+template <typename Json>
+Json parse_bounded(std::string_view text) {
+  if (json_depth(text) > kDeepestJson)
+    throw json::parse_error::create(101, 0, fmt::format("nested deeper than {} levels", kDeepestJson), nullptr);
+  return Json::parse(text);
+}
+
+template <typename Json>
+Json try_parse_bounded(std::string_view text) {
+  return json_depth(text) > kDeepestJson ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+}
+
+}  // namespace
+
+int json_depth(std::string_view text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+json parse_json(std::string_view text) { return parse_bounded<json>(text); }
+ordered_json parse_ordered_json(std::string_view text) { return parse_bounded<ordered_json>(text); }
+json try_parse_json(std::string_view text) { return try_parse_bounded<json>(text); }
+ordered_json try_parse_ordered_json(std::string_view text) { return try_parse_bounded<ordered_json>(text); }
 
 std::string dump_json(const json& json, int indent) { return json.dump(indent); }
 std::string dump_json(const ordered_json& json, int indent) { return json.dump(indent); }

@@ -8,6 +8,13 @@
 
 namespace starling {
 
+// Depth of the deepest array or object, found without parsing: brackets outside strings are counted. May be wrong only
+// for text that is not JSON.
+int json_depth(std::string_view text);
+
+// All of them take deeper text for none: the library copies and writes a value by recursion.
+inline constexpr int kDeepestJson = 512;
+
 nlohmann::json parse_json(std::string_view text);                  // throws nlohmann::json::parse_error
 nlohmann::ordered_json parse_ordered_json(std::string_view text);  // keeps the members' order; throws likewise
 

@@ -65,7 +65,9 @@ std::string Progress::line(double elapsed_s, const std::string& note) const {
 void Progress::draw(const std::string& note) {
   drawn_ = true;
   const double elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  fmt::print(stderr, "{}{}{}", terminal_ ? "\r" : "", line(elapsed_s, note), terminal_ ? "\x1b[K" : "\n");
+  const std::string drawn =
+      fmt::format("{}{}{}", terminal_ ? "\r" : "", line(elapsed_s, note), terminal_ ? "\x1b[K" : "\n");
+  std::fputs(drawn.c_str(), stderr);  // throws nothing: the work goes on where nobody looks any more
   std::fflush(stderr);
 }
 

@@ -32,9 +32,11 @@ struct Axis {
   double place(double value) const { return (value - low) / (high - low); }
 };
 
-// Ticks at 1, 2 or 5 times a power of ten, about five of them.
+// Ticks at 1, 2 or 5 times a power of ten, about five of them. Where the values differ by their rounding only, a step
+// would be too small to be added to them.
 Axis axis_over(double low, double high) {
-  if (!(high > low)) high = low + (low == 0 ? 1 : std::abs(low) * 0.1);
+  if (!(high - low > 1e-12 * std::max(std::abs(low), std::abs(high))))
+    high = low + (low == 0 ? 1 : std::abs(low) * 0.1);
   const double rough = (high - low) / 5, power = std::pow(10.0, std::floor(std::log10(rough)));
   const double factor = rough / power > 5 ? 10 : rough / power > 2 ? 5 : rough / power > 1 ? 2 : 1;
   const double step = factor * power;

@@ -23,6 +23,11 @@ TEST(SvgPlot, LeavesOutWhatIsNotFiniteAndTakesNoPoints) {
   EXPECT_EQ(svg.find("inf"), std::string::npos);
 }
 
+TEST(SvgPlot, ValuesThatDifferByRoundingOnlyAreAFlatLine) {  // a step of the axis must not vanish beside its values
+  const double a = 0.3, b = std::nextafter(a, 1);
+  EXPECT_LT(svg_line_plot({"t", "x", "y"}, {{"a", {{0, a}, {1, b}}}}).size(), 10'000u);
+}
+
 TEST(SvgPlot, TheLongestBarIsTheLargestValue) {
   const std::string svg = svg_bar_plot({"bits per byte", "bits", ""}, {{"model", 1.5}, {"xz", 3.0}});
   EXPECT_NE(svg.find("width=\"440.0\""), std::string::npos);

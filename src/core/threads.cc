@@ -1,5 +1,6 @@
 #include "core/threads.h"
 
+#include <fmt/format.h>
 #include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
@@ -159,7 +160,8 @@ int compute_threads() {
 }
 
 void set_compute_threads(int count) {
-  if (count < 1) throw ConfigError("threads must be at least 1");
+  if (count < 1 || count > CPU_SETSIZE)
+    throw ConfigError(fmt::format("threads must be from 1 to {}, not {}", CPU_SETSIZE, count));
   requested_threads = count;
 }
 

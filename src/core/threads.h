@@ -11,7 +11,7 @@
 namespace starling {
 
 int compute_threads();                // default: the number of processors this process may use
-void set_compute_threads(int count);  // before the first parallel_for; throws ConfigError for count < 1
+void set_compute_threads(int count);  // before the first parallel_for; throws ConfigError unless 1 to 1024
 
 // Calls body(begin, end) on ranges that cover [0, count), at most one a thread, none smaller than `grain` unless it is
 // the last. Returns when all are done. An exception of a body is rethrown. Calls from several threads take turns.

@@ -308,13 +308,9 @@ class LlamaEngine : public Engine {
     const std::vector<TokenId> before = text_tokens(prefix);
     std::deque<ScoreSequence> sequences;
     for (const std::string& continuation : continuations) {
-      std::vector<TokenId> all = text_tokens(std::string(prefix) + continuation);
-      // A token across the border counts as continuation.
-      auto border = std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin();
-      // What is scored stands after something.
-      if (border == 0) all.insert(all.begin(), text_ends().begin), border = 1;
-      check_context(all.size());
-      sequences.emplace_back(all, border);
+      const ScoredText text = scored_text(before, std::string(prefix) + continuation);
+      check_context(text.tokens.size());
+      sequences.emplace_back(text.tokens, text.border);
     }
     // The first one leaves the prefix in the cache for the others.
     std::vector<Sequence*> job;
@@ -431,6 +427,15 @@ std::vector<TokenId> Engine::text_tokens(std::string_view text) const {
   tokenizer().append_tokens(text, ids);
   if (ids.empty()) ids.push_back(begin);
   return ids;
+}
+
+Engine::ScoredText Engine::scored_text(std::span<const TokenId> prefix_tokens, std::string_view text) const {
+  ScoredText scored{text_tokens(text)};
+  std::vector<TokenId>& ids = scored.tokens;
+  scored.border = static_cast<size_t>(std::ranges::mismatch(prefix_tokens, ids).in1 - prefix_tokens.begin());
+  if (scored.border > 0) return scored;
+  ids.insert(ids.begin(), static_cast<TokenId>(config().bos_token));  // what is scored stands after something
+  return {std::move(ids), 1};
 }
 
 Generation Engine::complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text) {

@@ -137,6 +137,13 @@ class Engine {
   // The tokens that open a text (Tokenizer::opening_tokens), then the text as data. Never none: where nothing opens a
   // text, an empty one is the model's begin token.
   std::vector<TokenId> text_tokens(std::string_view text) const;
+  // The text_tokens() of a text that continues a prefix with those of its own, and how many of them are only read: the
+  // prefix's, or a begin token where the continuation changes its first. A token across the border is scored.
+  struct ScoredText {
+    std::vector<TokenId> tokens;
+    size_t border = 0;
+  };
+  ScoredText scored_text(std::span<const TokenId> prefix_tokens, std::string_view text) const;
   // Plain text: its text_tokens().
   Generation complete(std::string_view prompt, const SamplingOptions& options, const OnText& on_text = {});
   // How it calls the tools that tool_prompt() told it of.

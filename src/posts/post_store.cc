@@ -21,6 +21,7 @@ struct PostStore::State {
   std::vector<fs::path> segments() const;
   std::unordered_set<uint64_t>& known_ids();
   void prepare_to_write();
+  void stop_writing();
   void cut_torn_line() const;
   uint64_t purge_segment(const fs::path& path, const std::function<bool(const Post&)>& deleted) const;
   uint64_t purge_journal(const std::function<bool(const Post&)>& deleted);
@@ -79,6 +80,11 @@ void PostStore::State::prepare_to_write() {
   known.reset();  // another process may have written since it was read
   cut_torn_line();
   journal = std::make_unique<AppendFile>(journal_path());
+}
+
+void PostStore::State::stop_writing() {
+  journal.reset();
+  lock.reset();
 }
 
 // A kill between write and line end leaves half a line; its post was never acknowledged.
@@ -201,10 +207,12 @@ uint64_t PostStore::append_segment(const std::vector<Post>& posts) {
 
 uint64_t PostStore::purge(const std::function<bool(const Post&)>& deleted) {
   std::lock_guard guard(state_->mutex);
+  const bool is_writer = state_->lock != nullptr;
   state_->prepare_to_write();
   uint64_t removed = state_->purge_journal(deleted);
   for (const fs::path& segment : state_->segments()) removed += state_->purge_segment(segment, deleted);
   state_->known.reset();
+  if (!is_writer) state_->stop_writing();
   return removed;
 }
 

@@ -16,8 +16,8 @@ namespace starling {
 
 class PostStore {
  public:
-  // Opens or creates the store. Several processes may read. The first write takes the lock `posts/.lock`, held until
-  // destruction (IoError names the holder), and cuts a last journal line that a crash left torn.
+  // Opens or creates the store. Several processes may read. The first appended post takes the lock `posts/.lock`, held
+  // until destruction (IoError names the holder), and cuts a last journal line that a crash left torn.
   explicit PostStore(std::filesystem::path folder);
   ~PostStore();
 
@@ -35,7 +35,7 @@ class PostStore {
   uint64_t append_segment(const std::vector<Post>& posts);
 
   // Takes the posts for which `deleted` holds out of the files for good: each file that has one is rewritten
-  // atomically. Returns how many went.
+  // atomically. Returns how many went. Holds the lock meanwhile, if nothing was appended before.
   uint64_t purge(const std::function<bool(const Post&)>& deleted);
 
  private:

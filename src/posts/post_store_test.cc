@@ -72,6 +72,17 @@ TEST_F(Store, AKnownIdIsNotStoredAgain) {
   EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "c", "b"}));
 }
 
+TEST_F(Store, OneThatOnlyPurgesLeavesTheWritingToOthers) {
+  PostStore purging(folder_), writing(folder_);
+  EXPECT_EQ(purging.purge([](const Post&) { return false; }), 0u);
+  EXPECT_TRUE(writing.append(make_post("a")));
+  EXPECT_THROW(purging.purge([](const Post&) { return true; }), IoError);
+  EXPECT_EQ(writing.purge([](const Post&) { return true; }), 1u);
+  EXPECT_THROW(purging.append(make_post("b")), IoError) << "who appends keeps the lock";
+  EXPECT_TRUE(writing.append(make_post("c")));
+  EXPECT_EQ(ids(purging), std::vector<std::string>{"c"});
+}
+
 TEST_F(Store, AHalfWrittenLastJournalLineIsCutAndTheRestKept) {
   {
     PostStore store(folder_);

@@ -491,6 +491,24 @@ TEST_F(CompletionsTest, AScoreNeedsCandidatesThatFitTheContext) {
   EXPECT_EQ(error["code"], "context_length_exceeded");
 }
 
+// Where nothing opens a text, a candidate that changes the prefix's first token is read behind a begin token.
+TEST_F(CompletionsTest, ACandidateThatFillsTheContextIs400WhereABeginTokenIsReadBeforeIt) {
+  start();
+  const fs::path tokenizer = root_ / "workspace/models/own/tokenizer.json";
+  std::string text = read_file(tokenizer);
+  for (size_t at = text.find(kBeginToken); at != std::string::npos; at = text.find(kBeginToken, at))
+    text.replace(at, std::string_view(kBeginToken).size(), "<|other|>");
+  write_file_atomic(tokenizer, text);
+  restart({});
+  ASSERT_EQ(ok("POST", "/tokenize", {{"model", "own"}, {"text", "post"}})["count"], 1);
+  const auto status = [&](size_t tokens) {
+    const std::string candidate = "ost" + std::string(tokens - 1, 'q');
+    return call("POST", "/v1/score", {{"model", "own"}, {"prefix", "p"}, {"candidates", {candidate}}}).status;
+  };
+  EXPECT_EQ(status(2047), 200);
+  EXPECT_EQ(status(2048), 400);
+}
+
 TEST_F(CompletionsTest, AKeyThatHasUsedItsTokensIs429UntilTomorrowEvenAfterARestart) {
   start({"server.tokens_per_day=40"});
   complete({{"max_tokens", 30}, {"ignore_eos", true}});

@@ -61,12 +61,6 @@ TEST(ErrorResponse, HasTheTypeThatOpenAisGuideNames) {
   EXPECT_EQ(type_of(503, "overloaded"), "service_unavailable_error");
 }
 
-TEST(JsonDepth, CountsBracketsOutsideStrings) {
-  EXPECT_EQ(json_depth("1"), 0);
-  EXPECT_EQ(json_depth(R"({"a":[1,[2]]})"), 3);
-  EXPECT_EQ(json_depth(R"({"a":"[[[[\"[["})"), 1);
-}
-
 TEST(JsonBody, RefusesWhatIsNotAnObjectInUtf8OfBoundedDepth) {
   const std::string deep = R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   for (const std::string& text :

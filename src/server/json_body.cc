@@ -21,25 +21,6 @@ HttpError wrong_field(const std::string& name, const std::string& wanted) {
   return HttpError(400, "invalid_field", fmt::format("`{}` must be {}", name, wanted), name);
 }
 
-int json_depth(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
 JsonBody::JsonBody(std::string_view text) {
   if (json_depth(text) > kMaxJsonDepth)
     throw HttpError(400, "too_deep", fmt::format("the body's JSON is nested deeper than {} levels", kMaxJsonDepth));

@@ -16,10 +16,6 @@ inline constexpr int kMaxJsonDepth = 32;
 
 HttpError wrong_field(const std::string& name, const std::string& wanted);  // 400: `name` must be ...
 
-// Depth of the deepest array or object, found without parsing: brackets outside strings are counted. May be wrong only
-// for text that is not JSON.
-int json_depth(std::string_view text);
-
 class JsonBody {
  public:
   explicit JsonBody(std::string_view text);  // must be an object

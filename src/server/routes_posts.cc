@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "core/time.h"
 #include "server/deletion.h"
 #include "server/json_body.h"

@@ -68,19 +68,19 @@ Response score_candidates(Platform& platform, const Request& request) {
   const std::string prefix = body.text("prefix", "");
   const std::vector<std::string> candidates = candidates_of(body);
   const auto context = static_cast<size_t>(engine.config().max_positions);
-  const size_t prefix_tokens = engine.tokenizer().encode(prefix).size();
-  const size_t opening = engine.text_tokens(prefix).size() - prefix_tokens;  // something stands before a candidate
+  const std::vector<TokenId> prefix_tokens = engine.text_tokens(prefix);
   ordered_json data = ordered_json::array();
   int64_t total = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const size_t tokens = engine.tokenizer().encode(prefix + candidates[i]).size();
-    if (tokens + opening > context)
-      throw HttpError(400, "context_length_exceeded",
-                      fmt::format("candidate {} has {} tokens with its prefix; the model's context is {}", i,
-                                  tokens + opening, context),
-                      "candidates");
-    total += static_cast<int64_t>(tokens + opening);
-    data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - std::min(tokens, prefix_tokens)}});
+    const Engine::ScoredText text = engine.scored_text(prefix_tokens, prefix + candidates[i]);
+    const size_t tokens = text.tokens.size();
+    if (tokens > context)
+      throw HttpError(
+          400, "context_length_exceeded",
+          fmt::format("candidate {} has {} tokens with its prefix; the model's context is {}", i, tokens, context),
+          "candidates");
+    total += static_cast<int64_t>(tokens);
+    data.push_back({{"object", "score"}, {"index", i}, {"tokens", tokens - text.border}});
   }
   const Service service = service_of(body, request);
   const auto quota = platform.quota.reserve(request.key, total, now_s());

@@ -73,6 +73,16 @@ void append_plain_text(Grammar& grammar, Grammar::Node from, Grammar::Node end, 
   for (const Grammar::Node node : {from, space, rest}) grammar.add_epsilon(node, end);
 }
 
+// How much at the end of `text`, a call's arguments and what was said of `close` behind them, is the latter. The
+// arguments may end in the same characters: what stands before `close` is whole JSON.
+size_t closing_length(std::string_view text, std::string_view close) {
+  for (size_t length = std::min(close.size(), text.size()); length > 0; --length) {
+    const std::string_view arguments = text.substr(0, text.size() - length);
+    if (text.ends_with(close.substr(0, length)) && !try_parse_json(arguments).is_discarded()) return length;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Tools Tools::read(const Json& body) {
@@ -153,11 +163,9 @@ ToolCallReader::Part ToolCallReader::advance(bool at_end) {
   }
   if (state_ == State::text) std::swap(part.content, held_);
   if (state_ == State::arguments) {
-    const std::string& close = form_.close;
-    if (at_end && held_.ends_with(close)) held_.resize(held_.size() - close.size());
-    const size_t ready = at_end ? held_.size() : held_.size() - std::min(held_.size(), close.size());
-    part.arguments = held_.substr(0, ready);
-    held_.erase(0, ready);
+    const size_t close = at_end ? closing_length(held_, form_.close) : std::min(held_.size(), form_.close.size());
+    part.arguments = held_.substr(given_, held_.size() - close - given_);
+    given_ += part.arguments.size();
   }
   return part;
 }

@@ -55,7 +55,8 @@ class ToolCallReader {
   Part advance(bool at_end);
   ToolForm form_;
   State state_ = State::undecided;
-  std::string held_;
+  std::string held_;  // then the call's arguments, of which given_ characters have been passed on
+  size_t given_ = 0;
 };
 
 }  // namespace starling

@@ -15,7 +15,6 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
       special_(std::move(vocabulary.special)),
       markers_(std::move(vocabulary.markers)),
       is_special_(tokens_.size(), false),
-      merges_(std::move(vocabulary.merges)),
       pattern_(vocabulary.pattern),
       normalize_nfc_(vocabulary.normalize_nfc),
       whole_pieces_first_(vocabulary.whole_pieces_first),
@@ -24,6 +23,8 @@ ByteLevelBpe::ByteLevelBpe(ByteLevelVocabulary vocabulary)
   std::vector<bool> is_added(tokens_.size(), false);
   for (const SpecialToken& token : special_) is_special_[token.id] = is_added[token.id] = true;
   for (const SpecialToken& token : markers_) is_added[token.id] = true;
+  std::erase_if(vocabulary.merges, [&](const Merge& merge) { return is_added[merge.merged]; });
+  merges_ = MergeTable(std::move(vocabulary.merges));
   byte_tokens_.fill(-1);
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (is_added[id]) continue;

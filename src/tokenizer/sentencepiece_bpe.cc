@@ -107,12 +107,13 @@ bool is_ordinary_piece(std::string_view piece) {
   return piece.find_first_not_of(" \t\n\r") == std::string_view::npos;
 }
 
-SentencePieceBpe::SentencePieceBpe(SentencePieceVocabulary vocabulary)
-    : vocabulary_(std::move(vocabulary)), merges_(std::move(vocabulary_.merges)) {
+SentencePieceBpe::SentencePieceBpe(SentencePieceVocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
   enum class Added : uint8_t { no, special, marker };
   std::vector<Added> added(vocabulary_.pieces.size(), Added::no);
   for (const SpecialToken& token : vocabulary_.special) added[token.id] = Added::special;
   for (const SpecialToken& token : vocabulary_.markers) added[token.id] = Added::marker;
+  std::erase_if(vocabulary_.merges, [&](const Merge& merge) { return added[merge.merged] != Added::no; });
+  merges_ = MergeTable(std::move(vocabulary_.merges));
   byte_tokens_.fill(-1);
   bytes_.resize(vocabulary_.pieces.size());
   for (size_t id = 0; id < vocabulary_.pieces.size(); ++id) {

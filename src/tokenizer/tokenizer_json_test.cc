@@ -167,6 +167,17 @@ TEST(TokenizerJson, AddedTokensThatAreNotSpecialAreTextThatNoTextGives) {
   }
 }
 
+TEST(TokenizerJson, NoMergeOfTheFileMakesAnAddedTokenOfAText) {
+  for (const std::string& json : {saved(*small_byte_level()), saved(*small_sentencepiece())}) {
+    const auto plain = tokenizer_from_json(json, "x.json");
+    const std::string added = replaced(
+        json, "\"added_tokens\": [",
+        fmt::format(R"("added_tokens": [{{"id": {}, "content": "ch", "special": true}},)", plain->vocab_size()));
+    const auto tokenizer = tokenizer_from_json(replaced(added, "\"merges\": [", R"("merges": ["c h",)"), "x.json");
+    EXPECT_EQ(tokenizer->encode("ch"), plain->encode("ch"));
+  }
+}
+
 TEST(TokenizerJson, SentencePieceMayPutNoSpaceBeforeAText) {
   const std::string normalizer = R"({"type": "Prepend", "prepend": "▁"}, )";
   const std::string always = R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": false})";
@@ -237,6 +248,13 @@ TEST(TokenizerJson, BitFlipsNeverCrash) {
       load_and_use(damaged);
     }
   }
+}
+
+TEST(TokenizerJson, NestingThatWouldTakeTheWholeStackIsADataError) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  EXPECT_THROW(tokenizer_from_json(
+                   replaced(saved(*small_byte_level()), "\"normalizer\": null", "\"normalizer\": " + deep), "x.json"),
+               DataError);
 }
 
 TEST(TokenizerJson, AMissingFileIsAnIoError) { EXPECT_THROW(Tokenizer::load("/nonexistent/tokenizer.json"), IoError); }

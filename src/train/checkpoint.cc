@@ -144,11 +144,11 @@ void write_folder_atomic(const fs::path& target, const std::function<void(const 
     sync_path(target.parent_path());
     fs::remove_all(hidden);
     fs::remove_all(replaced);
-  } catch (const fs::filesystem_error& error) {
-    throw IoError(fmt::format("{}: {}", target.string(), error.what()));
-  } catch (...) {
+  } catch (const std::exception& error) {
     std::error_code ignored;  // the first error is the one to report
     fs::remove_all(hidden, ignored);
+    if (dynamic_cast<const fs::filesystem_error*>(&error))
+      throw IoError(fmt::format("{}: {}", target.string(), error.what()));
     throw;
   }
 }

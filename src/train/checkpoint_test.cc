@@ -170,6 +170,13 @@ TEST_F(Checkpoint, AFullDiskIsAnErrorAndTheLastCheckpointStays) {
   EXPECT_EQ(latest().filename(), "step-00000006");
 }
 
+TEST_F(Checkpoint, AFolderThatCouldNotBeWrittenLeavesNothingBeside) {
+  const fs::path target = folder_ / "models" / "own";
+  EXPECT_THROW(write_folder_atomic(target, [](const fs::path& hidden) { fs::create_directory(hidden / "a" / "b"); }),
+               IoError);
+  EXPECT_TRUE(fs::is_empty(target.parent_path()));
+}
+
 TEST_F(Checkpoint, TellsWhichPostsAndAuthorsItSaw) {
   save(5);
   EXPECT_TRUE(SeenIds::contains(latest() / "seen.bin", "post", "7"));

@@ -55,7 +55,7 @@ class Words {
   uint32_t id_of(const std::string& word) {
     const auto [entry, fresh] = ids_.try_emplace(word, static_cast<uint32_t>(tokens_.size()));
     if (fresh) {
-      tokens_.push_back(tokenizer_.encode(" " + word));  // in the middle of a text a word follows a space
+      tokens_.push_back(tokenizer_.encode_continuation(" " + word));  // in the middle of a text a word follows a space
       texts_with_.push_back(0);
     }
     return entry->second;

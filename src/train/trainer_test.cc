@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -614,6 +615,36 @@ TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
   load_parameters(parameters, workspace_.model("own-embed") / "model.safetensors");
   const float* begin_row = parameters.value(0).as<float>() + config.bos_token * config.hidden_size;
   EXPECT_TRUE(std::all_of(begin_row, begin_row + config.hidden_size, [](float value) { return value == 0; }));
+}
+
+// A vocabulary in SentencePiece's style puts a space of its own before a text, not before each of its words.
+TEST_F(TrainerTest, TuningReadsTheWordsOfATextAsTheTextHasThem) {
+  std::vector<std::string> pieces = {"<unk>", "<s>", "</s>"};
+  std::vector<int32_t> types = {PieceType::unknown, PieceType::control, PieceType::control};
+  for (int byte = 0; byte < 256; ++byte)
+    pieces.push_back(fmt::format("<0x{:02X}>", byte)), types.push_back(PieceType::byte);
+  for (const char* piece : {"▁", "a", "b", "▁a", "▁b"}) pieces.push_back(piece), types.push_back(PieceType::normal);
+  std::vector<float> scores(pieces.size());
+  for (size_t i = 0; i < scores.size(); ++i) scores[i] = static_cast<float>(i);
+  const fs::path folder = workspace_.model("pieces");
+  fs::create_directories(folder);
+  make_sentencepiece_bpe(pieces, scores, types)->save(folder / "tokenizer.json");
+  ModelConfig config;
+  config.vocab_size = static_cast<int64_t>(pieces.size());
+  config.hidden_size = 16, config.intermediate_size = 32, config.num_layers = 1;
+  config.num_heads = config.num_kv_heads = 2, config.max_positions = 16;
+  config.save(folder / "config.json");
+  Parameters parameters(config, DType::f32);
+  parameters.initialize(1);
+  save_parameters(parameters, folder / "model.safetensors");
+  const std::vector<RelatedTexts> pairs(4, {"a b", "b a", 0});
+  tune_embeddings(folder, workspace_.model("tuned"), pairs, {.epochs = 0});
+
+  Parameters tuned(ModelConfig::load(workspace_.model("tuned") / "config.json"), DType::f32);
+  load_parameters(tuned, workspace_.model("tuned") / "model.safetensors");
+  const float* lone_space = tuned.value(0).as<float>() + 259 * config.hidden_size;
+  const float square = std::inner_product(lone_space, lone_space + config.hidden_size, lone_space, 0.0f);
+  EXPECT_NEAR(square, 1, 1e-5) << "the weight of a token that no text holds";
 }
 
 TEST_F(TrainerTest, TuningRefusesABeginTokenThatIsNotInTheVocabulary) {
