@@ -42,6 +42,9 @@ AttestedFact attest(const Fact& fact, const Brief& brief, int64_t time_s) {
   Mentions mentions = find_mentions(tokens, text, brief.currency);
   attested.quantities = std::move(mentions.quantities);
   attested.dates = std::move(mentions.dates);
+  const std::vector<ScanToken> name = scan_text(fact.name);
+  for (DateMention& date : attested.dates)  // "ships from" = 2026-12-24
+    if (date.bound.empty() && !name.empty() && is_time_bound_word(name.back().text)) date.bound = name.back().text;
   attested.name_words = content_words(fact.name);
   if (fact.value != "true" && fact.value != "false") attested.value_words = content_words(text);
   for (const ScanToken& token : tokens) {
