@@ -14,7 +14,9 @@
 namespace starling {
 namespace {
 
-constexpr uint64_t kPostsPerCommit = 20000;  // Xapian keeps uncommitted postings in memory: about 100 MB
+// Xapian keeps uncommitted postings in memory, and at 10,000 posts it commits by itself, past the lock that keeps
+// commits from a read.
+constexpr uint64_t kPostsPerCommit = 9000;
 constexpr uint64_t kProgressEvery = 500;
 constexpr const char* kStoreSizeKey = "store_posts";  // PostStore::size() when everything in it had been indexed
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <xapian.h>
 
 #include <algorithm>
 #include <cstring>
@@ -353,6 +354,45 @@ TEST_F(SearchServiceTest, ThreadsSearchWhilePostsArrive) {
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(failures, 0);
   EXPECT_EQ(service_->search({.query = "stork", .limit = 100}).hits.size(), 30u);
+}
+
+// Each commit of the writer takes away what a reader two commits behind still reads.
+TEST_F(SearchServiceTest, ASlowQueryThatCommitsOvertakeSucceeds) {
+  std::vector<Post> posts;
+  for (int i = 1; i <= 1500; ++i) posts.push_back(make_post(std::to_string(i), "ann", "heron " + std::to_string(i)));
+  store(posts);
+  open();
+  const PostIndexReader reader(workspace_.index());
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (int i = 10000; !done; ++i) service_->add(make_post(std::to_string(i), "ben", "stork " + std::to_string(i)));
+  });
+  size_t found = 0;
+  const auto slowly = [](const PostSummary&) {
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
+    return true;
+  };
+  EXPECT_NO_THROW(found = reader.find(parse_query("heron"), 2000, slowly).matches.size());
+  done = true;
+  writer.join();
+  EXPECT_EQ(found, 1500u);
+}
+
+// The lock holds the first commit back until the other threads have brought their posts.
+TEST_F(SearchServiceTest, PostsThatArriveTogetherAreCommittedTogether) {
+  open();
+  const auto revision = [&] { return Xapian::Database((workspace_.index() / "lexical").string()).get_revision(); };
+  const Xapian::rev before = revision();
+  std::vector<std::thread> writers;
+  {
+    const CommitLock hold(workspace_.index(), CommitLock::Mode::read);
+    for (int i = 1; i <= 12; ++i)
+      writers.emplace_back([&, i] { service_->add(make_post(std::to_string(i), "ann", "stork")); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(service_->indexed_posts(), 12u);
+  EXPECT_LT(revision() - before, 12u);
 }
 
 TEST_F(SearchServiceTest, AskQuotesTheSentenceThatAnswers) {
