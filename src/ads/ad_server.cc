@@ -50,7 +50,7 @@ std::set<std::string> keywords_of(const Campaign& campaign, const Variant& varia
     if (audience.id == variant.audience_id) text += "\n" + audience.name + "\n" + audience.query;
   }
   for (const Fact& fact : campaign.brief.facts) text += "\n" + fact.name;
-  return content_words(text);
+  return statement_words(text);
 }
 
 bool facts_hold(const Campaign& campaign, const Variant& variant, int64_t now_s) {
