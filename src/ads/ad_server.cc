@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "ads/ad_library.h"
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
 #include "ads/ads_store.h"
@@ -76,6 +77,7 @@ AdServer::AdServer(ControlDb& control, const AdsOptions& options)
     : control_(control), options_(options), cache_(std::make_unique<Cache>()) {
   control_.transaction([this](soci::session& sql) {
     create_ads_tables(sql);
+    fill_library(sql);
     token_key_ = ads_secret(sql, "token");
     viewer_key_ = ads_secret(sql, "viewer");
   });
