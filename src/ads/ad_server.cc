@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "ads/ad_library.h"
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
 #include "ads/ads_store.h"
@@ -50,7 +51,7 @@ std::set<std::string> keywords_of(const Campaign& campaign, const Variant& varia
     if (audience.id == variant.audience_id) text += "\n" + audience.name + "\n" + audience.query;
   }
   for (const Fact& fact : campaign.brief.facts) text += "\n" + fact.name;
-  return content_words(text);
+  return statement_words(text);
 }
 
 bool facts_hold(const Campaign& campaign, const Variant& variant, int64_t now_s) {
@@ -76,6 +77,7 @@ AdServer::AdServer(ControlDb& control, const AdsOptions& options)
     : control_(control), options_(options), cache_(std::make_unique<Cache>()) {
   control_.transaction([this](soci::session& sql) {
     create_ads_tables(sql);
+    fill_library(sql);
     token_key_ = ads_secret(sql, "token");
     viewer_key_ = ads_secret(sql, "viewer");
   });

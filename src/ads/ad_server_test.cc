@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "ads/ad_library.h"
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
 #include "ads/ads_store.h"
@@ -200,6 +201,39 @@ TEST_F(AdServerTest, AnImpressionSettlesAndAClickCountsOnceEach) {
   EXPECT_TRUE(ads_->library("32 GB").empty());
   EXPECT_FALSE(ads_->library_entry("c1-v2").has_value());
   expect_books_balance();
+}
+
+TEST_F(AdServerTest, TheLibraryReadsOnlyWhatItShows) {
+  add_running("c1", 1'000'000, 10'000);
+  add_running("c2", 1'000'000, 10'000);
+  control_->transaction(
+      [](soci::session& sql) { sql << "update ads_campaigns set brief = 'no JSON' where id = 'c2'"; });
+  EXPECT_TRUE(ads_->library_entry("c1-v1").has_value());
+  EXPECT_EQ(ads_->library("16 gb", "C1").size(), 1u);
+}
+
+TEST_F(AdServerTest, TheLibraryHoldsWhatWasApprovedBeforeItHadATable) {
+  add_running("c1", 1'000'000, 10'000);
+  control_->transaction([](soci::session& sql) { sql << "drop table ads_library"; });
+  close();
+  open();
+  EXPECT_TRUE(ads_->library_entry("c1-v1").has_value());
+  EXPECT_FALSE(ads_->library_entry("c1-v2").has_value());
+}
+
+TEST_F(AdServerTest, TheLibraryListsTheNewestUpToABound) {
+  Campaign campaign = add_campaign("c1", test_brief("Lemur", 1'000'000, 10'000));
+  campaign.id = "c2";
+  campaign.created_s += 1;
+  campaign.variants.resize(1);
+  campaign.variants.resize(kMaxLibraryEntries + 5, campaign.variants[0]);
+  for (size_t i = 0; i < campaign.variants.size(); ++i) campaign.variants[i].id = "c2-v" + std::to_string(i);
+  control_->transaction([&](soci::session& sql) { insert_campaign(sql, campaign); });
+  for (const char* id : {"c1", "c2"}) ads_->approve(id, {}, "ines");
+  const std::vector<LibraryEntry> entries = ads_->library();
+  ASSERT_EQ(entries.size(), kMaxLibraryEntries);
+  EXPECT_EQ(entries.back().campaign_id, "c2");
+  EXPECT_TRUE(ads_->library_entry("c1-v1").has_value());
 }
 
 TEST_F(AdServerTest, AForgedTokenIsRefused) {

@@ -149,6 +149,7 @@ Campaign AdsService::approve(const std::string& campaign_id, const std::vector<s
         throw DataError(fmt::format("variant `{}` was rejected: {}", id, fmt::join(variant->reasons, "; ")));
       variant->state = VariantState::approved;
       update_variant(sql, campaign_id, *variant);
+      add_to_library(sql, campaign, *variant);
     }
     if (campaign.state == CampaignState::draft) update_campaign_state(sql, campaign_id, CampaignState::approved);
     AuditLog::append_in(sql, "ad.approved",
@@ -198,10 +199,9 @@ std::vector<LibraryEntry> AdsService::library(const std::string& query, const st
 }
 
 std::optional<LibraryEntry> AdsService::library_entry(const std::string& variant_id) const {
-  for (const LibraryEntry& entry : library()) {
-    if (entry.variant_id == variant_id) return entry;
-  }
-  return std::nullopt;
+  std::optional<LibraryEntry> found;
+  state_->control.transaction([&](soci::session& sql) { found = find_library_entry(sql, variant_id); });
+  return found;
 }
 
 }  // namespace starling

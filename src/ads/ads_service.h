@@ -61,7 +61,8 @@ class AdsService {
   bool record_event(const std::string& token, const std::string& type);
   void set_viewer_opt_out(const std::string& viewer, bool opt_out);
 
-  // Everything that was ever approved; filtered by words of the text and by advertiser, both without case.
+  // What was ever approved, the newest kMaxLibraryEntries; filtered by words of the text and by advertiser, both
+  // without case.
   std::vector<LibraryEntry> library(const std::string& query = {}, const std::string& advertiser = {}) const;
   std::optional<LibraryEntry> library_entry(const std::string& variant_id) const;
 

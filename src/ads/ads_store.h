@@ -4,6 +4,7 @@
 //   ads_decisions  one row a request: the answer that was given, and what became of its price
 //   ads_ledger     every change of money: reserve, settle, release; spent and reserved are its sums
 //   ads_events     impressions and clicks, once each
+//   ads_library    one row a variant that was ever approved: what the ad library searches, folded
 //   ads_opt_outs   viewers who want no ads, as keyed hashes
 //   ads_secrets    keys for tokens and viewer hashes, made at first use
 #pragma once

@@ -36,7 +36,7 @@ std::optional<AuctionOutcome> second_price(const std::vector<Bid>& bids, int64_t
 
 double context_relevance(const std::set<std::string>& keywords, std::string_view context,
                          std::vector<std::string>* matched) {
-  const std::set<std::string> said = content_words(context);
+  const std::set<std::string> said = statement_words(context);
   if (said.empty()) return kUnknownContextRelevance;
   size_t found = 0;
   for (const std::string& keyword : keywords) {

@@ -106,9 +106,9 @@ class Finder {
   // Words that say what the product is about, with where they come from: the product first, then the facts.
   std::vector<std::pair<std::string, std::string>> topic_words() const {
     std::vector<std::pair<std::string, std::string>> words;
-    std::set<std::string> seen = content_words(brief_.advertiser);
+    std::set<std::string> seen = statement_words(brief_.advertiser);
     const auto add = [&](const std::string& text, const std::string& origin) {
-      for (const std::string& word : content_words(text)) {
+      for (const std::string& word : statement_words(text)) {
         const bool topical = word.size() >= 3 && !is_invitation_word(word) && !is_absolute_word(word) &&
                              !find_unit(word, word) && !find_currency(word, brief_.currency) &&
                              !find_number_word(word) && !find_month(word);

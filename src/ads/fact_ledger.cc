@@ -42,8 +42,11 @@ AttestedFact attest(const Fact& fact, const Brief& brief, int64_t time_s) {
   Mentions mentions = find_mentions(tokens, text, brief.currency);
   attested.quantities = std::move(mentions.quantities);
   attested.dates = std::move(mentions.dates);
-  attested.name_words = content_words(fact.name);
-  if (fact.value != "true" && fact.value != "false") attested.value_words = content_words(text);
+  const std::vector<ScanToken> name = scan_text(fact.name);
+  for (DateMention& date : attested.dates)  // "ships from" = 2026-12-24
+    if (date.bound.empty() && !name.empty() && is_time_bound_word(name.back().text)) date.bound = name.back().text;
+  attested.name_words = statement_words(fact.name);
+  if (fact.value != "true" && fact.value != "false") attested.value_words = statement_words(text);
   for (const ScanToken& token : tokens) {
     if (token.type == ScanType::number || token.type == ScanType::code) attested.value_numbers.insert(token.text);
   }
@@ -55,7 +58,7 @@ bool has(const std::set<std::string>& words, const std::string& word) { return w
 
 }  // namespace
 
-std::set<std::string> content_words(std::string_view text) {
+std::set<std::string> statement_words(std::string_view text) {
   std::set<std::string> words;
   for (const ScanToken& token : scan_text(text)) {
     if (token.type == ScanType::word && !is_structural_word(token.text) && !is_negation_word(token.text))
@@ -65,7 +68,7 @@ std::set<std::string> content_words(std::string_view text) {
 }
 
 FactLedger::FactLedger(const Brief& brief, int64_t time_s) : brief_(brief) {
-  product_words_ = content_words(brief.product + "\n" + brief.advertiser);
+  product_words_ = statement_words(brief.product + "\n" + brief.advertiser);
   collect_codes(brief.product + "\n" + brief.advertiser, codes_);
   for (const Fact& fact : brief.facts) {
     facts_.push_back(attest(fact, brief, time_s));

@@ -46,6 +46,6 @@ class FactLedger {
 };
 
 // Words that carry a statement: no function words and no bound's words; in the singular.
-std::set<std::string> content_words(std::string_view text);
+std::set<std::string> statement_words(std::string_view text);
 
 }  // namespace starling

@@ -8,18 +8,18 @@ namespace {
 using Words = std::unordered_set<std::string_view>;
 
 const Words kFunctionWords = {
-    "a",      "about",   "after",  "all",     "also",   "am",       "an",    "and",   "any",    "are",     "as",
-    "at",     "away",    "be",     "been",    "before", "being",    "but",   "by",    "can",    "could",   "did",
-    "do",     "does",    "down",   "during",  "each",   "else",     "for",   "from",  "had",    "has",     "have",
-    "having", "he",      "her",    "here",    "him",    "his",      "how",   "i",     "if",     "in",      "into",
-    "is",     "it",      "it's",   "its",     "just",   "let",      "let's", "like",  "me",     "might",   "mine",
-    "my",     "of",      "off",    "on",      "one",    "onto",     "or",    "other", "our",    "ours",    "out",
-    "over",   "own",     "per",    "she",     "should", "so",       "some",  "such",  "than",   "that",    "that's",
-    "the",    "their",   "them",   "then",    "there",  "these",    "they",  "this",  "those",  "through", "to",
-    "too",    "up",      "us",     "was",     "we",     "we're",    "we've", "were",  "what",   "what's",  "when",
-    "where",  "which",   "while",  "who",     "why",    "will",     "with",  "would", "yes",    "yet",     "you",
-    "you'll", "you're",  "you've", "your",    "yours",  "yourself", "i'm",   "we'll", "it'll",  "itself",  "until",
-    "till",   "because", "since",  "between", "both",   "priced",   "cost",  "costs", "boasts",
+    "a",       "about",  "after",   "all",    "also",     "am",    "an",    "and",    "any",     "are",    "as",
+    "at",      "away",   "be",      "been",   "before",   "being", "but",   "by",     "can",     "could",  "did",
+    "do",      "does",   "down",    "during", "each",     "else",  "for",   "from",   "had",     "has",    "have",
+    "having",  "he",     "her",     "here",   "him",      "his",   "how",   "i",      "if",      "in",     "into",
+    "is",      "it",     "it's",    "its",    "just",     "let",   "let's", "like",   "me",      "might",  "mine",
+    "my",      "of",     "on",      "one",    "onto",     "or",    "other", "our",    "ours",    "out",    "over",
+    "own",     "per",    "she",     "should", "so",       "some",  "such",  "than",   "that",    "that's", "the",
+    "their",   "them",   "then",    "there",  "these",    "they",  "this",  "those",  "through", "to",     "too",
+    "up",      "us",     "was",     "we",     "we're",    "we've", "were",  "what",   "what's",  "when",   "where",
+    "which",   "while",  "who",     "why",    "will",     "with",  "would", "yes",    "yet",     "you",    "you'll",
+    "you're",  "you've", "your",    "yours",  "yourself", "i'm",   "we'll", "it'll",  "itself",  "until",  "till",
+    "because", "since",  "between", "both",   "priced",   "cost",  "costs", "boasts",
 };
 
 const Words kInvitationWords = {
@@ -52,6 +52,8 @@ const Words kNegationWords = {
     "nowhere", "hardly",  "barely",  "shouldn't", "couldn't", "ain't",   "avoid",  "avoids",
 };
 
+const Words kTimeBoundWords = {"from", "since", "after", "until", "till", "through", "by", "before", "to", "between"};
+
 const Words kAbsoluteWords = {
     "best",       "better",     "cheapest",   "cheaper",     "lowest",    "lower",     "highest",    "higher",
     "fastest",    "faster",     "biggest",    "bigger",      "greatest",  "greater",   "finest",     "finer",
@@ -71,6 +73,7 @@ const Words kAbsoluteWords = {
 bool is_structural_word(std::string_view folded) { return kFunctionWords.contains(folded); }
 bool is_invitation_word(std::string_view folded) { return kInvitationWords.contains(folded); }
 bool is_negation_word(std::string_view folded) { return kNegationWords.contains(folded); }
+bool is_time_bound_word(std::string_view folded) { return kTimeBoundWords.contains(folded); }
 bool is_absolute_word(std::string_view folded) { return kAbsoluteWords.contains(folded); }
 
 }  // namespace starling

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "ads/lexicon.h"
 #include "ads/units.h"
 
 namespace starling {
@@ -90,7 +91,12 @@ class Finder {
     return month_day(at);
   }
   DateMention date(size_t first, size_t last, int year, int month, int day) const {
-    return {.first = first, .last = last, .year = year, .month = month, .day = day, .shown = shown(first, last)};
+    DateMention found{.first = first, .last = last, .year = year, .month = month, .day = day};
+    found.shown = shown(first, last);
+    size_t at = first;
+    while (at > 0 && (is(at - 1, "the") || is(at - 1, ":"))) --at;
+    if (at > 0 && is_time_bound_word(word(at - 1))) found.bound = tokens_[at - 1].text;
+    return found;
   }
 
   // 2026-12-24, 24.12.2026, 24/12/2026, 12/24/2026. The scanner keeps "24.12.2026" as one number.
@@ -251,14 +257,22 @@ class Finder {
     return at + 2;
   }
 
+  // The letters that a "$" is joined to: "a" of "A$1299".
+  std::string_view dollar_prefix(size_t at) const {
+    return is(at, "$") && glued(at) && at > 0 && is_type(at - 1, ScanType::word) ? word(at - 1) : std::string_view();
+  }
+
   std::optional<Quantity> quantity_at(size_t first) const {
     Quantity found{.first = first};
     size_t at = first + bound_before(first, found.bound);
     if (at > first && (is(at, "the") || date_at(at))) return std::nullopt;
     UnitMatch before;
-    if (is(at, "us") && is(at + 1, "$")) ++at;
+    // "A$" and "US$": the letters say whose dollar it is, not the home currency.
+    const std::string_view country = is(at, "us") && is(at + 1, "$") ? "us" : dollar_prefix(at);
+    if (country == "us" && is(at, "us")) ++at;
     if (at < tokens_.size()) {
-      const auto currency = find_currency(word(at), home_);
+      auto currency = find_currency(word(at), home_);
+      if (currency && !country.empty()) currency->code = country == "us" ? "USD" : std::string(country) + "$";
       size_t after = 0;
       if (currency && currency->factor == 1 && value_at(at + 1, after))
         before = {"currency " + currency->code, 1, ++at};
@@ -274,6 +288,7 @@ class Finder {
 
   // What follows the first number: the end of a range, a plus sign, the unit, the rate.
   std::optional<Quantity> finish(Quantity found, UnitMatch unit, size_t next) const {
+    const bool outside = found.bound == Bound::over || found.bound == Bound::under;  // "over 10-20" is more than 10-20
     std::optional<UnitMatch> own = unit_at(next);
     const size_t dash = own && is(own->next, "-") ? own->next : own && is(own->next, "to") ? own->next : next;
     size_t after = 0;
@@ -281,13 +296,13 @@ class Finder {
       const bool symbol = dash + 1 < tokens_.size() && find_currency(word(dash + 1), home_) && !unit.dimension.empty();
       if (const auto end = value_at(dash + 1 + (symbol ? 1 : 0), after)) {
         found.high = *end;
-        found.bound = Bound::range;
+        if (!outside) found.bound = Bound::range;
         next = after;
         own = unit_at(next);
       }
     }
     if (is(next, "+")) {
-      found.bound = Bound::from;
+      if (!outside) found.bound = Bound::from;
       ++next;
       own = unit_at(next);
     }

@@ -28,6 +28,7 @@ struct DateMention {
   size_t first = 0, last = 0;
   int year = 0, month = 0, day = 0;  // 0: not said
   bool ambiguous = false;            // 03/04/2026
+  std::string bound;                 // the word before it that says which side of it is meant: "until"; "on" is none
   std::string shown;
 };
 

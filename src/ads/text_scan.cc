@@ -129,7 +129,7 @@ std::vector<ScanToken> scan_text(std::string_view text) {
     token.raw = std::string(text.substr(token.begin, token.end - token.begin));
     token.text = is_dash(c) ? "-" : folded_token(token.raw);
     at = token.end;
-    space_before = false;
+    space_before = c == '\n';
     tokens.push_back(std::move(token));
   }
   return tokens;

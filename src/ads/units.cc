@@ -78,8 +78,9 @@ constexpr std::array kUnits = {
 
 // Upper case matters here: Mb are bits, MB are bytes.
 constexpr std::array kExactUnits = {
-    UnitRow{"Kb kb", "bits", 1e3}, UnitRow{"Mb", "bits", 1e6},  UnitRow{"Gb", "bits", 1e9},
-    UnitRow{"Tb", "bits", 1e12},   UnitRow{"MW", "power", 1e6},
+    UnitRow{"Kb kb", "bits", 1e3},    UnitRow{"Mb", "bits", 1e6},       UnitRow{"Gb", "bits", 1e9},
+    UnitRow{"Tb", "bits", 1e12},      UnitRow{"MW", "power", 1e6},      UnitRow{"KBps kBps", "bit rate", 8e3},
+    UnitRow{"MBps", "bit rate", 8e6}, UnitRow{"GBps", "bit rate", 8e9},
 };
 
 struct WordRow {

@@ -7,6 +7,7 @@
 
 #include "ads/lexicon.h"
 #include "ads/text_scan.h"
+#include "ads/units.h"
 #include "core/time.h"
 
 namespace starling {
@@ -194,8 +195,43 @@ class Clause {
            (!fact.fact->unit.empty() ? false : std::any_of(fact.value_words.begin(), fact.value_words.end(), said));
   }
 
+  // The rate that tokens [begin, end) give: "per month", "a day", "monthly"; "each" alone is one too.
+  std::string rate_between(size_t begin, size_t end) const {
+    for (size_t at = begin; at < end; ++at) {
+      const std::string &word = tokens_[at].text, next = at + 1 < end ? singular(tokens_[at + 1].text) : std::string();
+      if (word == "per" || word == "each" || word == "every") return next.empty() ? word : next;
+      if (const auto period = find_period_adverb(word)) return *period;
+      if ((word != "a" && word != "an" && word != "/") || next.empty()) continue;
+      if (const auto unit = find_unit(next, next); unit && unit->dimension.ends_with("time")) return next;
+    }
+    return {};
+  }
+
+  // A quantity's rate, also where the noun stands between ("16 GB memory a month") or, with the clause's first
+  // quantity, before it.
+  std::string rate_of(const Quantity& claimed) const {
+    if (!claimed.rate.empty()) return claimed.rate;
+    bool first = true;
+    size_t end = end_;
+    for (const Item& item : items_) {
+      if (item.quantity == nullptr) continue;
+      first = first && item.first >= claimed.first;
+      if (item.first > claimed.last) end = std::min(end, item.first);
+    }
+    const std::string behind = rate_between(claimed.last + 1, end);
+    return behind.empty() && first ? rate_between(begin_, claimed.first) : behind;
+  }
+
+  // "75 % of 75 %" is neither.
+  bool is_share_of_another(const Quantity& claimed) const {
+    return claimed.last + 1 < end_ && tokens_[claimed.last + 1].text == "of" &&
+           std::any_of(items_.begin(), items_.end(),
+                       [&](const Item& item) { return item.quantity != nullptr && item.first == claimed.last + 2; });
+  }
+
   Verdict quantity_verdict(const Quantity& claimed) const {
     if (negated()) return {{}, fmt::format("“{}” stands in a negation, which no fact attests", claimed.shown)};
+    if (is_share_of_another(claimed)) return {{}, fmt::format("“{}” is a part of another number", claimed.shown)};
     std::string closest;
     for (const AttestedFact& fact : ledger_.facts()) {
       for (const Quantity& attested : fact.quantities) {
@@ -212,11 +248,12 @@ class Clause {
   std::string quantity_problem(const AttestedFact& fact, const Quantity& attested, const Quantity& claimed) const {
     if (!proves(attested, claimed)) return fmt::format("the fact says {}", describe(*fact.fact));
     if (!fact.valid) return fmt::format("the fact {} is valid only {}", fact.fact->id, validity(*fact.fact));
-    if (!claimed.rate.empty() && claimed.rate != fact.rate) {
-      return fmt::format("the fact {} is not per {}{}{}", fact.fact->id, claimed.rate,
-                         fact.rate.empty() ? "" : ", but per ", fact.rate);
+    const std::string rate = rate_of(claimed);
+    if (!rate.empty() && rate != fact.rate) {
+      return fmt::format("the fact {} is not per {}{}{}", fact.fact->id, rate, fact.rate.empty() ? "" : ", but per ",
+                         fact.rate);
     }
-    if (claimed.rate.empty() && !fact.rate.empty() && !words_.contains(fact.rate)) {
+    if (rate.empty() && !fact.rate.empty() && !words_.contains(fact.rate)) {
       return fmt::format("the fact {} is per {}, which the ad leaves out", fact.fact->id, fact.rate);
     }
     if (!speaks_of(fact, attested, claimed))
@@ -236,6 +273,12 @@ class Clause {
     for (const AttestedFact& fact : ledger_.facts()) {
       for (const DateMention& attested : fact.dates) {
         if (!proves(attested, claimed)) continue;
+        if (attested.bound != claimed.bound) {
+          problem =
+              fmt::format("the fact {} says “{}” of that day, not “{}”", fact.fact->id,
+                          attested.bound.empty() ? "on" : attested.bound, claimed.bound.empty() ? "on" : claimed.bound);
+          continue;
+        }
         if (!fact.valid) {
           problem = fmt::format("the fact {} is valid only {}", fact.fact->id, validity(*fact.fact));
           continue;
@@ -282,19 +325,22 @@ class Clause {
     for (const size_t at : scope) {
       const AttestedFact* fact = ledger_.negative_with_word(singular(tokens_[at].text));
       if (fact == nullptr) return {{}, fmt::format("no fact attests “{} … {}”", tokens_[cue].raw, tokens_[at].raw)};
-      if (!names_whole(*fact, scope))
+      if (!denied_words(*fact).contains(singular(tokens_[at].text)) || !names_whole(*fact, scope))
         return {{}, fmt::format("the fact {} denies only “{}”", fact->fact->id, fact->fact->name)};
       fact_id = fact->fact->id;
     }
     return {fact_id, {}};
   }
-  // "no sugar" is more than "added sugar: none" attests: every word of the denied name must be said.
+  // What the fact says is not there: its name, or what its value denies ("no fan" of the noise).
+  static const std::set<std::string>& denied_words(const AttestedFact& fact) {
+    const std::string value = fold_text(fact.fact->value);
+    const bool denies_name =
+        value == "false" || value == "none" || value == "no" || value == "0" || fact.value_words.empty();
+    return denies_name ? fact.name_words : fact.value_words;
+  }
+  // "no sugar" is more than "added sugar: none" attests: every word of what is denied must be said.
   bool names_whole(const AttestedFact& fact, const std::vector<size_t>& scope) const {
-    const std::set<std::string>& denied =
-        fact.fact->value == "false" || fact.value_words.empty() || fold_text(fact.fact->value) == "none" ||
-                fold_text(fact.fact->value) == "no" || fold_text(fact.fact->value) == "0"
-            ? fact.name_words
-            : fact.value_words;
+    const std::set<std::string>& denied = denied_words(fact);
     return std::all_of(denied.begin(), denied.end(), [&](const std::string& word) {
       return std::any_of(scope.begin(), scope.end(), [&](size_t at) { return singular(tokens_[at].text) == word; });
     });
@@ -304,12 +350,29 @@ class Clause {
   Verdict absolute_verdict(size_t at) const {
     const std::string& word = tokens_[at].text;
     if (negated()) return {{}, fmt::format("“{}” stands in a negation, which no fact attests", tokens_[at].raw)};
+    const auto same_word = [&](const Item& item) {
+      return item.kind == ClaimKind::superlative && tokens_[item.first].text == word;
+    };
+    if (std::count_if(items_.begin(), items_.end(), same_word) > 1)
+      return {{}, fmt::format("the clause says “{}” twice", tokens_[at].raw)};
     for (const AttestedFact& fact : ledger_.facts()) {
       if (!fact.valid || fact.negative) continue;
       const bool uses = fact.name_words.contains(singular(word)) || fact.value_words.contains(singular(word));
-      if (uses && quotes_in_full(fact)) return {fact.fact->id, {}};
+      if (!uses || !quotes_in_full(fact)) continue;
+      const std::string other = other_fact_after(at, fact);
+      if (!other.empty()) return {{}, fmt::format("“{}” is said of the {} too", tokens_[at].raw, other)};
+      return {fact.fact->id, {}};
     }
     return {{}, fmt::format("“{}” is absolute, and no fact says so in these words", tokens_[at].raw)};
+  }
+
+  // "free shipping and support": a name that another fact has, between an absolute word and what the clause says next.
+  std::string other_fact_after(size_t at, const AttestedFact& fact) const {
+    for (++at; at < end_ && !covered(at); ++at) {
+      const std::string word = singular(tokens_[at].text);
+      if (names_some_fact(word) && !fact.name_words.contains(word) && !fact.value_words.contains(word)) return word;
+    }
+    return {};
   }
 
   bool quotes_in_full(const AttestedFact& fact) const {
@@ -354,12 +417,12 @@ class Clause {
   std::string word_problem(const ScanToken& token) const {
     if (token.type == ScanType::word) {
       const std::string word = singular(token.text);
-      if (is_structural_word(token.text) || is_invitation_word(token.text) || token.text == "more" ||
-          ledger_.allows_word(word))
-        return {};
+      if (is_structural_word(token.text) || ledger_.allows_word(word)) return {};
+      // Before the invitations: "fans" may be invited, but not to a product without a fan.
       if (const AttestedFact* fact = ledger_.negative_with_word(word)) {
         return fmt::format("“{}” is said of the product, but the fact {} denies it", token.raw, fact->fact->id);
       }
+      if (is_invitation_word(token.text) || token.text == "more") return {};
       if (const AttestedFact* fact = ledger_.expired_with_word(word)) {
         return fmt::format("“{}”: the fact {} is valid only {}", token.raw, fact->fact->id, validity(*fact->fact));
       }

@@ -227,11 +227,52 @@ TEST(Verifier, RejectsWhatNoFactProves) {
       "zwei Jahre Garantie.",
       "🏆 laptop.",
       "Zero preinstalled customers.",
+      "Ships until 24 December 2026.",  // the fact says from
+      "Ships before the 24th of December.",
+      "It ships on 24 December 2026.",
+      "The price is 1299 USD off.",  // a discount, not the price
+      "75 % of 75 % recycled aluminium.",
+      "16 GB memory per month.",  // a rate behind the noun
+      "Per month 1299 USD.",
+      "25,000 customers a day.",
+      "16 GB of memory each.",
+      "Charging time over 60-90 minutes.",  // a bound before a range
+      "Over 16+ GB memory.",
+      "-16 GB memory.",
+      "A$1299.",      // another country's dollar
+      "With a fan.",  // an invitation to fans elsewhere
+      "No fan or noise.",
+      "Free shipping in Norway and Sweden and free memory.",
+      "Free shipping and support plan in Norway and Sweden.",
+      "Free memory in Norway and Sweden shipping.",
+      "The award of 2026: best laptop by Linux Magazine and best processor.",
   };
   for (const char* body : kFalse) {
     const std::vector<Claim> claims = claims_of(body);
     EXPECT_FALSE(all_supported(claims)) << body << "\n  " << reasons(claims);
   }
+}
+
+TEST(Verifier, ADollarIsThatOfItsLettersAndABitRateThatOfItsCase) {
+  const Brief canadian = brief_from_toml(R"(
+advertiser = "Lemur"
+payer = "Lemur Computers Ltd"
+product = "Lemur router"
+landing_page = "https://lemur.example/"
+currency = "CAD"
+budget = 10
+find_audiences = true
+facts = [{id = "price", name = "price", value = 99, unit = "CAD"},
+         {id = "speed", name = "speed", value = 100, unit = "Mbps"},
+         {id = "noise", name = "noise", value = 0, unit = "dB"}]
+)",
+                                         "test.toml");
+  const FactLedger ledger(canadian, *parse_time("2026-06-01"));
+  const auto proven = [&](const char* body) { return all_supported(verify_claims(ledger, "Lemur router", body)); };
+  for (const char* body : {"The price is $99.", "A speed of 100 Mbps.", "A speed of 0.1 Gbps.", "No noise."})
+    EXPECT_TRUE(proven(body)) << body;
+  for (const char* body : {"The price is US$99.", "The price is A$99.", "A speed of 100 MBps."})
+    EXPECT_FALSE(proven(body)) << body;
 }
 
 TEST(Verifier, HiddenCharactersAreNamed) {

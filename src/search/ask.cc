@@ -94,7 +94,8 @@ bool says_the_same(const std::string& a, const std::string& b) {
   const ContentWords left = content_words(a), right = content_words(b);
   size_t common = 0;
   for (const std::string& word : left.words) common += right.stems.contains(stem(word, "en"));
-  return !left.words.empty() && 10 * common >= 7 * std::max(left.words.size(), right.words.size());
+  return agree(left, right) && agree(right, left) && !left.words.empty() &&
+         10 * common >= 7 * std::max(left.words.size(), right.words.size());
 }
 
 // Adds the sentence, or its post's id to the one that already says it.
@@ -126,7 +127,7 @@ std::vector<ChatMessage> writer_messages(const std::string& question, const std:
           {"user", user}};
 }
 
-// "[1]" and "Post 2:" point into the prompt, not into the answer.
+// "[1]" points into the prompt, not into the answer.
 std::string without_markers(const std::string& sentence) {
   std::string out;
   for (size_t i = 0; i < sentence.size(); ++i) {

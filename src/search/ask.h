@@ -2,7 +2,8 @@
 //
 // 1. Search for the question's content words. 2. Take sentences from the posts found. 3. Score each by the share of the
 // question's content words it covers, each weighted by idf. 4. With a writer: let it answer from the best posts,
-// numbered; keep a sentence of its answer only when one post covers its words and holds every number and name in it.
+// numbered; keep a sentence of its answer only when one sentence of a post covers its words and holds every number and
+// name in it.
 // 5. Otherwise the best sentences of the posts themselves. Below kMinCoverage there is no answer.
 // A post's text is data throughout: what it says can be quoted, never obeyed.
 #pragma once

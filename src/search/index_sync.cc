@@ -14,7 +14,9 @@
 namespace starling {
 namespace {
 
-constexpr uint64_t kPostsPerCommit = 20000;  // Xapian keeps uncommitted postings in memory: about 100 MB
+// Xapian keeps uncommitted postings in memory, and at 10,000 posts it commits by itself, past the lock that keeps
+// commits from a read.
+constexpr uint64_t kPostsPerCommit = 9000;
 constexpr uint64_t kProgressEvery = 500;
 constexpr const char* kStoreSizeKey = "store_posts";  // PostStore::size() when everything in it had been indexed
 
@@ -76,21 +78,22 @@ void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vec
 }
 
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit) {
+  const std::vector<DocId> missing = reader.docids_after(vectors.last_docid(), limit);
   std::vector<DocId> docids;
   std::vector<std::string> texts;
-  for (const DocId docid : reader.docids_after(vectors.last_docid(), limit)) {
+  for (const DocId docid : missing) {
     const std::optional<Post> post = reader.post(docid);
     if (!post) continue;  // deleted between the two reads
     docids.push_back(docid);
     texts.push_back(embedded_text(post->text));
   }
-  if (docids.empty()) return 0;
+  if (docids.empty()) return missing.size();
   vectors.append(docids, embedder.embed_batch(texts));
   std::vector<DocId> gone;  // deleted while the model was at work
   for (const DocId docid : docids)
     if (!reader.summary(docid)) gone.push_back(docid);
   vectors.erase(gone);
-  return docids.size();
+  return missing.size();
 }
 
 Post with_language(Post post) {

@@ -35,7 +35,8 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
 // could not open the vectors.
 void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vectors);
 
-// Embeds up to `limit` posts that have no vector yet; returns how many.
+// Embeds up to `limit` posts that have no vector yet; returns how many it found, those included that were deleted
+// meanwhile: when fewer than `limit`, none is left.
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit);
 
 Post with_language(Post post);  // detected when the post does not say it

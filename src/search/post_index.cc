@@ -1,8 +1,12 @@
 #include "search/post_index.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <mutex>
 #include <set>
@@ -16,7 +20,8 @@ namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int kMaxAttempts = 5;  // a reader that falls two commits behind is told to read again
+// A reader that falls two commits behind is told to read again; after so many attempts it holds commits back.
+constexpr int kFreeAttempts = 2, kMaxAttempts = 5;
 
 fs::path database_path(const fs::path& index_folder) { return index_folder / "lexical"; }
 
@@ -89,6 +94,20 @@ class VisitSpy : public Xapian::MatchSpy {
 
 }  // namespace
 
+CommitLock::CommitLock(const fs::path& index_folder, Mode mode) {
+  const fs::path path = index_folder / ".commit";
+  fd_ = ::open(path.c_str(), mode == Mode::read ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd_ < 0 && mode == Mode::read) return;  // no writer that knows the lock has opened this index
+  if (fd_ < 0) throw io_error(path.string(), "open lock");
+  int failed = 0;
+  do failed = ::flock(fd_, mode == Mode::read ? LOCK_SH : LOCK_EX);
+  while (failed != 0 && errno == EINTR);
+}
+
+CommitLock::~CommitLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
 struct PostIndexReader::State {
   fs::path path;
   Bm25 bm25;
@@ -112,7 +131,9 @@ struct PostIndexReader::State {
   auto read(const Work& work) -> decltype(work(std::declval<Xapian::Database&>())) {
     try {
       Xapian::Database database = borrow();
+      std::optional<CommitLock> held;
       for (int attempt = 1;; ++attempt) {
+        if (attempt > kFreeAttempts && !held) held.emplace(path.parent_path(), CommitLock::Mode::read);
         try {
           database.reopen();
           auto result = work(database);
@@ -374,6 +395,7 @@ uint64_t PostIndexWriter::size() const {
 }
 
 void PostIndexWriter::commit() {
+  const CommitLock alone(state_->path.parent_path(), CommitLock::Mode::commit);
   state_->write([&] { state_->database.commit(); });
 }
 

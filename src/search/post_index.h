@@ -59,6 +59,19 @@ struct WeightedTerm {
   double weight = 0;  // beside 1 for a word of the query
 };
 
+// Commits wait for a read that they have overtaken too often, whichever process makes them: index/.commit, an advisory
+// lock that such a read shares and a commit takes alone.
+class CommitLock {
+ public:
+  enum class Mode { read, commit };
+  CommitLock(const std::filesystem::path& index_folder, Mode mode);
+  CommitLock(const CommitLock&) = delete;
+  ~CommitLock();
+
+ private:
+  int fd_ = -1;
+};
+
 class PostIndexReader {
  public:
   explicit PostIndexReader(const std::filesystem::path& index_folder, Bm25 bm25 = {});

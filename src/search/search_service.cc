@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -87,6 +88,7 @@ struct SearchService::State {
   void open_vectors();
   void embed_in_background();
   void remove_deleted(PostIndexWriter& index);
+  void add(const std::vector<Post>& added);
   template <class Work>
   void with_vectors(const Work& work);
   LiveFilter live_filter(const std::string& purpose) const {
@@ -100,6 +102,15 @@ struct SearchService::State {
   PostStore& posts;
   ControlDb& control;
   Engine* embedder;
+
+  // Posts that wait for the writer's turn together: one commit makes all of them durable and visible.
+  struct Arrivals {
+    std::vector<Post> posts;
+    bool written = false;
+    std::exception_ptr error;
+  };
+  std::mutex arrivals_mutex;  // taken inside write_mutex
+  std::shared_ptr<Arrivals> arrivals = std::make_shared<Arrivals>();
 
   std::mutex write_mutex;
   std::unique_ptr<FileLock> lock;  // null: another process writes, this one only reads
@@ -269,14 +280,40 @@ AskAnswer SearchService::ask(const std::string& question, Engine* writer, const 
   return answer_question(question, sources, writer, service);
 }
 
+void SearchService::State::add(const std::vector<Post>& added) {
+  bool put = false;
+  for (const Post& post : added) {
+    if (control.is_deleted(post.id, post.author)) continue;
+    if (!writer) throw IoError("another process writes the search index; stop it to add posts here");
+    writer->put(with_language(post));
+    put = true;
+  }
+  if (put) writer->commit();
+}
+
 void SearchService::add(const Post& post) {
+  std::shared_ptr<State::Arrivals> mine;
+  {
+    const std::lock_guard lock(state_->arrivals_mutex);
+    mine = state_->arrivals;
+    mine->posts.push_back(post);
+  }
   {
     // Under the lock: a tombstone that comes later finds the post when hide_deleted() gets its turn.
     const std::lock_guard lock(state_->write_mutex);
-    if (state_->control.is_deleted(post.id, post.author)) return;
-    if (!state_->writer) throw IoError("another process writes the search index; stop it to add posts here");
-    state_->writer->put(with_language(post));
-    state_->writer->commit();
+    if (!mine->written) {
+      {
+        const std::lock_guard closing(state_->arrivals_mutex);
+        state_->arrivals = std::make_shared<State::Arrivals>();
+      }
+      try {
+        state_->add(mine->posts);
+      } catch (...) {
+        mine->error = std::current_exception();
+      }
+      mine->written = true;
+    }
+    if (mine->error) std::rethrow_exception(mine->error);
   }
   const std::lock_guard lock(state_->embed_mutex);
   state_->embed_due = true;

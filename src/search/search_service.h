@@ -26,7 +26,7 @@ enum class SearchStage { lexical, feedback, vector, fused, ranked };
 
 struct SearchRequest {
   std::string
-      query;  // the query language: words "phrases" from: to: since: until: lang: in: min_likes: #tag @name -word OR
+      query;       // the query language: words "phrases" from: since: until: lang: in: min_likes: #tag @name -word OR
   int limit = 10;  // 1..100
   int offset = 0;  // 0..1000
   SearchStage stage = SearchStage::ranked;

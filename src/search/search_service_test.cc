@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <xapian.h>
 
 #include <algorithm>
 #include <cstring>
@@ -388,6 +389,45 @@ TEST_F(SearchServiceTest, ThreadsSearchWhilePostsArrive) {
   EXPECT_EQ(service_->search({.query = "stork", .limit = 100}).hits.size(), 30u);
 }
 
+// Each commit of the writer takes away what a reader two commits behind still reads.
+TEST_F(SearchServiceTest, ASlowQueryThatCommitsOvertakeSucceeds) {
+  std::vector<Post> posts;
+  for (int i = 1; i <= 1500; ++i) posts.push_back(make_post(std::to_string(i), "ann", "heron " + std::to_string(i)));
+  store(posts);
+  open();
+  const PostIndexReader reader(workspace_.index());
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (int i = 10000; !done; ++i) service_->add(make_post(std::to_string(i), "ben", "stork " + std::to_string(i)));
+  });
+  size_t found = 0;
+  const auto slowly = [](const PostSummary&) {
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
+    return true;
+  };
+  EXPECT_NO_THROW(found = reader.find(parse_query("heron"), 2000, slowly).matches.size());
+  done = true;
+  writer.join();
+  EXPECT_EQ(found, 1500u);
+}
+
+// The lock holds the first commit back until the other threads have brought their posts.
+TEST_F(SearchServiceTest, PostsThatArriveTogetherAreCommittedTogether) {
+  open();
+  const auto revision = [&] { return Xapian::Database((workspace_.index() / "lexical").string()).get_revision(); };
+  const Xapian::rev before = revision();
+  std::vector<std::thread> writers;
+  {
+    const CommitLock hold(workspace_.index(), CommitLock::Mode::read);
+    for (int i = 1; i <= 12; ++i)
+      writers.emplace_back([&, i] { service_->add(make_post(std::to_string(i), "ann", "stork")); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(service_->indexed_posts(), 12u);
+  EXPECT_LT(revision() - before, 12u);
+}
+
 TEST_F(SearchServiceTest, AskQuotesTheSentenceThatAnswers) {
   store({make_post("1", "ann", "The library in Oslo opens at nine on Mondays. Bring a coat."),
          make_post("2", "ben", "When does the library open?"), make_post("3", "cat", "I like cats and dogs, really.")});
@@ -403,6 +443,19 @@ TEST_F(SearchServiceTest, AskQuotesTheSentenceThatAnswers) {
     EXPECT_FALSE(service_->ask(nonsense, nullptr).answered) << nonsense;
   control_->add_tombstone({"post", "1", now_s(), "test"});
   EXPECT_FALSE(service_->ask("When does the library in Oslo open on Mondays?", nullptr).answered);
+}
+
+TEST_F(SearchServiceTest, AskCitesAPostOnlyForWhatItSays) {
+  store({make_post("1", "ann", "The ferry to Skye leaves Mallaig at 7."),
+         make_post("2", "ben", "The ferry to Skye leaves Mallaig at 9."),
+         make_post("3", "cat", "The ferry to Skye never leaves Mallaig at 7."),
+         make_post("4", "dan", "The old ferry to Skye leaves Mallaig at 7.")});
+  open();
+  for (const AskSentence& sentence : service_->ask("When does the ferry to Skye leave Mallaig?", nullptr).sentences) {
+    const bool at_seven = sentence.text.ends_with("at 7."), never = sentence.text.find("never") != std::string::npos;
+    if (at_seven && !never) EXPECT_THAT(sentence.post_ids, UnorderedElementsAre("1", "4")) << sentence.text;
+    else EXPECT_EQ(sentence.post_ids.size(), 1u) << sentence.text;
+  }
 }
 
 TEST_F(SearchServiceTest, AskTakesAQuestionOfLongWords) {
@@ -492,6 +545,29 @@ TEST(Support, NeedsTheWordsNumbersNamesAndNegationOfThePost) {
                         {"The phone has a great camera.", false},
                         {"", false}};
   for (const Case& c : cases) EXPECT_EQ(!supporting_sentence(c.sentence, post).empty(), c.supported) << c.sentence;
+}
+
+TEST(Support, ComesFromOneSentenceWithItsNumbersAsWritten) {
+  struct Case {
+    const char *sentence, *post;
+    bool supported;
+  };
+  const Case cases[] = {
+      {"The Nokia 3310 costs 50 euros.", "The Nokia 3310 costs 40 euros. The Samsung costs 50 euros.", false},
+      {"The Nokia costs 40 euros in Paris.", "The Nokia costs 40 euros in Berlin. I live in Paris.", false},
+      {"Samsung costs 40 euros.", "Nokia costs 40 euros. Samsung is cheaper.", false},
+      {"Ольга купила новый дом.", "Мария купила новый дом. Ольга рада.", false},
+      {"The ferry to Skye leaves Mallaig at nine.", "The ferry to Skye leaves Mallaig at seven.", false},
+      {"The ferry leaves at 7 sharp.", "The ferry leaves at 7:30 sharp.", false},
+      {"The bag costs 15 euros.", "The bag costs 1,5 euros.", false},
+      {"The bag costs 1200 euros.", "The bag costs 1,200 euros.", true},
+      {"Prices fell 40%.", "Prices fell 40 euros.", false},
+      {"The bag costs $40.", "The bag costs €40.", false},
+      {"The bag costs $40.", "The bag costs $40.", true},
+      {"It is waterproof.", "It isnt waterproof.", false},
+  };
+  for (const Case& c : cases)
+    EXPECT_EQ(!supporting_sentence(c.sentence, c.post).empty(), c.supported) << c.sentence << " / " << c.post;
 }
 
 TEST(Snippet, IsEscapedBoundedAndNeverCutsACharacter) {

@@ -1,8 +1,12 @@
 // The files of a retrieval experiment; plain, gzip or zstd.
 //   corpus   JSON lines {"_id", "text", "time"?}; other fields are ignored
-//   queries  JSON lines {"_id", "text", "max_id"?}, or TREC topics (<top> with <num>, <title> or <query>,
-//   <querytweettime>) qrels    TSV "query document grade" with a header line, or TREC's "query 0 document grade" run
-//   TREC's "query Q0 document rank score tag"
+//   queries  JSON lines {"_id", "text", "max_id"?}, or TREC topics: <top> with <num>, <title> or <query>, and
+//            <querytweettime>
+//
+//   qrels    TSV "query document grade" with a header line, or TREC's "query 0 document grade"
+//
+//   run      TREC's "query Q0 document rank score tag"
+//
 // Every reader throws DataError with file:line for a line that does not follow its format.
 #pragma once
 
