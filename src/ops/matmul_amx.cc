@@ -20,7 +20,7 @@ constexpr int64_t kStripTiles = 4, kPieceSteps = 5;
 // Of a second cache of 2 MB a block takes 1.2 with all of its k, up to 1536; of longer k 24 panels by 768 of k, beside
 // sums of 24 panels by 12 strips that wait for the next 768 (1.2 MB).
 constexpr int64_t kBlockTiles = 1152, kBlockPanels = 24, kChunkSteps = 24, kRangeStrips = 12;
-constexpr int64_t kTileSums = kTileSide * kTileSide, kSums = kStripTiles * kTileSums;
+constexpr int64_t kSums = kStripTiles * kTileSums;
 constexpr int kFirstCache = 3, kSecondCache = 2;  // of __builtin_prefetch
 
 // What a product asks for while it runs, for those after it: lines of the cache at each of its steps.

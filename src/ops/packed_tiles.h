@@ -16,6 +16,7 @@
 namespace starling {
 
 constexpr int64_t kTileSide = 16, kStep = 32;  // rows or columns, of k
+constexpr int64_t kTileSums = kTileSide * kTileSide;
 // Bytes. A line is 16 pairs of neighbours in k of one row of a, or one pair of k of 16 columns of b.
 constexpr int64_t kTileLine = 64, kTileBytes = kTileSide * kTileLine;
 

@@ -14,7 +14,7 @@ namespace starling {
 
 // Four tiles side by side, of the columns of a right operand.
 constexpr int64_t kBlockTiles = 4, kBlock = kBlockTiles * kTileSide, kBlockBytes = kBlockTiles * kTileBytes;
-constexpr int64_t kTileSums = kTileSide * kTileSide, kBlockSums = kBlockTiles * kTileSums;
+constexpr int64_t kBlockSums = kBlockTiles * kTileSums;
 
 // sums [tiles][16][16] = or += a [steps] times the first tiles of b [steps][4].
 struct TileProduct {
