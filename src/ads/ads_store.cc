@@ -37,9 +37,8 @@ constexpr const char* kTables[] = {
     " impression_id text not null, kind text not null, amount_micros integer not null)",
     "create table if not exists ads_events (impression_id text not null, type text not null, time_s integer not null,"
     " primary key (impression_id, type))",
-    "create table if not exists ads_library (variant_id text primary key, campaign_id text not null, who text not "
-    "null, "
-    "words text not null)",
+    "create table if not exists ads_library (variant_id text primary key, campaign_id text not null,"
+    " who text not null, words text not null)",
     "create table if not exists ads_opt_outs (viewer text primary key)",
     "create table if not exists ads_secrets (name text primary key, value text not null)",
     "create table if not exists ads_version (only integer primary key check (only = 0), version integer not null)",

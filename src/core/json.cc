@@ -10,16 +10,19 @@ using nlohmann::json, nlohmann::ordered_json;
 
 namespace {
 
+// A text that is no longer than that cannot be: most rows of posts are not looked over twice.
+bool is_too_deep(std::string_view text) { return text.size() > kDeepestJson && json_depth(text) > kDeepestJson; }
+
 template <typename Json>
 Json parse_bounded(std::string_view text) {
-  if (json_depth(text) > kDeepestJson)
+  if (is_too_deep(text))
     throw json::parse_error::create(101, 0, fmt::format("nested deeper than {} levels", kDeepestJson), nullptr);
   return Json::parse(text);
 }
 
 template <typename Json>
 Json try_parse_bounded(std::string_view text) {
-  return json_depth(text) > kDeepestJson ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+  return is_too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
 }
 
 }  // namespace
