@@ -12,6 +12,7 @@
 #include "posts/entities.h"
 #include "posts/language.h"
 #include "posts/mail_date.h"
+#include "posts/text_clean.h"
 
 namespace starling {
 namespace {
@@ -123,7 +124,7 @@ Post FieldMap::read(const Lookup& lookup, bool derive_id) const {
   post.likes = read_count(text(lookup, "likes"), "likes");
   post.reposts = read_count(text(lookup, "reposts"), "reposts");
   post.replies = read_count(text(lookup, "replies"), "replies");
-  Entities found = find_entities(post.text);
+  Entities found = find_entities(decode_html_entities(post.text));
   const auto words = [&](const char* field, char sign, std::vector<std::string> from_text) {
     std::vector<std::string> items;
     for (const std::string& value : values(lookup, field))

@@ -160,7 +160,7 @@ Post post_from_mail(std::string_view message, std::string_view author_key) {
   const std::string subject = own_subject(headers.get("subject"));
   post.text = std::string(trim(mime_text(headers, body)));
   if (!subject.empty()) post.text = post.text.empty() ? subject : subject + "\n\n" + post.text;
-  Entities found = find_entities(post.text);
+  Entities found = find_entities(decode_html_entities(post.text));
   post.hashtags = std::move(found.hashtags);
   post.mentions = std::move(found.mentions);
   post.urls = std::move(found.urls);

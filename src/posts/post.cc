@@ -9,6 +9,7 @@
 #include "core/time.h"
 #include "posts/entities.h"
 #include "posts/json_text.h"
+#include "posts/text_clean.h"
 
 namespace starling {
 namespace {
@@ -93,7 +94,7 @@ bool list_field(const object& post, const char* name, std::vector<std::string>& 
 }
 
 void read_entities(const object& json, Post& post) {
-  Entities found = find_entities(post.text);
+  Entities found = find_entities(decode_html_entities(post.text));
   if (!list_field(json, "hashtags", post.hashtags)) post.hashtags = std::move(found.hashtags);
   if (!list_field(json, "mentions", post.mentions)) post.mentions = std::move(found.mentions);
   if (!list_field(json, "urls", post.urls)) post.urls = std::move(found.urls);

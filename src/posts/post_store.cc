@@ -22,6 +22,7 @@ struct PostStore::State {
   std::unordered_set<uint64_t>& known_ids();
   void prepare_to_write();
   void stop_writing();
+  void remove_unfinished_files() const;
   void cut_torn_line() const;
   uint64_t purge_segment(const fs::path& path, const std::function<bool(const Post&)>& deleted) const;
   uint64_t purge_journal(const std::function<bool(const Post&)>& deleted);
@@ -30,6 +31,8 @@ struct PostStore::State {
   mutable std::mutex mutex;
   std::optional<std::unordered_set<uint64_t>> known;  // read at the first question
   std::unique_ptr<FileLock> lock;
+  bool appended = false;  // then the lock is kept
+  int holders = 0;        // of with_lock()
   std::unique_ptr<AppendFile> journal;
   bool journal_failed = false;
 };
@@ -78,6 +81,7 @@ void PostStore::State::prepare_to_write() {
   if (lock) return;
   lock = std::make_unique<FileLock>(folder / ".lock", "write posts");
   known.reset();  // another process may have written since it was read
+  remove_unfinished_files();
   cut_torn_line();
   journal = std::make_unique<AppendFile>(journal_path());
 }
@@ -85,6 +89,14 @@ void PostStore::State::prepare_to_write() {
 void PostStore::State::stop_writing() {
   journal.reset();
   lock.reset();
+}
+
+// A kill while a file was written leaves its `.tmp`, whose posts no deletion would find.
+void PostStore::State::remove_unfinished_files() const {
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".tmp" && !fs::remove(entry.path(), code) && code)
+      throw IoError(fmt::format("{}: cannot be removed: {}", entry.path().string(), code.message()));
 }
 
 // A kill between write and line end leaves half a line; its post was never acknowledged.
@@ -167,6 +179,7 @@ bool PostStore::append(const Post& post) {
   check_post(post);
   std::lock_guard guard(state_->mutex);
   state_->prepare_to_write();
+  state_->appended = true;
   const uint64_t hash = hash_post_id(post.id);
   if (state_->known_ids().contains(hash)) return false;
   const uint64_t size_before = state_->journal->size();
@@ -186,6 +199,7 @@ uint64_t PostStore::append_segment(const std::vector<Post>& posts) {
   for (const Post& post : posts) check_post(post);
   std::lock_guard guard(state_->mutex);
   state_->prepare_to_write();
+  state_->appended = true;
   std::unordered_set<uint64_t>& known = state_->known_ids();
   std::unordered_set<uint64_t> seen;
   std::vector<const Post*> fresh;
@@ -206,14 +220,33 @@ uint64_t PostStore::append_segment(const std::vector<Post>& posts) {
 }
 
 uint64_t PostStore::purge(const std::function<bool(const Post&)>& deleted) {
-  std::lock_guard guard(state_->mutex);
-  const bool is_writer = state_->lock != nullptr;
-  state_->prepare_to_write();
-  uint64_t removed = state_->purge_journal(deleted);
-  for (const fs::path& segment : state_->segments()) removed += state_->purge_segment(segment, deleted);
-  state_->known.reset();
-  if (!is_writer) state_->stop_writing();
+  uint64_t removed = 0;
+  with_lock([&] {
+    std::lock_guard guard(state_->mutex);
+    removed = state_->purge_journal(deleted);
+    for (const fs::path& segment : state_->segments()) removed += state_->purge_segment(segment, deleted);
+    state_->known.reset();
+  });
   return removed;
+}
+
+void PostStore::with_lock(const std::function<void()>& work) {
+  struct Holder {
+    explicit Holder(State& held) : state(held) {
+      std::lock_guard guard(state.mutex);
+      state.prepare_to_write();
+      ++state.holders;
+    }
+    ~Holder() {
+      std::lock_guard guard(state.mutex);
+      if (--state.holders == 0 && !state.appended) state.stop_writing();
+    }
+    Holder(const Holder&) = delete;
+    Holder& operator=(const Holder&) = delete;
+    State& state;
+  };
+  const Holder holder(*state_);
+  work();
 }
 
 }  // namespace starling

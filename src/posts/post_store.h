@@ -38,6 +38,9 @@ class PostStore {
   // atomically. Returns how many went. Holds the lock meanwhile, if nothing was appended before.
   uint64_t purge(const std::function<bool(const Post&)>& deleted);
 
+  // Calls work() with the lock held, as purge() does: for what else is rewritten in the folder. work() may purge.
+  void with_lock(const std::function<void()>& work);
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -108,6 +108,26 @@ TEST_F(Store, ALostIdFileIsMadeAgainFromTheSegment) {
   }
 }
 
+TEST_F(Store, WhatAKillLeftHalfWrittenGoes) {
+  PostStore(folder_).append_segment({make_post("a")});
+  append_bytes(folder_ / "000002.jsonl.zst.tmp", "posts of a segment");
+  append_bytes(folder_ / "live.jsonl.tmp", "posts of the journal");
+  PostStore(folder_).purge([](const Post&) { return false; });
+  EXPECT_FALSE(fs::exists(folder_ / "000002.jsonl.zst.tmp"));
+  EXPECT_FALSE(fs::exists(folder_ / "live.jsonl.tmp"));
+}
+
+TEST_F(Store, TheLockIsHeldWhileWorkGoesOnAndGoesAfterIt) {
+  PostStore store(folder_);
+  store.with_lock([&] {
+    EXPECT_EQ(store.purge([](const Post&) { return true; }), 0u);
+    EXPECT_THROW(PostStore(folder_).append(make_post("a")), IoError);
+  });
+  EXPECT_TRUE(PostStore(folder_).append(make_post("a")));
+  store.with_lock([&] { EXPECT_TRUE(store.append(make_post("b"))); });
+  EXPECT_THROW(PostStore(folder_).append(make_post("c")), IoError);
+}
+
 TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
   PostStore store(folder_);
   store.append_segment({make_post("a", "secret one"), make_post("b")});
@@ -126,11 +146,11 @@ TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
 TEST_F(Store, APurgeThatCannotWriteLeavesTheJournalInUse) {
   PostStore store(folder_);
   store.append(make_post("a"));
-  fs::create_directory(folder_ / "live.jsonl.tmp");  // in the way of the new journal
+  fs::create_directories(folder_ / "live.jsonl.tmp" / "x");  // in the way of the new journal
   const auto is_a = [](const Post& post) { return post.id == "a"; };
   EXPECT_THROW(store.purge(is_a), IoError);
   EXPECT_TRUE(store.append(make_post("b")));
-  fs::remove(folder_ / "live.jsonl.tmp");
+  fs::remove_all(folder_ / "live.jsonl.tmp");
   EXPECT_EQ(store.purge(is_a), 1u);
   EXPECT_EQ(ids(store), std::vector<std::string>{"b"});
 }

@@ -52,6 +52,9 @@ TEST(PostJson, NumbersServeAsIdsAndSecondsAsTime) {
 TEST(PostJson, EntitiesAreReadFromTheTextUnlessGiven) {
   EXPECT_EQ(post_from_json(R"({"id":"1","text":"#a @b"})").hashtags, Words{"a"});
   EXPECT_EQ(post_from_json(R"({"id":"1","text":"#a @b","hashtags":[]})").hashtags, Words{});
+  const Post post = post_from_json(R"({"id":"1","text":"it&#x27;s at http://a.org/?b=1&amp;c=2"})");
+  EXPECT_EQ(post.hashtags, Words{});
+  EXPECT_EQ(post.urls, Words{"http://a.org/?b=1&c=2"});
 }
 
 TEST(PostJson, TimesOfFourDigitYearsComeBack) {

@@ -16,10 +16,12 @@ PurgedRows purge_deleted(const Workspace& workspace, PostStore& posts, ControlDb
   for (const Tombstone& tombstone : tombstones)
     (tombstone.kind == "author" ? deleted_authors : deleted_posts).insert(tombstone.id);
   PurgedRows purged;
-  purged.posts = posts.purge(
-      [&](const Post& post) { return deleted_posts.contains(post.id) || deleted_authors.contains(post.author); });
-  purged.bad_rows = purge_quarantine(workspace.posts(), [&](const std::string& id) {
-    return deleted_posts.contains(id) || deleted_authors.contains(id);
+  posts.with_lock([&] {
+    purged.posts = posts.purge(
+        [&](const Post& post) { return deleted_posts.contains(post.id) || deleted_authors.contains(post.author); });
+    purged.bad_rows = purge_quarantine(workspace.posts(), [&](const std::string& id) {
+      return deleted_posts.contains(id) || deleted_authors.contains(id);
+    });
   });
   control.set_purged(tombstones);
   return purged;

@@ -38,7 +38,7 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
     if (control.is_deleted(post.id, post.author)) {
       deleted_stay = true;
     } else if (!writer.contains(post.id)) {
-      writer.put(with_language(post));
+      writer.put(indexed_post(post));
       if (++uncommitted == kPostsPerCommit) {
         writer.commit();
         uncommitted = 0;
@@ -96,7 +96,8 @@ uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors
   return missing.size();
 }
 
-Post with_language(Post post) {
+Post indexed_post(Post post) {
+  post.text = decode_html_entities(post.text);
   if (post.language.empty()) post.language = detect_language(post.text);
   return post;
 }

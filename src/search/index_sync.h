@@ -39,7 +39,9 @@ void erase_vectors_without_posts(const PostIndexReader& reader, VectorIndex& vec
 // meanwhile: when fewer than `limit`, none is left.
 uint64_t embed_missing_posts(const PostIndexReader& reader, VectorIndex& vectors, Engine& embedder, uint64_t limit);
 
-Post with_language(Post post);  // detected when the post does not say it
+// A post as the index holds and shows it: with HTML character references decoded once, and with its language, detected
+// where it does not say one.
+Post indexed_post(Post post);
 
 // What is embedded of a post or a query: its own text without quoted lines, signature and URLs, case-folded, cut at
 // kMaxEmbeddedBytes. A space stands before every word, the first too, so that a word has the same tokens anywhere.

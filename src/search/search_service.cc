@@ -285,7 +285,7 @@ void SearchService::State::add(const std::vector<Post>& added) {
   for (const Post& post : added) {
     if (control.is_deleted(post.id, post.author)) continue;
     if (!writer) throw IoError("another process writes the search index; stop it to add posts here");
-    writer->put(with_language(post));
+    writer->put(indexed_post(post));
     put = true;
   }
   if (put) writer->commit();

@@ -137,6 +137,15 @@ TEST_F(SearchServiceTest, FacetsSnippetsAndSpelling) {
   EXPECT_EQ(result.corrected_query, "");
 }
 
+TEST_F(SearchServiceTest, CharacterReferencesAreReadAsWhatTheyStandFor) {
+  store({make_post("1", "ann", "fish &amp; chips &lt;3")});
+  open();
+  service_->add(make_post("2", "ben", "salt &amp; chips"));
+  EXPECT_EQ(service_->search({.query = "fish"}).hits.at(0).post.text, "fish & chips <3");
+  EXPECT_EQ(service_->search({.query = "salt"}).hits.at(0).snippet_html, "<mark>salt</mark> &amp; chips");
+  EXPECT_THAT(ids("amp"), ::testing::IsEmpty());
+}
+
 TEST_F(SearchServiceTest, VectorsFindWhatWordsMissAndForgetDeletedPosts) {
   store({make_post("1", "ann", "aaaa aaaa"), make_post("2", "ben", "zzzz zzzz"), make_post("3", "cat", "aaza")});
   const IndexReport report = build_index(workspace_, config_, *posts_, *control_, &letters_);
