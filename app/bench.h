@@ -31,6 +31,7 @@ Spread time_rounds(int64_t rounds, const Work& work) {
 // An option from 1 to 2^20.
 void add_size(Command command, const char* name, int64_t& value, const char* help);
 
+void add_bench_ads(Command bench, const GlobalOptions& options);
 void add_bench_machine(Command bench, const GlobalOptions& options);
 void add_bench_infer(Command bench, const GlobalOptions& options);
 void add_bench_prepare(Command bench, const GlobalOptions& options);

@@ -24,12 +24,14 @@ void add_bench(Command root, const GlobalOptions& options) {
   add_bench_infer(command, options);
   add_bench_score(command, options);
   add_bench_serve(command, options);
+  add_bench_ads(command, options);
   command.footer(
       "Examples:\n  starling bench machine --json\n  starling bench gemm\n"
       "  starling bench train --layers 6 --width 320 --heads 5 --profile\n"
       "  starling bench infer --model tinyllama --prompt 512 --generate 64\n"
       "  starling bench score tweets.txt --model tinyllama\n"
-      "  starling bench serve --rate 20 --requests 200");
+      "  starling bench serve --rate 20 --requests 200\n"
+      "  starling bench ads tweets.txt --campaigns 10000");
 }
 
 }  // namespace starling

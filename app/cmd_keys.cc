@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kMaxNameBytes = 64;
 
 // A name is shown in logs and the audit log, so it is plain: letters, digits, and . _ @ -
-void check_name(const std::string& name) {
+void check_key_name(const std::string& name) {
   const auto plain = [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '@' || c == '-'; };
   if (name.size() > kMaxNameBytes || !std::all_of(name.begin(), name.end(), plain))
     throw ConfigError(fmt::format("the name of a key has at most {} letters, digits or . _ @ -", kMaxNameBytes));
@@ -49,7 +49,7 @@ void add_limits(Command command, KeyLimits& limits) {
 }
 
 void create(const GlobalOptions& options, const std::string& name, const std::string& role, const KeyLimits& limits) {
-  check_name(name);
+  check_key_name(name);
   ControlDb control(options.open_workspace().control_db());
   const std::string key = grant_key(control, {name, role, limits});
   if (options.json) {

@@ -278,11 +278,13 @@ for name in sys.argv[1:]:
     has_numbers prefill_tokens_per_s decode_tokens_per_s peak_tops fraction_of_peak dram_gb_s fraction_of_bandwidth threads
 }
 
-@test "bench train, tokenizer, prepare and serve print the fields that are documented" {
+@test "bench train, tokenizer, ads, prepare and serve print the fields that are documented" {
   make_small_model
   python3 -c "import json, sys; [print(json.loads(line)['text']) for line in sys.stdin]" < "$folder/posts.jsonl" > "$folder/text.txt"
   "$STARLING" bench train --layers 1 --width 64 --heads 2 --vocab 256 --seq 16 --batch 2 --steps 2 --json | has_numbers tokens_per_s tflops peak_tflops fraction_of_peak
   "$STARLING" bench tokenizer "$folder/text.txt" --vocab-size 300 --rounds 1 --json | has_numbers encode_mb_s encode_all_threads_mb_s decode_mb_s train_s
+  "$STARLING" bench ads "$folder/text.txt" --campaigns 20 --decisions 60 --json |
+    has_numbers campaigns decisions with_ad decision_p50_ms decision_p99_ms commit_p50_ms first_decision_ms decision_after_change_ms
   "$STARLING" --quiet bench prepare "$folder/posts.jsonl" --runs 1 --json | has_numbers posts_per_s mb_s peak_memory_bytes
   "$STARLING" --workspace "$workspace" --quiet bench serve --model own --clients 2 --requests 4 --prompt 8 --generate 16 --ttft-ms 60000 --tpot-ms 60000 --json > "$folder/serve.json"
   has_numbers tokens_per_s requests_per_s ttft_p50_ms ttft_p99_ms goodput_rps engine_tokens_per_s fraction_of_engine < "$folder/serve.json"

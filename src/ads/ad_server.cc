@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "ads/ad_candidates.h"
 #include "ads/ad_library.h"
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
@@ -45,36 +46,10 @@ void set_decision_state(soci::session& sql, const std::string& impression_id, co
       soci::use(impression_id);
 }
 
-std::set<std::string> keywords_of(const Campaign& campaign, const Variant& variant) {
-  std::string text = campaign.brief.product;
-  for (const AdAudience& audience : campaign.audiences) {
-    if (audience.id == variant.audience_id) text += "\n" + audience.name + "\n" + audience.query;
-  }
-  for (const Fact& fact : campaign.brief.facts) text += "\n" + fact.name;
-  return statement_words(text);
-}
-
-bool facts_hold(const Campaign& campaign, const Variant& variant, int64_t now_s) {
-  return std::all_of(variant.claims.begin(), variant.claims.end(), [&](const Claim& claim) {
-    const Fact* fact = campaign.brief.fact(claim.fact_id);
-    return claim.fact_id.empty() || (fact != nullptr && fact->valid_at(now_s));
-  });
-}
-
 }  // namespace
 
-struct AdServer::Candidate {
-  Campaign campaign;                                      // only its approved variants
-  std::map<std::string, std::set<std::string>> keywords;  // by variant
-};
-
-struct AdServer::Cache {
-  int64_t version = -1;
-  std::vector<Candidate> candidates;
-};
-
 AdServer::AdServer(ControlDb& control, const AdsOptions& options)
-    : control_(control), options_(options), cache_(std::make_unique<Cache>()) {
+    : control_(control), options_(options), candidates_(std::make_unique<AdCandidates>()) {
   control_.transaction([this](soci::session& sql) {
     create_ads_tables(sql);
     fill_library(sql);
@@ -89,20 +64,6 @@ std::string AdServer::viewer_hash(const std::string& viewer) const { return hmac
 
 std::string AdServer::sign(const std::string& impression_id) const {
   return fmt::format("{}.{}.{}", kTokenVersion, impression_id, hmac_sha256_hex(token_key_, impression_id));
-}
-
-void AdServer::refresh_candidates(soci::session& sql) {
-  const int64_t version = campaigns_version(sql);
-  if (version == cache_->version) return;
-  cache_->candidates.clear();
-  for (Campaign& campaign : load_campaigns(sql)) {
-    if (campaign.state != CampaignState::approved) continue;
-    std::erase_if(campaign.variants, [](const Variant& variant) { return variant.state != VariantState::approved; });
-    Candidate candidate{.campaign = campaign};
-    for (const Variant& variant : campaign.variants) candidate.keywords[variant.id] = keywords_of(campaign, variant);
-    cache_->candidates.push_back(std::move(candidate));
-  }
-  cache_->version = version;
 }
 
 // Reservations whose impression never came give their money back.
@@ -128,37 +89,69 @@ void AdServer::release_unseen(soci::session& sql, int64_t now_s) {
 
 namespace {
 
-struct Money {
-  int64_t left_micros = 0;
-  int shown_to_viewer = 0;
+using Match = AdCandidates::Match;
+
+struct Bidders {
+  std::vector<Bid> bids;
+  std::vector<Match> matches;              // of the bids
+  std::map<std::string, size_t> excluded;  // how many campaigns do not take part, by reason
 };
 
-Money money_of(soci::session& sql, const Campaign& campaign, const std::string& viewer, int64_t clock_s) {
-  long long left = 0;
-  sql << "select budget_micros - spent_micros - reserved_micros from ads_campaigns where id = :id", soci::into(left),
-      soci::use(campaign.id);
-  int shown = 0;
-  const long long since = clock_s - kCapWindow_s;
-  sql << "select count(*) from ads_decisions where viewer = :viewer and campaign_id = :campaign and time_s > :since "
-         "and state <> 'released'",
-      soci::into(shown), soci::use(viewer), soci::use(campaign.id), soci::use(since);
-  return {left, shown};
-}
-
-// Why a campaign does not take part now; empty when it does.
-std::string ineligible(const Campaign& campaign, const DecideRequest& request, const Money& money,
-                       const AdsOptions& options, int64_t now_s) {
-  const Brief& brief = campaign.brief;
+// Why a campaign does not take part now; empty when it does, and then `bid` is made.
+std::string ineligible(soci::session& sql, const Match& match, const DecideRequest& request, const std::string& viewer,
+                       const AdsOptions& options, int64_t clock_s, Bid& bid) {
+  const Brief& brief = match.campaign->brief;
+  const std::string& id = match.campaign->id;
+  const int64_t now_s = request.now_s.value_or(clock_s);
   if ((brief.starts_s && now_s < *brief.starts_s) || (brief.ends_s && now_s >= *brief.ends_s))
     return "outside its dates";
   if (!request.language.empty() && request.language != brief.language) return "in another language";
   if (brief.currency != options.currency) return "in another currency";
-  if (money.shown_to_viewer >= brief.frequency_cap) return "shown to this viewer as often as it may be";
-  if (money.left_micros < options.reserve_price_micros) return "without budget";
+  if (match.variant == nullptr) return "with facts that are no longer valid";
+  if (brief.max_bid_micros < options.reserve_price_micros) return "with a bid below the reserve price";
+  long long left = 0, since = clock_s - kCapWindow_s;
+  sql << "select budget_micros - spent_micros - reserved_micros from ads_campaigns where id = :id", soci::into(left),
+      soci::use(id);
+  if (left < options.reserve_price_micros) return "without budget";
+  int shown = 0;
+  sql << "select count(*) from ads_decisions where viewer = :viewer and campaign_id = :campaign and time_s > :since "
+         "and state <> 'released'",
+      soci::into(shown), soci::use(viewer), soci::use(id), soci::use(since);
+  if (shown >= brief.frequency_cap) return "shown to this viewer as often as it may be";
+  bid = {id, match.variant->id, std::min<int64_t>(brief.max_bid_micros, left), match.relevance};
   return {};
 }
 
-std::string why_this_ad(const Campaign& campaign, const Variant& variant, const std::vector<std::string>& matched) {
+// One bid a campaign, so that a campaign never prices itself. Those that cannot reach the second place, which change
+// neither the winner nor the price, are not asked for their money.
+Bidders find_bidders(soci::session& sql, std::vector<Match> matches, const DecideRequest& request,
+                     const std::string& viewer, const AdsOptions& options, int64_t clock_s) {
+  const auto most = [](const Match& match) {
+    return effective_bid(match.campaign->brief.max_bid_micros, match.relevance);
+  };
+  std::sort(matches.begin(), matches.end(), [&](const Match& a, const Match& b) { return most(a) > most(b); });
+  Bidders bidders;
+  double first = 0, second = 0;
+  for (const Match& match : matches) {
+    if (most(match) < second) break;
+    Bid bid;
+    const std::string reason = ineligible(sql, match, request, viewer, options, clock_s, bid);
+    if (!reason.empty()) {
+      ++bidders.excluded[reason];
+      continue;
+    }
+    const double effective = effective_bid(bid.max_bid_micros, bid.relevance);
+    second = std::max(second, std::min(first, effective));
+    first = std::max(first, effective);
+    bidders.bids.push_back(std::move(bid));
+    bidders.matches.push_back(match);
+  }
+  return bidders;
+}
+
+std::string why_this_ad(const Campaign& campaign, const Variant& variant, std::string_view context) {
+  std::vector<std::string> matched;
+  context_relevance(ad_keywords(campaign, variant), context, &matched);
   std::string audience = "everyone";
   for (const AdAudience& candidate : campaign.audiences) {
     if (candidate.id == variant.audience_id)
@@ -175,57 +168,34 @@ std::string why_this_ad(const Campaign& campaign, const Variant& variant, const 
 
 DecideResult AdServer::choose(soci::session& sql, const DecideRequest& request, const std::string& viewer,
                               int64_t clock_s, const std::string& impression_id) {
-  const int64_t now_s = request.now_s.value_or(clock_s);
   int opted_out = 0;
   sql << "select count(*) from ads_opt_outs where viewer = :viewer", soci::into(opted_out), soci::use(viewer);
   if (opted_out > 0) return {{}, "the viewer has opted out of ads"};
-  refresh_candidates(sql);
-  if (cache_->candidates.empty()) return {{}, "no campaign is approved"};
-  std::vector<Bid> bids;
-  std::vector<std::pair<const Candidate*, const Variant*>> chosen;
-  std::map<std::string, int> excluded;
-  for (const Candidate& candidate : cache_->candidates) {
-    const Money money = money_of(sql, candidate.campaign, viewer, clock_s);
-    const std::string reason = ineligible(candidate.campaign, request, money, options_, now_s);
-    if (!reason.empty()) {
-      ++excluded[reason];
-      continue;
-    }
-    // One bid a campaign: its most relevant variant, so that a campaign never prices itself.
-    const Variant* best = nullptr;
-    double relevance = 0;
-    for (const Variant& variant : candidate.campaign.variants) {
-      const double fit = context_relevance(candidate.keywords.at(variant.id), request.context);
-      if (facts_hold(candidate.campaign, variant, now_s) && fit > relevance) best = &variant, relevance = fit;
-    }
-    if (best == nullptr) {
-      ++excluded["not about this page, or with facts that are no longer valid"];
-      continue;
-    }
-    bids.push_back({candidate.campaign.id, best->id,
-                    std::min(candidate.campaign.brief.max_bid_micros, money.left_micros), relevance});
-    chosen.emplace_back(&candidate, best);
-  }
-  const auto outcome = second_price(bids, options_.reserve_price_micros, request.request_id);
+  candidates_->refresh(sql);
+  if (candidates_->campaigns() == 0) return {{}, "no campaign is approved"};
+  std::vector<Match> matches = candidates_->matching(request.context, request.now_s.value_or(clock_s));
+  const size_t unmatched = candidates_->campaigns() - matches.size();
+  Bidders bidders = find_bidders(sql, std::move(matches), request, viewer, options_, clock_s);
+  const auto outcome = second_price(bidders.bids, options_.reserve_price_micros, request.request_id);
   if (!outcome) {
+    if (unmatched > 0) bidders.excluded["not about this page"] = unmatched;
     std::string reason = "no ad takes part";
-    for (const auto& [why, count] : excluded) reason += fmt::format("; {} {}", count, why);
+    for (const auto& [why, count] : bidders.excluded) reason += fmt::format("; {} {}", count, why);
     return {{}, reason};
   }
-  const auto [candidate, variant] = chosen[outcome->winner];
-  std::vector<std::string> matched;
-  context_relevance(candidate->keywords.at(variant->id), request.context, &matched);
+  const Campaign& campaign = *bidders.matches[outcome->winner].campaign;
+  const Variant& variant = *bidders.matches[outcome->winner].variant;
   return {AdDecision{.impression_id = impression_id,
-                     .campaign_id = candidate->campaign.id,
-                     .variant_id = variant->id,
-                     .headline = variant->headline,
-                     .body = variant->body,
-                     .landing_page = candidate->campaign.brief.landing_page,
-                     .label = variant->label,
+                     .campaign_id = campaign.id,
+                     .variant_id = variant.id,
+                     .headline = variant.headline,
+                     .body = variant.body,
+                     .landing_page = campaign.brief.landing_page,
+                     .label = variant.label,
                      .price_micros = outcome->price_micros,
-                     .currency = candidate->campaign.brief.currency,
-                     .why_this_ad = why_this_ad(candidate->campaign, *variant, matched),
-                     .library_url = "/v1/ads/library/" + variant->id,
+                     .currency = campaign.brief.currency,
+                     .why_this_ad = why_this_ad(campaign, variant, request.context),
+                     .library_url = "/v1/ads/library/" + variant.id,
                      .token = sign(impression_id)},
           {}};
 }

@@ -15,6 +15,7 @@ class session;
 
 namespace starling {
 
+class AdCandidates;
 class ControlDb;
 struct AdsOptions;
 
@@ -28,11 +29,8 @@ class AdServer {
   void set_viewer_opt_out(const std::string& viewer, bool opt_out);
 
  private:
-  struct Candidate;
-  struct Cache;
   std::string viewer_hash(const std::string& viewer) const;
   std::string sign(const std::string& impression_id) const;
-  void refresh_candidates(soci::session& sql);
   DecideResult choose(soci::session& sql, const DecideRequest& request, const std::string& viewer, int64_t clock_s,
                       const std::string& impression_id);
   void release_unseen(soci::session& sql, int64_t now_s);
@@ -41,7 +39,7 @@ class AdServer {
   ControlDb& control_;
   const AdsOptions& options_;
   std::string token_key_, viewer_key_;
-  std::unique_ptr<Cache> cache_;  // used inside transactions only, which take turns
+  std::unique_ptr<AdCandidates> candidates_;  // used inside transactions only, which take turns
 };
 
 }  // namespace starling

@@ -10,10 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "ads/ad_candidates.h"
 #include "ads/ad_library.h"
 #include "ads/ads_json.h"
 #include "ads/ads_service.h"
 #include "ads/ads_store.h"
+#include "ads/auction.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/random.h"
@@ -325,6 +327,67 @@ TEST_F(AdServerTest, DatesLanguageContextAndFactsDecideWhoTakesPart) {
   EXPECT_THAT(at("r5", kNow + 600, "laptop", "en").reason, testing::HasSubstr("no longer valid"));
   EXPECT_TRUE(at("r6", kNow, "laptop", "en").ad.has_value());
   EXPECT_TRUE(at("r7", kNow, "", "").ad.has_value());
+}
+
+// Winner and price among what a page finds are those of the auction as it is defined, over every campaign; campaigns
+// pause and resume meanwhile.
+TEST_F(AdServerTest, ADecisionIsThatOfAnAuctionOfAllCampaigns) {
+  constexpr int kCampaigns = 40, kDecisions = 300;
+  const std::vector<std::string> words = {"linux", "laptop", "coffee", "bicycle", "garden", "violin", "chess", "soup"};
+  uint64_t drawn = 0;
+  const auto draw = [&](uint64_t below) { return random_u64(7, 0, drawn++) % below; };
+  std::vector<Campaign> campaigns;
+  control_->transaction([&](soci::session& sql) {
+    for (int i = 0; i < kCampaigns; ++i) {
+      const auto max_bid = static_cast<int64_t>(500 + 500 * draw(6));  // some are below the reserve price, many equal
+      Brief brief = test_brief("a", max_bid * static_cast<int64_t>(1 + draw(20)), max_bid);
+      brief.product = words[draw(words.size())] + " " + words[draw(words.size())];
+      brief.frequency_cap = static_cast<int>(1 + draw(3));
+      Campaign campaign{.id = "c" + std::to_string(i), .brief = brief, .state = CampaignState::approved};
+      for (const char* variant : {"x", "y"}) {
+        const std::string word = words[draw(words.size())];
+        campaign.audiences.push_back({.id = variant, .name = word, .query = "+" + word});
+        campaign.variants.push_back(
+            {.id = campaign.id + variant, .audience_id = variant, .state = VariantState::approved});
+      }
+      insert_campaign(sql, campaign);
+      campaigns.push_back(campaign);
+    }
+  });
+  std::map<std::string, int64_t> spent;
+  std::map<std::pair<std::string, std::string>, int> shown;
+  int with_ad = 0;
+  for (int i = 0; i < kDecisions; ++i) {
+    Campaign& changed = campaigns[draw(kCampaigns)];
+    changed.state = draw(3) == 0 ? CampaignState::paused : CampaignState::approved;
+    ads_->set_state(changed.id, changed.state);
+    const DecideRequest request{.request_id = "r" + std::to_string(i),
+                                .viewer = "v" + std::to_string(draw(5)),
+                                .context = draw(10) == 0 ? "" : words[draw(words.size())] + " " + words[draw(8)]};
+    std::vector<Bid> bids;
+    for (const Campaign& campaign : campaigns) {
+      const int64_t left = campaign.brief.budget_micros - spent[campaign.id];
+      if (campaign.state != CampaignState::approved || left < AdsOptions{}.reserve_price_micros ||
+          shown[{request.viewer, campaign.id}] >= campaign.brief.frequency_cap)
+        continue;
+      Bid bid{.campaign_id = campaign.id, .max_bid_micros = std::min(campaign.brief.max_bid_micros, left)};
+      for (const Variant& variant : campaign.variants)
+        if (const double fit = context_relevance(ad_keywords(campaign, variant), request.context); fit > bid.relevance)
+          bid.relevance = fit, bid.variant_id = variant.id;
+      bids.push_back(bid);
+    }
+    const auto outcome = second_price(bids, AdsOptions{}.reserve_price_micros, request.request_id);
+    const DecideResult result = ads_->decide(request);
+    ASSERT_EQ(result.ad.has_value(), outcome.has_value()) << i << " " << result.reason;
+    if (!outcome) continue;
+    ASSERT_EQ(result.ad->variant_id, bids[outcome->winner].variant_id) << i;
+    ASSERT_EQ(result.ad->price_micros, outcome->price_micros) << i;
+    spent[result.ad->campaign_id] += result.ad->price_micros;
+    ++shown[{request.viewer, result.ad->campaign_id}];
+    ++with_ad;
+  }
+  EXPECT_GT(with_ad, 50);
+  EXPECT_LT(with_ad, kDecisions);
 }
 
 TEST_F(AdServerTest, ManyThreadsOnASmallBudgetNeverOverspend) {

@@ -43,9 +43,14 @@ constexpr const char* kTables[] = {
     "create table if not exists ads_secrets (name text primary key, value text not null)",
     "create table if not exists ads_version (only integer primary key check (only = 0), version integer not null)",
     "insert or ignore into ads_version values (0, 0)",
+    "create table if not exists ads_changes (campaign_id text primary key, version integer not null)",
+    "create index if not exists ads_changes_by_version on ads_changes (version)",
 };
 
-void touch(soci::session& sql) { sql << "update ads_version set version = version + 1"; }
+void touch(soci::session& sql, const std::string& campaign_id) {
+  sql << "update ads_version set version = version + 1";
+  sql << "insert or replace into ads_changes select :id, version from ads_version", soci::use(campaign_id);
+}
 
 CampaignState campaign_state(const std::string& name) {
   for (const CampaignState state :
@@ -92,7 +97,7 @@ void insert_campaign(soci::session& sql, const Campaign& campaign) {
     sql << "insert into ads_variants (campaign_id, id, place, body) values (:campaign, :id, :place, :body)",
         soci::use(campaign.id), soci::use(variant.id), soci::use(place), soci::use(body);
   }
-  touch(sql);
+  touch(sql, campaign.id);
 }
 
 std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id) {
@@ -130,20 +135,33 @@ std::vector<Campaign> load_campaigns(soci::session& sql) {
 void update_campaign_state(soci::session& sql, const std::string& id, CampaignState state) {
   const std::string name(to_string(state));
   sql << "update ads_campaigns set state = :state where id = :id", soci::use(name), soci::use(id);
-  touch(sql);
+  touch(sql, id);
 }
 
 void update_variant(soci::session& sql, const std::string& campaign_id, const Variant& variant) {
   const std::string body = dump_json(Json(variant));
   sql << "update ads_variants set body = :body where campaign_id = :campaign and id = :id", soci::use(body),
       soci::use(campaign_id), soci::use(variant.id);
-  touch(sql);
+  touch(sql, campaign_id);
 }
 
 int64_t campaigns_version(soci::session& sql) {
   long long version = 0;
   sql << "select version from ads_version", soci::into(version);
   return version;
+}
+
+std::vector<std::string> campaigns_changed_since(soci::session& sql, int64_t version) {
+  std::vector<std::string> ids;
+  std::string id;
+  const long long known = version;
+  soci::statement rows = version < 0
+                             ? (sql.prepare << "select id from ads_campaigns where state = 'approved'", soci::into(id))
+                             : (sql.prepare << "select campaign_id from ads_changes where version > :known",
+                                soci::into(id), soci::use(known));
+  rows.execute();
+  while (rows.fetch()) ids.push_back(id);
+  return ids;
 }
 
 std::string ads_secret(soci::session& sql, const std::string& name) {

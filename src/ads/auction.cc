@@ -11,9 +11,13 @@ namespace {
 
 constexpr size_t kEnoughKeywords = 3;
 
-double effective(const Bid& bid) { return static_cast<double>(bid.max_bid_micros) * bid.relevance; }
+double effective(const Bid& bid) { return effective_bid(bid.max_bid_micros, bid.relevance); }
 
 }  // namespace
+
+double effective_bid(int64_t max_bid_micros, double relevance) {
+  return static_cast<double>(max_bid_micros) * relevance;
+}
 
 std::optional<AuctionOutcome> second_price(const std::vector<Bid>& bids, int64_t reserve_micros,
                                            std::string_view tie_break) {
@@ -44,7 +48,11 @@ double context_relevance(const std::set<std::string>& keywords, std::string_view
     ++found;
     if (matched != nullptr) matched->push_back(keyword);
   }
-  return static_cast<double>(std::min(found, kEnoughKeywords)) / kEnoughKeywords;
+  return relevance_of(found);
+}
+
+double relevance_of(size_t keywords_found) {
+  return static_cast<double>(std::min(keywords_found, kEnoughKeywords)) / kEnoughKeywords;
 }
 
 }  // namespace starling

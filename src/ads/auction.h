@@ -18,6 +18,8 @@ struct Bid {
   double relevance = 0;  // (0, 1]
 };
 
+double effective_bid(int64_t max_bid_micros, double relevance);
+
 struct AuctionOutcome {
   size_t winner = 0;         // index into the bids
   int64_t price_micros = 0;  // reserve <= price <= the winner's bid
@@ -34,5 +36,6 @@ std::optional<AuctionOutcome> second_price(const std::vector<Bid>& bids, int64_t
 inline constexpr double kUnknownContextRelevance = 0.2;
 double context_relevance(const std::set<std::string>& keywords, std::string_view context,
                          std::vector<std::string>* matched = nullptr);
+double relevance_of(size_t keywords_found);  // the same by their number, on a page that has text
 
 }  // namespace starling
