@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "posts/json_text.h"
 #include "posts/segment_file.h"
 
 namespace starling {
@@ -24,8 +25,13 @@ struct PostStore::State {
   void stop_writing();
   void remove_unfinished_files() const;
   void cut_torn_line() const;
-  uint64_t purge_segment(const fs::path& path, const std::function<bool(const Post&)>& deleted) const;
-  uint64_t purge_journal(const std::function<bool(const Post&)>& deleted);
+  bool journal_is_in_a_segment() const;
+  void start_journal(std::string_view posts);
+  void roll_journal();
+  bool may_hold(const fs::path& segment, const DeletedIds& deleted) const;
+  bool journal_may_hold(const DeletedIds& deleted) const;
+  void purge_segment(const fs::path& path, const DeletedIds& deleted, SegmentIds& removed) const;
+  void purge_journal(const DeletedIds& deleted, SegmentIds& removed);
 
   fs::path folder;
   mutable std::mutex mutex;
@@ -39,17 +45,34 @@ struct PostStore::State {
 
 namespace {
 
+// A deletion reads the journal, so it may not grow for ever.
+constexpr uint64_t kMaxJournalBytes = 32 << 20;
+
 bool is_segment(const fs::path& path) { return path.filename().string().ends_with(".jsonl.zst"); }
 
 std::string segment_name(uint64_t number) { return fmt::format("{:06}.jsonl.zst", number); }
 
-// After the last number, which is not that of the last name: "1000000" sorts before "999999", and a copied file has
-// none.
-uint64_t next_segment_number(const std::vector<fs::path>& segments) {
-  uint64_t last = 0;
-  for (const fs::path& segment : segments)
-    last = std::max<uint64_t>(last, std::strtoull(segment.filename().c_str(), nullptr, 10));
-  return last + 1;
+uint64_t segment_number(const fs::path& segment) { return std::strtoull(segment.filename().c_str(), nullptr, 10); }
+
+// The one of the largest number, which is not that of the last name: "1000000" sorts before "999999", and a copied file
+// has none.
+const fs::path* newest_segment(const std::vector<fs::path>& segments) {
+  const auto newest = std::ranges::max_element(segments, {}, segment_number);
+  return newest == segments.end() ? nullptr : &*newest;
+}
+
+fs::path next_segment(const fs::path& folder, const std::vector<fs::path>& segments) {
+  const fs::path* newest = newest_segment(segments);
+  return folder / segment_name(newest == nullptr ? 1 : segment_number(*newest) + 1);
+}
+
+void write_segment_with_ids(const fs::path& path, const std::vector<Post>& posts) {
+  size_t next = 0;
+  write_segment(path, [&] { return next < posts.size() ? &posts[next++] : nullptr; });
+  SegmentIds ids;
+  for (const Post& post : posts) ids.add(post);
+  ids.finish();
+  write_segment_ids(path, ids);
 }
 
 }  // namespace
@@ -66,10 +89,10 @@ std::unordered_set<uint64_t>& PostStore::State::known_ids() {
   if (known) return *known;
   std::unordered_set<uint64_t> ids;
   for (const fs::path& segment : segments())
-    for (const uint64_t hash : segment_id_hashes(segment, lock != nullptr)) ids.insert(hash);
+    for (const uint64_t hash : segment_ids(segment, lock != nullptr).posts) ids.insert(hash);
   if (fs::exists(journal_path()))
     read_segment(journal_path(), [&](const Post& post) {
-      ids.insert(hash_post_id(post.id));
+      ids.insert(hash_id(post.id));
       return true;
     });
   return known.emplace(std::move(ids));
@@ -83,6 +106,7 @@ void PostStore::State::prepare_to_write() {
   known.reset();  // another process may have written since it was read
   remove_unfinished_files();
   cut_torn_line();
+  if (journal_is_in_a_segment()) start_journal({});
   journal = std::make_unique<AppendFile>(journal_path());
 }
 
@@ -113,37 +137,85 @@ void PostStore::State::cut_torn_line() const {
   sync_path(journal_path());
 }
 
-uint64_t PostStore::State::purge_segment(const fs::path& path, const std::function<bool(const Post&)>& deleted) const {
-  uint64_t removed = 0;
-  std::vector<Post> kept;
-  read_segment(path, [&](const Post& post) {
-    if (deleted(post)) ++removed;
-    else kept.push_back(post);
-    return true;
+// A kill or a full disk came between the two steps of roll_journal().
+bool PostStore::State::journal_is_in_a_segment() const {
+  const std::vector<fs::path> all = segments();
+  const fs::path* newest = newest_segment(all);
+  if (newest == nullptr || !fs::exists(journal_path())) return false;
+  std::optional<uint64_t> first;
+  read_segment(journal_path(), [&](const Post& post) {
+    first = hash_id(post.id);
+    return false;
   });
-  if (removed == 0) return 0;
-  size_t next = 0;
-  write_segment(path, [&] { return next < kept.size() ? &kept[next++] : nullptr; });
-  std::vector<uint64_t> hashes;
-  for (const Post& post : kept) hashes.push_back(hash_post_id(post.id));
-  write_id_hashes(path, hashes);
-  return removed;
+  if (!first) return false;
+  const std::vector<uint64_t> ids = segment_ids(*newest, false).posts;
+  return std::find(ids.begin(), ids.end(), *first) != ids.end();
 }
 
-uint64_t PostStore::State::purge_journal(const std::function<bool(const Post&)>& deleted) {
-  uint64_t removed = 0;
-  std::string kept;
-  read_segment(journal_path(), [&](const Post& post) {
-    if (deleted(post)) ++removed;
-    else kept += to_json_line(post) + "\n";
-    return true;
-  });
-  if (removed == 0) return 0;
-  write_file_atomic(journal_path(), kept);
+void PostStore::State::start_journal(std::string_view posts) {
+  write_file_atomic(journal_path(), posts);
   journal_failed = true;  // until the new file is open: what is appended to the old one is lost
   journal = std::make_unique<AppendFile>(journal_path());
   journal_failed = false;
-  return removed;
+}
+
+void PostStore::State::roll_journal() {
+  if (!journal_is_in_a_segment()) {
+    std::vector<Post> posts;
+    read_segment(journal_path(), [&](const Post& post) {
+      posts.push_back(post);
+      return true;
+    });
+    write_segment_with_ids(next_segment(folder, segments()), posts);
+  }
+  start_journal({});
+}
+
+bool PostStore::State::may_hold(const fs::path& segment, const DeletedIds& deleted) const {
+  const SegmentIds ids = segment_ids(segment, true);
+  std::unordered_set<uint64_t> posts;
+  for (const std::string& id : deleted.posts) posts.insert(hash_id(id));
+  const auto is_post = [&](uint64_t hash) { return posts.contains(hash); };
+  const auto is_author = [&](const std::string& id) {
+    return std::binary_search(ids.authors.begin(), ids.authors.end(), hash_id(id));
+  };
+  return std::any_of(ids.posts.begin(), ids.posts.end(), is_post) ||
+         std::any_of(deleted.authors.begin(), deleted.authors.end(), is_author);
+}
+
+// By the ids as its lines write them: without reading posts that are not of them.
+bool PostStore::State::journal_may_hold(const DeletedIds& deleted) const {
+  const MappedFile lines(journal_path());
+  const auto stands = [&](const std::string& id) {
+    std::string written;
+    append_json_string(written, id);
+    return lines.text().find(written) != std::string_view::npos;
+  };
+  return std::any_of(deleted.posts.begin(), deleted.posts.end(), stands) ||
+         std::any_of(deleted.authors.begin(), deleted.authors.end(), stands);
+}
+
+void PostStore::State::purge_segment(const fs::path& path, const DeletedIds& deleted, SegmentIds& removed) const {
+  if (!may_hold(path, deleted)) return;
+  const size_t before = removed.posts.size();
+  std::vector<Post> kept;
+  read_segment(path, [&](const Post& post) {
+    if (deleted.contains(post)) removed.add(post);
+    else kept.push_back(post);
+    return true;
+  });
+  if (removed.posts.size() > before) write_segment_with_ids(path, kept);
+}
+
+void PostStore::State::purge_journal(const DeletedIds& deleted, SegmentIds& removed) {
+  if (!journal_may_hold(deleted)) return;
+  std::string kept;
+  read_segment(journal_path(), [&](const Post& post) {
+    if (deleted.contains(post)) removed.add(post);
+    else kept += to_json_line(post) + "\n";
+    return true;
+  });
+  if (!removed.posts.empty()) start_journal(kept);
 }
 
 PostStore::PostStore(fs::path folder) : state_(std::make_unique<State>(std::move(folder))) {
@@ -156,7 +228,7 @@ PostStore::~PostStore() = default;
 
 std::vector<fs::path> PostStore::files() const {
   std::vector<fs::path> found = state_->segments();
-  if (fs::exists(state_->journal_path())) found.push_back(state_->journal_path());
+  if (fs::exists(state_->journal_path()) && !state_->journal_is_in_a_segment()) found.push_back(state_->journal_path());
   return found;
 }
 
@@ -172,7 +244,7 @@ uint64_t PostStore::size() const {
 
 bool PostStore::contains(const std::string& id) const {
   std::lock_guard guard(state_->mutex);
-  return state_->known_ids().contains(hash_post_id(id));
+  return state_->known_ids().contains(hash_id(id));
 }
 
 bool PostStore::append(const Post& post) {
@@ -180,8 +252,9 @@ bool PostStore::append(const Post& post) {
   std::lock_guard guard(state_->mutex);
   state_->prepare_to_write();
   state_->appended = true;
-  const uint64_t hash = hash_post_id(post.id);
+  const uint64_t hash = hash_id(post.id);
   if (state_->known_ids().contains(hash)) return false;
+  if (state_->journal->size() > kMaxJournalBytes) state_->roll_journal();
   const uint64_t size_before = state_->journal->size();
   try {
     state_->journal->append(to_json_line(post) + "\n");
@@ -202,32 +275,27 @@ uint64_t PostStore::append_segment(const std::vector<Post>& posts) {
   state_->appended = true;
   std::unordered_set<uint64_t>& known = state_->known_ids();
   std::unordered_set<uint64_t> seen;
-  std::vector<const Post*> fresh;
-  std::vector<uint64_t> hashes;
+  std::vector<Post> fresh;
   for (const Post& post : posts) {
-    const uint64_t hash = hash_post_id(post.id);
-    if (known.contains(hash) || !seen.insert(hash).second) continue;
-    fresh.push_back(&post);
-    hashes.push_back(hash);
+    const uint64_t hash = hash_id(post.id);
+    if (!known.contains(hash) && seen.insert(hash).second) fresh.push_back(post);
   }
   if (fresh.empty()) return 0;
-  const fs::path path = state_->folder / segment_name(next_segment_number(state_->segments()));
-  size_t next = 0;
-  write_segment(path, [&] { return next < fresh.size() ? fresh[next++] : nullptr; });
+  write_segment_with_ids(next_segment(state_->folder, state_->segments()), fresh);
   known.merge(seen);
-  write_id_hashes(path, hashes);
   return fresh.size();
 }
 
-uint64_t PostStore::purge(const std::function<bool(const Post&)>& deleted) {
-  uint64_t removed = 0;
+uint64_t PostStore::purge(const DeletedIds& deleted) {
+  SegmentIds removed;
   with_lock([&] {
     std::lock_guard guard(state_->mutex);
-    removed = state_->purge_journal(deleted);
-    for (const fs::path& segment : state_->segments()) removed += state_->purge_segment(segment, deleted);
-    state_->known.reset();
+    state_->purge_journal(deleted, removed);
+    for (const fs::path& segment : state_->segments()) state_->purge_segment(segment, deleted, removed);
+    if (state_->known)
+      for (const uint64_t hash : removed.posts) state_->known->erase(hash);
   });
-  return removed;
+  return removed.posts.size();
 }
 
 void PostStore::with_lock(const std::function<void()>& work) {

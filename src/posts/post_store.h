@@ -1,18 +1,26 @@
 // The workspace's raw posts: segments `posts/NNNNNN.jsonl.zst` written by ingest and one journal `posts/live.jsonl`
 // that the server appends to. Nothing else stores post text for training. Beside a segment, `NNNNNN.ids` holds the
-// 64-bit hashes of its ids so that a known id is found without reading the posts; it is made again when missing. Known
-// ids are compared by hash: of a billion posts about one in forty stores would take a new id for a known one.
+// 64-bit hashes of its posts' and authors' ids, so that an id is found without reading the posts; it is made again when
+// missing. Known ids are compared by hash: of a billion posts about one in forty stores would take a new id for a known
+// one. A journal that has grown large becomes a segment.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "posts/post.h"
 
 namespace starling {
+
+struct DeletedIds {
+  std::unordered_set<std::string> posts, authors;
+  bool contains(const Post& post) const { return posts.contains(post.id) || authors.contains(post.author); }
+};
 
 class PostStore {
  public:
@@ -34,9 +42,9 @@ class PostStore {
   // Writes one compressed segment atomically, skipping known ids; returns how many were new.
   uint64_t append_segment(const std::vector<Post>& posts);
 
-  // Takes the posts for which `deleted` holds out of the files for good: each file that has one is rewritten
-  // atomically. Returns how many went. Holds the lock meanwhile, if nothing was appended before.
-  uint64_t purge(const std::function<bool(const Post&)>& deleted);
+  // Takes posts out of the files for good: each file that has one is rewritten atomically, the others are not read.
+  // Returns how many went. Holds the lock meanwhile, if nothing was appended before.
+  uint64_t purge(const DeletedIds& deleted);
 
   // Calls work() with the lock held, as purge() does: for what else is rewritten in the folder. work() may purge.
   void with_lock(const std::function<void()>& work);

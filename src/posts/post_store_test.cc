@@ -74,10 +74,10 @@ TEST_F(Store, AKnownIdIsNotStoredAgain) {
 
 TEST_F(Store, OneThatOnlyPurgesLeavesTheWritingToOthers) {
   PostStore purging(folder_), writing(folder_);
-  EXPECT_EQ(purging.purge([](const Post&) { return false; }), 0u);
+  EXPECT_EQ(purging.purge({.posts = {"x"}, .authors = {}}), 0u);
   EXPECT_TRUE(writing.append(make_post("a")));
-  EXPECT_THROW(purging.purge([](const Post&) { return true; }), IoError);
-  EXPECT_EQ(writing.purge([](const Post&) { return true; }), 1u);
+  EXPECT_THROW(purging.purge({.posts = {"a"}, .authors = {}}), IoError);
+  EXPECT_EQ(writing.purge({.posts = {"a"}, .authors = {}}), 1u);
   EXPECT_THROW(purging.append(make_post("b")), IoError) << "who appends keeps the lock";
   EXPECT_TRUE(writing.append(make_post("c")));
   EXPECT_EQ(ids(purging), std::vector<std::string>{"c"});
@@ -112,7 +112,7 @@ TEST_F(Store, WhatAKillLeftHalfWrittenGoes) {
   PostStore(folder_).append_segment({make_post("a")});
   append_bytes(folder_ / "000002.jsonl.zst.tmp", "posts of a segment");
   append_bytes(folder_ / "live.jsonl.tmp", "posts of the journal");
-  PostStore(folder_).purge([](const Post&) { return false; });
+  PostStore(folder_).purge({});
   EXPECT_FALSE(fs::exists(folder_ / "000002.jsonl.zst.tmp"));
   EXPECT_FALSE(fs::exists(folder_ / "live.jsonl.tmp"));
 }
@@ -120,7 +120,7 @@ TEST_F(Store, WhatAKillLeftHalfWrittenGoes) {
 TEST_F(Store, TheLockIsHeldWhileWorkGoesOnAndGoesAfterIt) {
   PostStore store(folder_);
   store.with_lock([&] {
-    EXPECT_EQ(store.purge([](const Post&) { return true; }), 0u);
+    EXPECT_EQ(store.purge({.posts = {"x"}, .authors = {}}), 0u);
     EXPECT_THROW(PostStore(folder_).append(make_post("a")), IoError);
   });
   EXPECT_TRUE(PostStore(folder_).append(make_post("a")));
@@ -135,7 +135,7 @@ TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
   store.append(make_post("d", "secret two"));
   store.append(make_post("e"));
   const std::string untouched = read_file(folder_ / "000002.jsonl.zst");
-  EXPECT_EQ(store.purge([](const Post& post) { return post.text.starts_with("secret"); }), 2u);
+  EXPECT_EQ(store.purge({.posts = {"a", "d"}, .authors = {}}), 2u);
   EXPECT_EQ(ids(store), (std::vector<std::string>{"b", "c", "e"}));
   EXPECT_EQ(read_file(folder_ / "live.jsonl").find("secret"), std::string::npos);
   EXPECT_EQ(read_file(folder_ / "000002.jsonl.zst"), untouched);
@@ -143,11 +143,53 @@ TEST_F(Store, PurgeTakesPostsOutOfEveryFile) {
   EXPECT_EQ(PostStore(folder_).size(), 4u);
 }
 
+TEST_F(Store, PurgeFindsAuthorsAndIdsThatJsonWritesOtherwise) {
+  PostStore store(folder_);
+  const auto by = [](const std::string& id, const std::string& author) {
+    Post post = make_post(id);
+    post.author = author;
+    return post;
+  };
+  store.append_segment({by("a", "ann"), by("b", "bob \"b\"")});
+  store.append_segment({by("c", "cat")});
+  store.append(by("d", "bob \"b\""));
+  store.append(by("e\\e", "ann"));
+  EXPECT_EQ(store.purge({.posts = {"e\\e"}, .authors = {"bob \"b\""}}), 3u);
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "c"}));
+  fs::remove(folder_ / "000001.ids");
+  EXPECT_EQ(store.purge({.posts = {}, .authors = {"ann"}}), 1u);
+  EXPECT_EQ(ids(PostStore(folder_)), std::vector<std::string>{"c"});
+}
+
+TEST_F(Store, AJournalThatHasGrownLargeBecomesASegment) {
+  const std::string megabyte(1 << 20, 'x');
+  std::string journal;
+  size_t posts = 0;
+  {
+    PostStore store(folder_);
+    store.append(make_post("first"));
+    do {
+      ++posts;
+      journal = read_file(folder_ / "live.jsonl");
+      EXPECT_TRUE(store.append(make_post(std::to_string(posts), megabyte)));
+    } while (fs::file_size(folder_ / "live.jsonl") > journal.size() && posts < 100);
+    EXPECT_LT(posts, 100u);
+    EXPECT_EQ(ids(store).size(), posts + 1);
+    EXPECT_FALSE(store.append(make_post("3")));
+  }
+  write_file_atomic(folder_ / "live.jsonl", journal);  // a kill between the two steps: the posts are in both files
+  EXPECT_EQ(ids(PostStore(folder_)).size(), posts);
+  PostStore store(folder_);
+  EXPECT_TRUE(store.append(make_post("next")));
+  EXPECT_EQ(store.purge({.posts = {"3"}, .authors = {}}), 1u);
+  EXPECT_EQ(ids(store).size(), posts);
+}
+
 TEST_F(Store, APurgeThatCannotWriteLeavesTheJournalInUse) {
   PostStore store(folder_);
   store.append(make_post("a"));
   fs::create_directories(folder_ / "live.jsonl.tmp" / "x");  // in the way of the new journal
-  const auto is_a = [](const Post& post) { return post.id == "a"; };
+  const DeletedIds is_a{.posts = {"a"}, .authors = {}};
   EXPECT_THROW(store.purge(is_a), IoError);
   EXPECT_TRUE(store.append(make_post("b")));
   fs::remove_all(folder_ / "live.jsonl.tmp");

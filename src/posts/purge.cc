@@ -1,7 +1,6 @@
 #include "posts/purge.h"
 
 #include <string>
-#include <unordered_set>
 
 #include "posts/prepare.h"
 #include "posts/quarantine.h"
@@ -12,15 +11,14 @@ PurgedRows purge_deleted(const Workspace& workspace, PostStore& posts, ControlDb
                          const std::vector<Tombstone>& tombstones) {
   remove_unfinished_shards(workspace);
   if (tombstones.empty()) return {};
-  std::unordered_set<std::string> deleted_posts, deleted_authors;
+  DeletedIds deleted;
   for (const Tombstone& tombstone : tombstones)
-    (tombstone.kind == "author" ? deleted_authors : deleted_posts).insert(tombstone.id);
+    (tombstone.kind == "author" ? deleted.authors : deleted.posts).insert(tombstone.id);
   PurgedRows purged;
   posts.with_lock([&] {
-    purged.posts = posts.purge(
-        [&](const Post& post) { return deleted_posts.contains(post.id) || deleted_authors.contains(post.author); });
+    purged.posts = posts.purge(deleted);
     purged.bad_rows = purge_quarantine(workspace.posts(), [&](const std::string& id) {
-      return deleted_posts.contains(id) || deleted_authors.contains(id);
+      return deleted.posts.contains(id) || deleted.authors.contains(id);
     });
   });
   control.set_purged(tombstones);

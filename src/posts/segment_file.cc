@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -17,33 +18,37 @@ namespace {
 
 constexpr int kCompressionLevel = 3;
 constexpr size_t kMaxLineBytes = 64 << 20;          // of our own files; ingest bounds what it lets in far below
-constexpr uint64_t kIdsMagic = 0x3130534449525453;  // "STRIDS01" in little-endian bytes
+constexpr uint64_t kIdsMagic = 0x3230534449525453;  // "STRIDS02" in little-endian bytes
 
-// `.ids`: magic, size of the segment file, XXH3 of the hashes, hashes; each u64 little-endian.
+// `.ids`: magic, size of the segment file, XXH3 of the hashes, number of posts; the posts' hashes, then the authors';
+// each u64 little-endian.
 struct IdsHeader {
-  uint64_t magic, segment_bytes, checksum;
+  uint64_t magic, segment_bytes, checksum, posts;
 };
-
-uint64_t checksum(const std::vector<uint64_t>& hashes) {
-  return hash64({reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(uint64_t)});
-}
 
 fs::path ids_path(const fs::path& segment) {
   fs::path path = segment;
   return path.replace_extension().replace_extension(".ids");  // 000001.jsonl.zst -> 000001.ids
 }
 
-bool read_id_hashes(const fs::path& segment, std::vector<uint64_t>& hashes) {
+bool read_segment_ids(const fs::path& segment, SegmentIds& ids) {
   const fs::path path = ids_path(segment);
   if (!fs::exists(path)) return false;
   const std::string bytes = read_file(path);
   IdsHeader header{};
   if (bytes.size() < sizeof header || (bytes.size() - sizeof header) % sizeof(uint64_t) != 0) return false;
   std::memcpy(&header, bytes.data(), sizeof header);
-  hashes.resize((bytes.size() - sizeof header) / sizeof(uint64_t));
-  if (!hashes.empty()) std::memcpy(hashes.data(), bytes.data() + sizeof header, bytes.size() - sizeof header);
-  return header.magic == kIdsMagic && header.segment_bytes == fs::file_size(segment) &&
-         header.checksum == checksum(hashes);
+  const std::string_view hashes = std::string_view(bytes).substr(sizeof header);
+  const uint64_t count = hashes.size() / sizeof(uint64_t);
+  if (header.magic != kIdsMagic || header.segment_bytes != fs::file_size(segment) || header.posts > count ||
+      header.checksum != hash64(hashes))
+    return false;
+  ids.posts.resize(header.posts);
+  ids.authors.resize(count - header.posts);
+  hashes.copy(reinterpret_cast<char*>(ids.posts.data()), header.posts * sizeof(uint64_t));
+  hashes.copy(reinterpret_cast<char*>(ids.authors.data()), ids.authors.size() * sizeof(uint64_t),
+              header.posts * sizeof(uint64_t));
+  return true;
 }
 
 using Compressor = std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)>;
@@ -107,25 +112,38 @@ void write_segment(const fs::path& path, const std::function<const Post*()>& nex
   });
 }
 
-uint64_t hash_post_id(const std::string& id) { return hash64(id); }
+uint64_t hash_id(const std::string& id) { return hash64(id); }
 
-std::vector<uint64_t> segment_id_hashes(const fs::path& segment, bool repair) {
-  std::vector<uint64_t> hashes;
-  if (read_id_hashes(segment, hashes)) return hashes;
-  hashes.clear();
-  read_segment(segment, [&](const Post& post) {
-    hashes.push_back(hash_post_id(post.id));
-    return true;
-  });
-  if (repair) write_id_hashes(segment, hashes);
-  return hashes;
+void SegmentIds::add(const Post& post) {
+  posts.push_back(hash_id(post.id));
+  if (!post.author.empty()) authors.push_back(hash_id(post.author));
 }
 
-void write_id_hashes(const fs::path& segment, const std::vector<uint64_t>& hashes) {
-  const IdsHeader header{kIdsMagic, fs::file_size(segment), checksum(hashes)};
+void SegmentIds::finish() {
+  std::sort(authors.begin(), authors.end());
+  authors.erase(std::unique(authors.begin(), authors.end()), authors.end());
+}
+
+SegmentIds segment_ids(const fs::path& segment, bool repair) {
+  SegmentIds ids;
+  if (read_segment_ids(segment, ids)) return ids;
+  read_segment(segment, [&](const Post& post) {
+    ids.add(post);
+    return true;
+  });
+  ids.finish();
+  if (repair) write_segment_ids(segment, ids);
+  return ids;
+}
+
+void write_segment_ids(const fs::path& segment, const SegmentIds& ids) {
+  std::vector<uint64_t> hashes = ids.posts;
+  hashes.insert(hashes.end(), ids.authors.begin(), ids.authors.end());
+  const std::string_view bytes(reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(uint64_t));
+  const IdsHeader header{kIdsMagic, fs::file_size(segment), hash64(bytes), ids.posts.size()};
   write_file_atomic(ids_path(segment), [&](const AppendBytes& append) {
     append(&header, sizeof header);
-    append(hashes.data(), hashes.size() * sizeof(uint64_t));
+    append(bytes.data(), bytes.size());
   });
 }
 

@@ -46,12 +46,19 @@ bool read_segment(const std::filesystem::path& path, const std::function<bool(co
 // Writes a compressed segment atomically. `next` returns the next post or nullptr at the end.
 void write_segment(const std::filesystem::path& path, const std::function<const Post*()>& next);
 
-// 64-bit hash of a post id, as kept in the `.ids` files.
-uint64_t hash_post_id(const std::string& id);
+uint64_t hash_id(const std::string& id);  // of a post or an author, as the `.ids` files keep it
 
-// The id hashes of a segment, from its `.ids` file, or from the segment when that is missing, damaged or of another
-// version of the segment; `repair` then writes it.
-std::vector<uint64_t> segment_id_hashes(const std::filesystem::path& segment, bool repair);
-void write_id_hashes(const std::filesystem::path& segment, const std::vector<uint64_t>& hashes);
+// Whose posts a segment holds, so that a question about an id reads no posts.
+struct SegmentIds {
+  std::vector<uint64_t> posts;    // hashes in the segment's order
+  std::vector<uint64_t> authors;  // each once, sorted
+  void add(const Post& post);
+  void finish();  // after the last post
+};
+
+// From the segment's `.ids` file, or from the segment when that is missing, damaged or of another version of the
+// segment; `repair` then writes it.
+SegmentIds segment_ids(const std::filesystem::path& segment, bool repair);
+void write_segment_ids(const std::filesystem::path& segment, const SegmentIds& ids);
 
 }  // namespace starling

@@ -249,7 +249,7 @@ TEST_F(SearchServiceTest, APostThatTakesThePlaceOfADeletedOneInTheCountIsIndexed
   store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
   build_index(workspace_, config_, *posts_, *control_, nullptr);
   control_->add_tombstone({"post", "1", now_s(), "test"});
-  posts_->purge([](const Post& post) { return post.id == "1"; });
+  posts_->purge({.posts = {"1"}, .authors = {}});
   store({make_post("3", "cat", "stork three")});  // two posts again
   build_index(workspace_, config_, *posts_, *control_, nullptr);
   open();
@@ -260,7 +260,7 @@ TEST_F(SearchServiceTest, ADeletedPostThatWaitsInTheStoreGivesItsPlaceToNoNewOne
   store({make_post("1", "ann", "heron"), make_post("2", "ben", "stork")});
   control_->add_tombstone({"post", "1", now_s(), "test"});
   build_index(workspace_, config_, *posts_, *control_, nullptr);  // passes over the post, which is still stored
-  posts_->purge([](const Post& post) { return post.id == "1"; });
+  posts_->purge({.posts = {"1"}, .authors = {}});
   store({make_post("3", "cat", "stork three")});  // two posts again
   build_index(workspace_, config_, *posts_, *control_, nullptr);
   open();

@@ -34,7 +34,7 @@ bool store(Platform& platform, const Post& post) try {
   const bool created = platform.posts.append(post);
   // A deletion that came between the two has purged the store before the post was there.
   if (created && platform.control.is_deleted(post.id, post.author))
-    platform.posts.purge([&](const Post& other) { return other.id == post.id; });
+    platform.posts.purge({.posts = {post.id}, .authors = {}});
   refuse_deleted(platform, post);
   return created;
 } catch (const IoError& error) {
