@@ -1,27 +1,15 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <memory>
 
 #include "app/command.h"
 #include "core/error.h"
 #include "posts/post_store.h"
-#include "search/search_service.h"
 #include "server/deletion.h"
 #include "store/control_db.h"
 
 namespace starling {
 namespace {
-
-// Without a model: a deletion takes the vectors along whether or not the model that made them is at hand.
-std::unique_ptr<SearchService> open_search(const Workspace& workspace, const Config& config, PostStore& posts,
-                                           ControlDb& control) try {
-  return std::make_unique<SearchService>(workspace, config, posts, control, nullptr);
-} catch (const Error& error) {
-  spdlog::warn("the search index cannot be opened now ({}); it obeys the deletion when it is next opened",
-               error.what());
-  return nullptr;
-}
 
 void print_report(const DeletionReport& report) {
   fmt::print(
@@ -40,11 +28,9 @@ void print_report(const DeletionReport& report) {
 void run_delete(const GlobalOptions& options, const std::string& kind, const std::string& id,
                 const std::string& reason) {
   const Workspace workspace = options.open_workspace();
-  const Config config = options.config();
   ControlDb control(workspace.control_db());
   PostStore posts(workspace.posts());
-  const std::unique_ptr<SearchService> search = open_search(workspace, config, posts, control);
-  const DeletionReport report = delete_content(workspace, control, posts, search.get(), kind, id, reason);
+  const DeletionReport report = delete_content(workspace, control, posts, nullptr, kind, id, reason);
   if (options.json) return fmt::print("{}\n", to_json_text(report));
   print_report(report);
 }

@@ -83,6 +83,7 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
                          read_or_make_author_key(workspace.posts())};
   ingest_options.segment_posts = static_cast<size_t>(config.integer("ingest.segment_posts"));
   ingest_options.is_deleted = [&](const Post& post) { return control.is_deleted(post.id, post.author); };
+  ingest_options.names_deleted = [&](const std::vector<std::string>& ids) { return control.names_deleted(ids); };
   ingest_options.progress = [&](uint64_t consumed, uint64_t rows, uint64_t bad) {
     progress.update(bytes > 0 ? consumed / 1024 : rows, fmt::format("{} posts, {} bad", rows - bad, bad));
   };

@@ -90,11 +90,9 @@ class Ingestion {
   }
 
   bool names_deleted(const std::string& raw) const {
-    if (!options_.is_deleted) return false;
+    if (!options_.names_deleted) return false;
     const auto kept = std::string_view(raw).substr(0, Quarantine::kMaxRawBytes);
-    const std::vector<std::string> ids = possible_ids(kept, options_.rows.author_key);
-    return std::any_of(ids.begin(), ids.end(),
-                       [&](const std::string& id) { return options_.is_deleted(Post{.id = id, .author = id}); });
+    return options_.names_deleted(possible_ids(kept, options_.rows.author_key));
   }
 
   void commit() {

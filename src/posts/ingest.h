@@ -20,6 +20,8 @@ struct IngestOptions {
   size_t segment_posts = 50'000;                // posts in memory before a segment is committed
   size_t segment_bytes = 32 << 20;              // or bytes of text
   std::function<bool(const Post&)> is_deleted;  // a tombstoned post stays out
+  // A row that cannot be read stays out of the quarantine when one of its possible ids is of a deletion.
+  std::function<bool(const std::vector<std::string>& ids)> names_deleted;
   // The source says that a post or an author is gone: make the tombstone. Without it such rows are left out.
   std::function<void(const std::string& kind, const std::string& id)> on_deletion;
   std::function<void(uint64_t bytes, uint64_t rows, uint64_t bad)> progress;  // stored bytes consumed of all files

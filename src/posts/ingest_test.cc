@@ -322,7 +322,9 @@ TEST_F(Ingest, ADeletionReachesBadRowsAndKeepsThemOut) {
   EXPECT_EQ(kept.find("gone"), std::string::npos);
   EXPECT_LT(kept.size(), all.size() / 2);
   EXPECT_EQ(purge_quarantine(posts_, is_gone), 0u);
-  options_.is_deleted = [&](const Post& post) { return is_gone(post.id); };
+  options_.names_deleted = [&](const std::vector<std::string>& ids) {
+    return std::any_of(ids.begin(), ids.end(), is_gone);
+  };
   EXPECT_EQ(run({file}).bad, 3u);
   EXPECT_EQ(quarantine(), kept) << "read again, they stay out";
 }

@@ -19,6 +19,7 @@ namespace {
 constexpr uint64_t kPostsPerCommit = 9000;
 constexpr uint64_t kProgressEvery = 500;
 constexpr const char* kStoreSizeKey = "store_posts";  // PostStore::size() when everything in it had been indexed
+constexpr const char* kTombstonesKey = "tombstones";  // ControlDb::tombstone_version() that the index obeys
 
 }  // namespace
 
@@ -54,8 +55,12 @@ bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const 
 }
 
 std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control) {
+  const uint64_t version = control.tombstone_version();
+  uint64_t obeyed = std::strtoull(writer.metadata(kTombstonesKey).c_str(), nullptr, 10);
+  if (obeyed == version) return {};
+  if (obeyed > version) obeyed = 0;  // of another control database
   std::vector<DocId> removed;
-  for (const Tombstone& tombstone : control.tombstones()) {
+  for (const Tombstone& tombstone : control.tombstones(obeyed)) {
     if (tombstone.kind == "author") {
       const std::vector<DocId> docids = writer.remove_author(tombstone.id);
       removed.insert(removed.end(), docids.begin(), docids.end());
@@ -63,6 +68,7 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
       removed.push_back(*docid);
     }
   }
+  writer.set_metadata(kTombstonesKey, std::to_string(version));
   if (removed.empty()) return removed;
   // The store's size tells no more what is indexed: a new post may take the place of a deleted one in the count.
   writer.set_metadata(kStoreSizeKey, "");

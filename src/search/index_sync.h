@@ -28,7 +28,7 @@ using OnProgress = std::function<void(uint64_t done)>;
 bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control,
                          const OnProgress& progress);
 
-// Removes every tombstoned post; returns their docids.
+// Removes the posts whose tombstones the index does not obey yet; returns their docids.
 std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control);
 
 // Erases the vectors of posts that the index does not hold: a crash came between the two, or who removed the posts

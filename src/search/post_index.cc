@@ -94,6 +94,8 @@ class VisitSpy : public Xapian::MatchSpy {
 
 }  // namespace
 
+bool has_post_index(const fs::path& index_folder) { return fs::exists(database_path(index_folder)); }
+
 CommitLock::CommitLock(const fs::path& index_folder, Mode mode) {
   const fs::path path = index_folder / ".commit";
   fd_ = ::open(path.c_str(), mode == Mode::read ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0644);

@@ -72,6 +72,8 @@ class CommitLock {
   int fd_ = -1;
 };
 
+bool has_post_index(const std::filesystem::path& index_folder);
+
 class PostIndexReader {
  public:
   explicit PostIndexReader(const std::filesystem::path& index_folder, Bm25 bm25 = {});

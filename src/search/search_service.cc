@@ -137,7 +137,8 @@ void SearchService::State::open() {
   if (writer) {
     writer->commit();
     remove_deleted(*writer);
-    index_missing_posts(*writer, posts, control, {});
+    Progress progress("index", posts.size(), "posts");
+    index_missing_posts(*writer, posts, control, [&](uint64_t done) { progress.update(done); });
   }
   reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
   if (embedder) open_vectors();
@@ -325,14 +326,8 @@ void SearchService::hide_deleted() {
   if (state_->applied_tombstones == state_->control.tombstone_version()) return;
   if (state_->writer) return state_->remove_deleted(*state_->writer);
   // Who wrote the index when this process opened it may be gone: then nobody else would do it.
-  std::unique_ptr<FileLock> index_lock;
-  try {
-    index_lock = lock_index(state_->index_folder);
-  } catch (const IoError&) {
-    return;
-  }
-  PostIndexWriter writer(state_->index_folder);
-  state_->remove_deleted(writer);
+  const uint64_t version = state_->control.tombstone_version();
+  if (purge_index(state_->index_folder, state_->control)) state_->applied_tombstones = version;
 }
 
 SearchService::Audience SearchService::audience(const std::string& text) {
@@ -381,6 +376,19 @@ uint64_t update_vectors(const std::filesystem::path& folder, Engine* embedder, u
 }
 
 }  // namespace
+
+bool purge_index(const std::filesystem::path& index_folder, const ControlDb& control) {
+  if (!has_post_index(index_folder)) return true;
+  std::unique_ptr<FileLock> lock;
+  try {
+    lock = lock_index(index_folder);
+  } catch (const IoError&) {
+    return false;
+  }
+  PostIndexWriter writer(index_folder);
+  if (!remove_deleted_posts(writer, control).empty()) update_vectors(index_folder, nullptr, 0);
+  return true;
+}
 
 IndexReport build_index(const Workspace& workspace, const Config&, const PostStore& posts, const ControlDb& control,
                         Engine* embedder) {

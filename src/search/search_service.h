@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -99,5 +100,9 @@ struct IndexReport {
 };
 IndexReport build_index(const Workspace& workspace, const Config& config, const PostStore& posts,
                         const ControlDb& control, Engine* embedder);
+
+// Takes deleted posts and their vectors out of the index, if there is one. False where another process writes it: that
+// one does so by itself.
+bool purge_index(const std::filesystem::path& index_folder, const ControlDb& control);
 
 }  // namespace starling

@@ -227,6 +227,22 @@ TEST_F(SearchServiceTest, AProcessThatOnlyReadsTakesDeletedPostsOutOnceTheWriter
   EXPECT_THAT(ids("aaa", SearchStage::vector), ElementsAre("2"));
 }
 
+TEST_F(SearchServiceTest, ADeletionWithoutAServiceTakesPostsOutAndIndexesNone) {
+  EXPECT_TRUE(purge_index(workspace_.index(), *control_));
+  EXPECT_FALSE(has_post_index(workspace_.index()));
+  store({make_post("1", "ann", "heron"), make_post("2", "ben", "heron"), make_post("3", "cat", "heron")});
+  build_index(workspace_, config_, *posts_, *control_, nullptr);
+  store({make_post("4", "dan", "heron")});
+  for (const char* id : {"1", "3"}) {
+    control_->add_tombstone({"post", id, now_s(), "test"});
+    EXPECT_TRUE(purge_index(workspace_.index(), *control_));
+  }
+  EXPECT_EQ(PostIndexReader(workspace_.index()).size(), 1u);
+  open();
+  EXPECT_THAT(ids("heron"), UnorderedElementsAre("2", "4"));
+  EXPECT_FALSE(purge_index(workspace_.index(), *control_)) << "the service writes the index";
+}
+
 // A deletion that comes while a long `starling index` is at work, and so cannot write the index itself.
 TEST_F(SearchServiceTest, IndexingObeysADeletionThatComesMeanwhile) {
   struct DeletingEngine : LetterEngine {

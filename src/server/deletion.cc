@@ -22,6 +22,16 @@ using Json = nlohmann::json;
 // Shared by deletions under way, so that what is left over is not taken for what they are about to purge and report.
 std::shared_mutex leftovers_mutex;
 
+void hide_deleted(const Workspace& workspace, const ControlDb& control, SearchService* search) {
+  if (search != nullptr) return search->hide_deleted();
+  try {
+    purge_index(workspace.index(), control);
+  } catch (const Error& error) {
+    spdlog::warn("the search index cannot be opened now ({}); it obeys the deletion when it is next opened",
+                 error.what());
+  }
+}
+
 }  // namespace
 
 std::string to_json_text(const DeletionReport& report) {
@@ -43,7 +53,7 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
   DeletionReport report{.kind = kind, .id = id};
   std::shared_lock lock(leftovers_mutex, std::try_to_lock);  // hidden at once, however long leftovers take
   bury(control, kind, id, reason);
-  if (search != nullptr) search->hide_deleted();
+  hide_deleted(workspace, control, search);
   if (!lock) lock.lock();
   try {
     const PurgedRows purged = purge_deleted(workspace, posts, control, {{.kind = kind, .id = id}});

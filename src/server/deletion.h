@@ -26,7 +26,8 @@ struct DeletionReport {
 
 std::string to_json_text(const DeletionReport& report);
 
-// `search` may be null. Repeating a deletion is harmless. Throws ConfigError for another kind or an empty id.
+// `search` may be null when this process has no index open. Repeating a deletion is harmless. Throws ConfigError for
+// another kind or an empty id.
 DeletionReport delete_content(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search,
                               const std::string& kind, const std::string& id, const std::string& reason);
 

@@ -228,6 +228,15 @@ bool ControlDb::is_deleted(const std::string& post_id, const std::string& author
   });
 }
 
+bool ControlDb::names_deleted(const std::vector<std::string>& ids) const {
+  return state_->read([&] {
+    state_->refresh();
+    return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) {
+      return state_->deleted_posts.contains(id) || state_->deleted_authors.contains(id);
+    });
+  });
+}
+
 std::vector<Tombstone> ControlDb::State::select_tombstones(const std::string& condition) {
   return read([&] {
     std::vector<Tombstone> found;
@@ -242,7 +251,9 @@ std::vector<Tombstone> ControlDb::State::select_tombstones(const std::string& co
   });
 }
 
-std::vector<Tombstone> ControlDb::tombstones() const { return state_->select_tombstones(""); }
+std::vector<Tombstone> ControlDb::tombstones(uint64_t after_version) const {
+  return state_->select_tombstones(fmt::format("where sequence > {}", after_version));
+}
 
 std::vector<Tombstone> ControlDb::unpurged() const { return state_->select_tombstones("where purged = 0"); }
 

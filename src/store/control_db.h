@@ -49,7 +49,9 @@ class ControlDb {
   // Deletions. In-memory sets answer look-ups; they are re-read when another process has written.
   void add_tombstone(const Tombstone& tombstone);  // idempotent
   bool is_deleted(const std::string& post_id, const std::string& author) const;
-  std::vector<Tombstone> tombstones() const;
+  // One of these is the id of a deleted post or author. The database is looked at once.
+  bool names_deleted(const std::vector<std::string>& ids) const;
+  std::vector<Tombstone> tombstones(uint64_t after_version = 0) const;
   uint64_t tombstone_version() const;  // grows with every tombstone, across processes
   // Those whose rows may still stand in the raw posts: a kill came between, or another process held the posts.
   std::vector<Tombstone> unpurged() const;
