@@ -35,17 +35,21 @@ export function Results({ query, stage, onQuery }: ResultsProps) {
   const [deletion, setDeletion] = useState<Deletion>();
   const more = useRequest<SearchResult>();
 
-  const search = () => run((signal) => post("v1/search", { query, limit: kPageSize, offset: 0, stage, facets: true }, signal));
-  useEffect(() => {
+  const search = async () => {
     setDeletion(undefined);
-    void search().then((found) => { if (found) setHits(found.hits); });
-  }, [query, stage]);
+    more.clear();
+    const found = await run((signal) => post("v1/search", { query, limit: kPageSize, offset: 0, stage, facets: true }, signal));
+    if (found) setHits(found.hits);
+  };
+  useEffect(() => void search(), [query, stage]);
 
   const loadMore = async () => {
     const next = await more.run((signal) => post("v1/search", { query, limit: kPageSize, offset: hits.length, stage }, signal));
     if (!next) return;
-    const known = new Set(hits.map((hit) => hit.post.id));
-    setHits([...hits, ...next.hits.filter((hit) => !known.has(hit.post.id))]);
+    setHits((before) => {
+      const known = new Set(before.map((hit) => hit.post.id));
+      return [...before, ...next.hits.filter((hit) => !known.has(hit.post.id))];
+    });
   };
   const onDeleted = (done: Deletion) => {
     setDeletion(done);

@@ -9,6 +9,7 @@ import { plural } from "../../text/format";
 import { AskView } from "./ask_answer";
 import { NewPost } from "./new_post";
 import { QueryHelp } from "./query_help";
+import { fieldTerm } from "./query_terms";
 import { Results } from "./results";
 
 type Mode = "search" | "ask";
@@ -91,7 +92,7 @@ export function SearchView({ route }: { route: Route }) {
           <QueryHelp onTerm={addTerm} />
         </div>
       )}
-      {postedBy && <Done>Saved. Search shows it at once: <a href={href("search", { q: `from:${postedBy}` })}>posts by {postedBy}</a>.</Done>}
+      {postedBy && <Done>Saved. Search shows it at once: <a href={href("search", { q: fieldTerm("from", postedBy) })}>posts by {postedBy}</a>.</Done>}
       {!query && <Welcome mode={mode} />}
       {query && mode === "search" && <Results query={query} stage={stage} onQuery={show} />}
       {query && mode === "ask" && <AskView question={query} />}
