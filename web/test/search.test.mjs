@@ -171,6 +171,25 @@ pageTest("a post that is deleted while more are loaded stays away", {}, async ({
   assert.equal(await page.locator("#post-1").count(), 0);
 });
 
+pageTest("asking for the same query again asks the server again", {}, async ({ page, open }) => {
+  await answerSearches(page, (_, times) => ({ hits: hits.slice(0, times), estimated_total: times }));
+  await open("search?q=rain");
+  await page.getByText("1 post for").waitFor();
+  await field(page).press("Enter");
+  await page.getByText("2 posts for").waitFor();
+  assert.equal(await page.locator("article.post").count(), 2);
+});
+
+pageTest("a deletion is confirmed also where nothing is left to answer with", {}, async ({ page, open }) => {
+  await open("search?mode=ask&q=rain");
+  await page.locator("#post-2").waitFor();
+  await page.route("**/v1/ask", (route) => route.fulfill({ json: { answered: false, sentences: [], sources: [] } }));
+  await page.locator("#post-2").getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("button", { name: "Yes, delete" }).click();
+  await page.getByRole("heading", { name: "No answer in the posts" }).waitFor();
+  await page.getByText("Post 2 is deleted").waitFor();
+});
+
 pageTest("names of several words are searched whole", {}, async ({ page, open }) => {
   const named = { ...hits[1], post: { ...hits[1].post, author: "Jane Doe", community: "harbour town" } };
   await answerSearches(page, () => ({ hits: [named], estimated_total: 1 }));

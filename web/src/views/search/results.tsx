@@ -11,6 +11,7 @@ import { PostCard } from "./post_card";
 
 interface ResultsProps {
   query: string;
+  times: number; // makes the same query be searched again
   stage: SearchStage;
   onQuery: (query: string) => void;
 }
@@ -29,7 +30,7 @@ function Summary({ result, query }: { result: SearchResult; query: string }) {
   );
 }
 
-export function Results({ query, stage, onQuery }: ResultsProps) {
+export function Results({ query, times, stage, onQuery }: ResultsProps) {
   const { data: result, error, loading, run } = useRequest<SearchResult>();
   const [hits, setHits] = useState<SearchHit[]>([]);
   const [deletion, setDeletion] = useState<Deletion>();
@@ -41,7 +42,7 @@ export function Results({ query, stage, onQuery }: ResultsProps) {
     const found = await run((signal) => post("v1/search", { query, limit: kPageSize, offset: 0, stage, facets: true }, signal));
     if (found) setHits(found.hits);
   };
-  useEffect(() => void search(), [query, stage]);
+  useEffect(() => void search(), [query, times, stage]);
 
   const loadMore = async () => {
     const next = await more.run((signal) => post("v1/search", { query, limit: kPageSize, offset: hits.length, stage }, signal));
