@@ -20,8 +20,11 @@ namespace {
 
 using Json = nlohmann::json;
 
+// Every micro-unit of it, and two decimals at least: "25.00 USD", "0.0025 USD".
 std::string money(int64_t micros, const std::string& currency) {
-  return fmt::format("{:.6g} {}", static_cast<double>(micros) / 1e6, currency);
+  std::string amount = fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
+  for (int decimals = 6; decimals > 2 && amount.back() == '0'; --decimals) amount.pop_back();
+  return amount + " " + currency;
 }
 
 std::string claim_line(const Claim& claim) {
@@ -160,7 +163,8 @@ void add_approve(Command ads, const GlobalOptions& options) {
   auto id = std::make_shared<std::string>(), approver = std::make_shared<std::string>();
   auto variants = std::make_shared<std::vector<std::string>>();
   command.add_option("campaign", *id, "The campaign's id").required();
-  command.add_option("--variant", *variants, "Only these (default: every accepted one)");
+  command.add_option("--variant", *variants, "Only this one (repeatable; default: every accepted one)")
+      .one_value_each();
   command.add_option("--approver", *approver, "Who approves; kept in the audit log").required();
   command.footer("Example:\n  starling ads approve c-3f9a1c27d0b4 --approver ines");
   command.callback([&options, id, approver, variants] {

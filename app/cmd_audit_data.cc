@@ -112,7 +112,8 @@ void add_audit_data(Command audit, const GlobalOptions& options) {
   command.callback([arguments, &options] {
     if (!arguments->checkpoint.empty()) print_training_data(options, arguments->checkpoint, arguments->list);
     else if (!arguments->post.empty()) print_uses(options, "post", arguments->post);
-    else print_uses(options, "author", arguments->author);
+    else if (!arguments->author.empty()) print_uses(options, "author", arguments->author);
+    else throw ConfigError("the id is empty: name a post, an author or a checkpoint");
   });
 }
 

@@ -175,14 +175,16 @@ void add_finetune(Command root, const GlobalOptions& options) {
   command.add_option("--targets", a->lora.targets, "Matrices with an adapter").comma_separated().show_default();
   command.add_option("--adapter", a->adapter, "Begin from this PEFT adapter; without records it is only merged");
   command.add_option("--epochs", a->options.epochs, "Passes over the records").positive().show_default();
-  command.add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate").show_default();
+  command.add_option("--learning-rate", a->options.learning_rate, "Peak of AdamW's rate").positive().show_default();
   command
       .add_option("--max-length", a->options.max_length,
                   "Longest example in tokens; longer ones are passed over, contrastive: cut")
       .between(2, 1 << 20)
       .show_default();
   command.add_option("--batch-tokens", a->options.batch_tokens, "Places of a step").between(2, 1 << 24).show_default();
-  command.add_option("--beta", a->options.beta, "Preference: strength of the pull to the base").show_default();
+  command.add_option("--beta", a->options.beta, "Preference: strength of the pull to the base")
+      .positive()
+      .show_default();
   command.add_option("--temperature", a->options.temperature, "Contrastive: of the cosines").positive().show_default();
   command.add_option("--held-out", a->options.held_out, "Part of the records scored before and after, not trained on")
       .between(0.0, 0.9)

@@ -67,8 +67,9 @@ void add_generate(Command root, const GlobalOptions& options) {
   auto arguments = std::make_shared<GenerateArguments>();
   command.add_option("-m,--model", arguments->model, "Name of a model in this workspace").required();
   Option prompt = command.add_option("-p,--prompt", arguments->prompt, "The text; standard input when absent");
-  command.add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");
-  command.add_option("--system", arguments->system, "System message, with --chat");
+  const Option chat =
+      command.add_flag("--chat", arguments->chat, "The prompt is a message: use the model's chat template");
+  command.add_option("--system", arguments->system, "System message, with --chat").needs(chat);
   add_memory_flags(command, arguments->memory);
   add_sampling_flags(command, arguments->sampling);
   command.footer(

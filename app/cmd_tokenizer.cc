@@ -153,7 +153,7 @@ void add_tokenizer(Command root, const GlobalOptions& global) {
       add_action(command, "train", "Learn a vocabulary from the workspace's posts", train, options, global);
   training.add_option("--text-file", options->text_file, "Learn from a text file instead, one text a line")
       .existing_file();
-  training.add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)");
+  training.add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)").positive();
   Command encoding = add_action(command, "encode", "Text to token ids", encode, options, global);
   encoding.add_option("text", options->words, "The text (default: standard input)");
   Command decoding = add_action(command, "decode", "Token ids to text", decode, options, global);

@@ -166,8 +166,10 @@ void add_train(Command root, const GlobalOptions& options) {
   command.add_option("--minutes", flags->minutes, "Time budget (train.minutes); the schedule is fitted to it")
       .positive()
       .excludes(steps);
-  command.add_option("--depth", flags->depth,
-                     "Blocks; sets width, heads, learning rate and batch by published scaling laws");
+  command
+      .add_option("--depth", flags->depth,
+                  "Blocks; sets width, heads, learning rate and batch by published scaling laws")
+      .positive();
   command.add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
   command.add_flag("--profile", flags->profile,
                    "Print a table of operators with time, operations, bytes and percent of the limit; do not train");

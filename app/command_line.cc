@@ -1,9 +1,28 @@
 #include "app/command_line.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <filesystem>
 
 namespace starling {
+namespace {
+
+double number_of(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) ? value : std::nan("");
+}
+
+// CLI11's ranges let nan pass, and its check for positive numbers names the largest one with all of its digits.
+std::string check_finite(const std::string& text) {
+  return std::isfinite(number_of(text)) ? "" : fmt::format("{} is not a finite number", text);
+}
+std::string check_positive(const std::string& text) {
+  return number_of(text) > 0 ? "" : fmt::format("{} is not above 0", text);
+}
+
+}  // namespace
 
 Option Option::required() const { return Option(option_->required()); }
 Option Option::show_default() const { return Option(option_->capture_default_str()); }
@@ -16,7 +35,7 @@ Option Option::between_integers(int64_t least, int64_t most) const {
 Option Option::between_reals(double least, double most) const {
   return Option(option_->check(CLI::Range(least, most)));
 }
-Option Option::positive() const { return Option(option_->check(CLI::PositiveNumber)); }
+Option Option::positive() const { return Option(option_->check(check_positive, "POSITIVE")); }
 Option Option::existing_file() const { return Option(option_->check(CLI::ExistingFile)); }
 Option Option::excludes(Option other) const { return Option(option_->excludes(other.option_)); }
 Option Option::needs(Option other) const { return Option(option_->needs(other.option_)); }
@@ -31,7 +50,9 @@ Command Command::add_subcommand(const std::string& name, const std::string& help
 
 template <class T>
 Option Command::add_option(const std::string& name, T& value, const std::string& help) const {
-  return Option(app_->add_option(name, value, help));
+  CLI::Option* option = app_->add_option(name, value, help);
+  if constexpr (std::floating_point<T>) option->check(check_finite, "");
+  return Option(option);
 }
 template Option Command::add_option(const std::string&, std::string&, const std::string&) const;
 template Option Command::add_option(const std::string&, std::filesystem::path&, const std::string&) const;

@@ -24,7 +24,7 @@ void add_global_flags(Command root, GlobalOptions& options) {
       .environment("STARLING_WORKSPACE")
       .show_default();
   root.add_option("--set", options.assignments, "Override a setting: section.key=value (repeatable)").one_value_each();
-  root.add_option("--threads", options.threads, "Compute threads (default: all processors)");
+  root.add_option("--threads", options.threads, "Compute threads (default: all processors)").between(0, 1024);
   root.add_flag("--json", options.json, "Print results as JSON");
   root.add_flag("-q,--quiet", options.quiet, "No progress, only warnings and errors");
 }
@@ -41,7 +41,10 @@ int run(int argc, char** argv) {
     Progress::set_quiet(options.quiet);
     spdlog::set_level(options.quiet ? spdlog::level::warn : spdlog::level::info);
   });
-  return line.run(argc, argv);
+  const int exit_code = line.run(argc, argv);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw IoError("standard output: the results could not be written to their end");
+  return exit_code;
 }
 
 // Throws nothing, though standard error may be gone.

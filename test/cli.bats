@@ -35,6 +35,54 @@ teardown() { rm -rf "$folder"; }
   [ "$status" -eq 2 ]
 }
 
+@test "results that cannot be written are an error" {
+  run bash -c '"$STARLING" plan > /dev/full'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"standard output"* ]]
+}
+
+@test "numbers that mean nothing are refused, not passed over" {
+  for flags in "--threads -5 info" "keys create x --requests-per-second nan" "index --tune --tune-seconds nan" "index --tune-seconds inf" \
+    "finetune x --name y --learning-rate nan" "finetune x --name y --alpha nan" "train --depth -3" "tokenizer train --vocab-size -5" \
+    "--set prepare.validation_fraction=nan prepare"; do
+    run "$STARLING" --workspace "$workspace" $flags
+    [ "$status" -eq 2 ] || { echo "$flags: $status $output"; false; }
+  done
+  run "$STARLING" --workspace "$workspace" finetune x --name y --epochs 0
+  [[ "${lines[0]}" == "--epochs: 0 is not above 0" ]]
+}
+
+@test "an empty id is no author" {
+  run "$STARLING" --workspace "$workspace" audit data --post ""
+  [ "$status" -eq 2 ]
+}
+
+@test "a system message asks for --chat" {
+  run "$STARLING" --workspace "$workspace" generate --model own --system "Be short." --prompt hello
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--chat"* ]]
+}
+
+@test "sums of money are shown to the last digit, and a variant is named before its campaign" {
+  make_small_model
+  "$STARLING" --workspace "$workspace" --quiet index > /dev/null
+  cat > "$folder/brief.toml" <<'END'
+advertiser = "Quay"
+payer = "Quay Ltd"
+product = "Coffee"
+landing_page = "https://quay.example/"
+currency = "USD"
+budget = "1234567.89"
+audiences = [{name = "linux", query = "linux"}]
+facts = [{id = "price", name = "price", value = 5, unit = "USD"}]
+END
+  run --separate-stderr "$STARLING" --workspace "$workspace" --quiet ads write "$folder/brief.toml"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"Budget 1234567.89 USD, spent 0.00 USD"* ]]
+  run "$STARLING" --workspace "$workspace" ads approve --variant v-1 "$(sed -E '1s/Campaign ([^ ]+).*/\1/;q' <<< "$output")" --approver ines
+  [[ "$output" == *"has no variant \`v-1\`"* ]]
+}
+
 @test "an unknown key in starling.toml names the line and the nearest key" {
   echo "[train]
 stepz = 3" > "$workspace/starling.toml"

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "cluster/planner.h"
 #include "core/config.h"
@@ -95,6 +97,16 @@ double token_count(const Json& value) {
   throw ConfigError("\"tokens\" must be a number or a text such as \"2T\"");
 }
 
+// nlohmann's conversion would take 1.5 and true for 1, and the low bits of what does not fit.
+template <class Number>
+void read_whole(const Json& json, const char* name, Number& value) {
+  if (!json.contains(name)) return;
+  const double number = json[name].is_number() ? json[name].get<double>() : std::nan("");
+  if (!(number == std::trunc(number) && std::abs(number) <= 1e9))
+    throw ConfigError(fmt::format("\"{}\" must be a whole number of at most 1e9", name));
+  value = static_cast<Number>(number);
+}
+
 }  // namespace
 
 std::string to_json(const Plan& plan) {
@@ -157,14 +169,14 @@ PlanRequest plan_request_from_json(std::string_view text) {
       }
     }
     request.model = json.value("model", request.model);
-    request.gpus = json.value("gpus", request.gpus);
+    read_whole(json, "gpus", request.gpus);
     request.gpu = json.value("gpu", request.gpu);
     if (json.contains("tokens")) request.tokens = token_count(json["tokens"]);
-    request.sequence_tokens = json.value("sequence_tokens", request.sequence_tokens);
+    read_whole(json, "sequence_tokens", request.sequence_tokens);
     if (json.contains("batch_tokens")) request.batch_tokens = token_count(json["batch_tokens"]);
-    request.tensor_parallel = json.value("tensor_parallel", request.tensor_parallel);
-    request.pipeline_parallel = json.value("pipeline_parallel", request.pipeline_parallel);
-    request.micro_batch = json.value("micro_batch", request.micro_batch);
+    read_whole(json, "tensor_parallel", request.tensor_parallel);
+    read_whole(json, "pipeline_parallel", request.pipeline_parallel);
+    read_whole(json, "micro_batch", request.micro_batch);
   } catch (const Json::exception& error) {
     throw ConfigError(fmt::format("the plan request is not valid: {}", error.what()));
   }

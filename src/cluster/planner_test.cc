@@ -226,8 +226,10 @@ TEST(PlanJson, RequestsAreReadAndWrongOnesNamed) {
   EXPECT_EQ(request.gpus, 64);
   EXPECT_DOUBLE_EQ(request.tokens, 300e9);
   EXPECT_DOUBLE_EQ(plan_request_from_json("{}").tokens, 2e12);
+  EXPECT_EQ(plan_request_from_json(R"({"gpus":1e4})").gpus, 10000);
   for (const char* wrong : {"", "[]", "{\"gpus\":\"many\"}", "{\"gpu_count\":5}", "{\"tokens\":true}",
-                            "{\"tokens\":\"2X\"}", "{\"model\":7}"}) {
+                            "{\"tokens\":\"2X\"}", "{\"model\":7}", "{\"gpus\":1.5}", "{\"gpus\":true}",
+                            "{\"gpus\":1e300}", "{\"tensor_parallel\":4294967304}", "{\"micro_batch\":null}"}) {
     EXPECT_THROW(plan_request_from_json(wrong), ConfigError) << wrong;
   }
 }

@@ -71,11 +71,12 @@ std::string_view text_of(const Row& row, std::string_view column) {
   return found == row.end() ? std::string_view() : std::string_view(found->second);
 }
 
-// The number that the field starts with; `fallback` for a field without one ("interleaved", "").
+// The number that the field starts with; `fallback` for a field without one ("interleaved", "", "nan").
 double number_of(const Row& row, std::string_view column, double fallback) {
   const std::string_view text = text_of(row, column);
   double value = 0;
-  return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() ? value : fallback;
+  const bool read = std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
+  return read && std::isfinite(value) ? value : fallback;
 }
 
 int64_t whole_of(const Row& row, std::string_view column, int64_t fallback) {

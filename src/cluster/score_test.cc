@@ -40,6 +40,17 @@ TEST(PlannerScore, CountsErrorsAndWhatItLeavesOut) {
   EXPECT_EQ(score.left_out.size(), 2u);
 }
 
+TEST(PlannerScore, ANumberThatIsNoneIsNotGiven) {
+  const PlannerScore score = score_of(std::string(kHeader) +
+                                      "a,96,12288,96,,A100-SXM-80GB,8,12,4,0,1,1536,full,76.78,\n"
+                                      "a,96,12288,96,,A100-SXM-80GB,8,12,4,0,1,1536,full,nan,\n"
+                                      "a,96,12288,96,,A100-SXM-80GB,8,12,4,0,1,inf,full,76.78,\n");
+  EXPECT_EQ(score.rows, 1);
+  EXPECT_LT(score.median_absolute_error, 0.3);
+  EXPECT_EQ(score.left_out.at("no step time"), 1);
+  EXPECT_EQ(score.left_out.at("shape or batch not given"), 1);
+}
+
 TEST(PlannerScore, DamagedTablesAreDataErrors) {
   EXPECT_THROW(score_of(""), DataError);
   EXPECT_THROW(score_of("a,b\n1,2\n"), DataError);

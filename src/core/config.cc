@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -90,6 +91,8 @@ void Config::assign(const std::string& name, ConfigValue value, const std::strin
   if (known->second.index() != value.index())
     throw ConfigError(
         fmt::format("{}: \"{}\" must be {}, not {}", where, name, type_name(known->second), type_name(value)));
+  if (const double* number = std::get_if<double>(&value); number && std::isnan(*number))
+    throw ConfigError(fmt::format("{}: \"{}\" must be a number, not nan", where, name));
   known->second = std::move(value);
 }
 

@@ -95,6 +95,14 @@ TEST_F(Settings, AnUnknownKeyNamesTheFileTheLineAndTheNearestKey) {
   }
 }
 
+TEST_F(Settings, NoSettingIsNan) {
+  const std::vector<ConfigKey> keys = {{"train.rate", 0.5, "peak"}};
+  Config config(keys);
+  EXPECT_THROW(config.set("train.rate=nan"), ConfigError);
+  EXPECT_THROW(config.load_text("[train]\nrate = nan\n", "s.toml"), ConfigError);
+  EXPECT_EQ(config.number("train.rate"), 0.5);
+}
+
 // The first is a place where toml++ itself would end the program, the last two are undefined behaviour in it.
 TEST_F(Settings, AMalformedDocumentIsAnErrorThatNamesTheFile) {
   Config config(kKeys);

@@ -107,7 +107,7 @@ void examine(const Rules& rules, Candidate& candidate) {
     candidate.dropped = DropReason::kLanguage;
     return;
   }
-  if (rules.spam_threshold > 0 && spam_score(candidate.text).score >= rules.spam_threshold) {
+  if (is_spam(candidate.text, rules.spam_threshold)) {
     candidate.dropped = DropReason::kSpam;
     return;
   }

@@ -98,7 +98,7 @@ std::vector<LabelledText> read_labelled(const std::filesystem::path& file, const
 Detection score_spam(std::span<const LabelledText> texts, const std::string& spam_label, double threshold) {
   Detection score;
   for (const LabelledText& text : texts) {
-    const bool labelled = text.label == spam_label, said = spam_score(clean_text(text.text)).score >= threshold;
+    const bool labelled = text.label == spam_label, said = is_spam(clean_text(text.text), threshold);
     score.labelled += labelled ? 1 : 0;
     score.found += labelled && said ? 1 : 0;
     score.wrong += !labelled && said ? 1 : 0;
@@ -118,12 +118,13 @@ std::map<std::string, AutomationCounts> count_automation(std::span<const Labelle
     AutomationCounts& count = counts[text.label];
     ++count.texts;
     if (of_author[text.author].is_feed()) ++count.feeds;
-    if (spam_score(cleaned).score >= spam_threshold) {
+    if (is_spam(cleaned, spam_threshold)) {
       ++count.spam;
       continue;
     }
     const uint64_t hash = template_hash(normalize_for_duplicates(cleaned));
-    if (hash != 0 && !text.author.empty() && ++of_template[{text.author, hash}] > most) ++count.templates;
+    const bool counts_templates = most > 0 && hash != 0 && !text.author.empty();
+    if (counts_templates && ++of_template[{text.author, hash}] > most) ++count.templates;
   }
   return counts;
 }

@@ -83,6 +83,15 @@ TEST(FilterScores, CountsWhatAnAutomatonFillsIn) {
   EXPECT_EQ(counts.at("robot").feeds, 0u);  // nine posts are too few to tell
 }
 
+TEST(FilterScores, FiltersThatAreOffFindNothing) {
+  const std::vector<LabelledText> texts = {{"spam", "WINNER!! You have won a prize! Call now to claim", "a"},
+                                           {"ham", "Sold item number 4 in the shop today", "b"}};
+  EXPECT_EQ(score_spam(texts, "spam", 0).found + score_spam(texts, "spam", 0).wrong, 0u);
+  const auto counts = count_automation(texts, 0, 0);
+  EXPECT_EQ(counts.at("spam").spam + counts.at("ham").spam, 0u);
+  EXPECT_EQ(counts.at("spam").templates + counts.at("ham").templates, 0u);
+}
+
 TEST(FilterScores, CountsThePostsOfFeeds) {
   std::vector<LabelledText> texts;
   for (int i = 0; i < 60; ++i) {

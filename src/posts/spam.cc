@@ -164,6 +164,8 @@ SpamVerdict spam_score(std::string_view text) {
   return score.verdict();
 }
 
+bool is_spam(std::string_view text, double threshold) { return threshold > 0 && spam_score(text).score >= threshold; }
+
 uint64_t template_hash(std::string_view normalized) {
   std::string frame(normalized);
   std::erase_if(frame, [](char c) { return c >= '0' && c <= '9'; });

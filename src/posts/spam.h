@@ -14,7 +14,8 @@ struct SpamVerdict {
   std::string reasons;  // "links 0.50, capitals 0.30"
 };
 
-SpamVerdict spam_score(std::string_view text);  // cleaned text
+SpamVerdict spam_score(std::string_view text);          // cleaned text
+bool is_spam(std::string_view text, double threshold);  // 0: nothing is
 
 // Hash of a normalised text (dedup.h: no URLs and mentions) with its digits left out: the template an automaton fills
 // in. 0 when less than ten bytes remain.

@@ -76,18 +76,25 @@ class Parser {
     or_pending_ = true;
   }
 
-  QueryAtom parse_phrase() {
+  // What stands between the quotation mark here and the next one.
+  std::string_view take_quoted() {
     const size_t open = at_++;
     const size_t close = text_.find('"', at_);
     if (close == std::string_view::npos) fail(open, "this quotation mark is never closed");
-    QueryAtom phrase{Kind::phrase, {}};
-    for (Word& word : split_words(text_.substr(at_, close - at_))) phrase.words.push_back(std::move(word.text));
-    if (phrase.words.empty()) fail(open, "this phrase has no word in it");
+    const std::string_view quoted = text_.substr(at_, close - at_);
     at_ = close + 1;
+    return quoted;
+  }
+
+  QueryAtom parse_phrase() {
+    const size_t open = at_;
+    QueryAtom phrase{Kind::phrase, {}};
+    for (Word& word : split_words(take_quoted())) phrase.words.push_back(std::move(word.text));
+    if (phrase.words.empty()) fail(open, "this phrase has no word in it");
     return phrase;
   }
 
-  std::optional<QueryAtom> parse_field(std::string_view token, size_t begin) const {
+  std::optional<QueryAtom> parse_field(std::string_view token, size_t begin) {
     struct Field {
       std::string_view prefix;
       Kind kind;
@@ -100,6 +107,8 @@ class Parser {
     for (const Field& field : kFields) {
       if (!token.starts_with(field.prefix)) continue;
       std::string_view value = token.substr(field.prefix.size());
+      const bool quoted = value.empty() && field.prefix.ends_with(':') && at_ < text_.size() && text_[at_] == '"';
+      if (quoted) value = take_quoted();  // a name of several words
       if (field.kind == Kind::author && value.starts_with('@')) value.remove_prefix(1);
       if (field.prefix.size() == 1) value = trim_punctuation(value);
       if (!value.empty()) return QueryAtom{field.kind, {fold(value)}};

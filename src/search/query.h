@@ -4,6 +4,7 @@
 //   item   = ["-" | "+"] atom              - excludes, + requires
 //   atom   = word | "phrase" | #tag | @name | field:value
 //   field  = from | in | lang | since | until | min_likes | max_id
+//   value  = what follows up to a space; of from, in and lang also "what stands in quotation marks"
 //
 // Ranked words are wanted: a post needs one of them, and more of them rank it higher. Phrases, tags, names and fields
 // are required. Bounded: kMaxQueryBytes and kMaxQueryTerms.

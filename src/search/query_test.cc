@@ -87,6 +87,14 @@ TEST(Query, ReadsEveryOperator) {
   EXPECT_EQ(query.text(), "vaccine flu shot covid19 must");
 }
 
+TEST(Query, NamesOfSeveralWordsStandInQuotationMarks) {
+  const Query query = parse_query("rain in:\"Harbour Town\" -from:\"@Jane Doe\"");
+  const std::vector<QueryClause> expected = {{{{Kind::word, {"rain"}}}, false, false},
+                                             {{{Kind::community, {"harbour town"}}}, false, true},
+                                             {{{Kind::author, {"jane doe"}}}, true, false}};
+  EXPECT_EQ(query.clauses, expected);
+}
+
 TEST(Query, OrJoinsItsNeighbours) {
   const Query query = parse_query("cat OR dog OR #pet food");
   ASSERT_EQ(query.clauses.size(), 2u);
@@ -119,6 +127,8 @@ TEST(Query, ErrorsNameThePositionAndWhatIsExpected) {
       {"-a OR b", "position 4: OR cannot join an excluded"},
       {"a OR -b", "position 6: an item after OR"},
       {"from:", "position 1: `from:` needs a value"},
+      {"in:\"\"", "position 1: `in:` needs a value"},
+      {"in:\"harbour town", "position 4: this quotation mark is never closed"},
       {"x since:tomorrow", "position 3: `tomorrow` is not a time"},
       {"x until:9223372036854775807", "position 3: `9223372036854775807` is not a time"},
       {"x since:-9223372036854775808", "is not a time"},

@@ -53,6 +53,38 @@ pageTest("the same brief is edited as TOML, and a mistake in it is named", {}, a
   assert.equal(await page.getByLabel("Advertiser").inputValue(), "Quay Roasters");
 });
 
+pageTest("a mistake in the TOML keeps the text open, however often one asks for the form", {}, async ({ page, open }) => {
+  await open("ads");
+  await page.getByText("TOML", { exact: true }).click();
+  await page.getByLabel("Brief as TOML").fill("broken");
+  for (let times = 0; times < 2; times += 1) {
+    await page.getByText("Form", { exact: true }).click();
+    await page.getByRole("alert").waitFor();
+    assert.equal(await page.getByRole("radio", { name: "TOML" }).isChecked(), true);
+  }
+});
+
+pageTest("a job whose progress could not be asked for goes on, and is not written twice", {}, async ({ page, open }) => {
+  let failures = 1;
+  let written = 0;
+  page.on("request", (request) => { if (request.url().endsWith("/v1/ads/write")) written += 1; });
+  await page.route("**/v1/ads/jobs/*", (route) => (failures-- > 0 ? route.abort() : route.continue()));
+  await open("ads");
+  await page.getByRole("button", { name: "Write the ad" }).click();
+  await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("heading", { name: "Variants" }).waitFor();
+  assert.equal(written, 1);
+});
+
+pageTest("a job that failed before the page was loaded offers no second try that does nothing", {}, async ({ page, state, open }) => {
+  state.failWriting = true;
+  await page.addInitScript(() => sessionStorage.setItem("starling.job", "j1"));
+  await open("ads");
+  await page.getByRole("alert").filter({ hasText: "the writer ran out of memory" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
+});
+
 pageTest("audiences are shown with their size, refused ones with the reason", {}, async ({ page, state, open }) => {
   state.campaigns = [structuredClone(campaign)];
   await open("ads?campaign=c1");

@@ -15,6 +15,32 @@ pageTest("a run's curves are drawn and told in words", {}, async ({ page, open }
   assert.match(await page.locator(".stats").innerText(), /1\.7\d\d[\s\S]*bits per byte/);
 });
 
+pageTest("the first run's curves appear while it runs", {}, async ({ page, open }) => {
+  let begun = false;
+  await page.route("**/v1/training", (route) => (begun ? route.continue() : route.fulfill({ json: { runs: [] } })));
+  await open("training");
+  await page.getByRole("heading", { name: "No model is trained yet" }).waitFor();
+  begun = true;
+  await page.getByRole("img", { name: /Training loss/ }).waitFor();
+});
+
+pageTest("the next records are asked for once", {}, async ({ page, open }) => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  const record = (sequence) => ({ sequence, time: "2026-01-01T00:00:00Z", kind: "post.deleted", body: {}, hash: "0".repeat(64) });
+  await page.route("**/v1/audit?*", async (route) => {
+    const after = Number(new URL(route.request().url()).searchParams.get("after"));
+    if (after > 0) await held;
+    await route.fulfill({ json: { records: Array.from({ length: 50 }, (_, i) => record(after + i + 1)), verified: true, break: null } });
+  });
+  await open("audit");
+  const later = page.getByRole("button", { name: "Later" });
+  await later.click();
+  assert.equal(await later.isDisabled(), true);
+  release();
+  await page.getByRole("cell", { name: "100", exact: true }).waitFor();
+});
+
 pageTest("a model card is shown as text, never as markup", {}, async ({ page, open }) => {
   await open("training");
   const card = page.locator(".markdown");

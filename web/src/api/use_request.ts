@@ -19,7 +19,8 @@ export function useRequest<T>() {
     setState((before) => ({ data: before.data, loading: true }));
     try {
       const data = await call(controller.signal);
-      if (running.current === controller) setState({ data, loading: false });
+      if (running.current !== controller) return undefined;
+      setState({ data, loading: false });
       return data;
     } catch (error) {
       if (!controller.signal.aborted) setState((before) => ({ data: before.data, error: error as Error, loading: false }));
@@ -27,9 +28,13 @@ export function useRequest<T>() {
     }
   }, []);
 
-  const set = useCallback((data: T | undefined) => setState({ data, loading: false }), []);
+  const clear = useCallback(() => {
+    running.current?.abort();
+    running.current = undefined;
+    setState({ loading: false });
+  }, []);
   useEffect(() => () => running.current?.abort(), []);
-  return { ...state, run, set };
+  return { ...state, run, clear };
 }
 
 // Loads once, and again whenever `path` changes or `reload` is called.

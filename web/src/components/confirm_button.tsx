@@ -8,13 +8,19 @@ interface ConfirmButtonProps {
   onConfirm: () => void;
 }
 
-// Asks once more, in place, before something that cannot be undone. Escape goes back.
+// Asks once more, in place, before something that cannot be undone. Escape goes back, and so does the keyboard's focus.
 export function ConfirmButton({ icon, name, question, onConfirm }: ConfirmButtonProps) {
   const [asking, setAsking] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
   const yes = useRef<HTMLButtonElement>(null);
-  useLayoutEffect(() => { if (asking) yes.current?.focus(); }, [asking]);
+  const asked = useRef(false);
+  useLayoutEffect(() => {
+    if (asking) yes.current?.focus();
+    else if (asked.current) button.current?.focus();
+    asked.current = asking;
+  }, [asking]);
   if (!asking) {
-    return <button type="button" class="button quiet small" onClick={() => setAsking(true)}><Icon name={icon} /> {name}</button>;
+    return <button type="button" class="button quiet small" ref={button} onClick={() => setAsking(true)}><Icon name={icon} /> {name}</button>;
   }
   return (
     <span class="confirm" role="group" aria-label={question} onKeyDown={(event) => { if (event.key === "Escape") setAsking(false); }}>

@@ -1,6 +1,6 @@
-import { useCallback, useState } from "preact/hooks";
+import { useCallback } from "preact/hooks";
 import { get } from "../../api/client";
-import type { Brief, Campaign } from "../../api/types";
+import type { Campaign } from "../../api/types";
 import { useLoad } from "../../api/use_request";
 import { ErrorNotice, Loading } from "../../components/notice";
 import { announce } from "../../shell/announce";
@@ -19,18 +19,13 @@ interface Campaigns {
 const load = (path: string, signal: AbortSignal) => get<Campaigns>(path, signal);
 
 function NewBrief({ from, onWritten }: { from?: Campaign; onWritten: (campaign: Campaign) => void }) {
-  const { job, error, running, write } = useWriteJob(onWritten);
-  const [sent, setSent] = useState<Brief>();
-  const start = (brief: Brief) => {
-    setSent(brief);
-    void write(brief);
-  };
+  const { job, error, running, write, retry } = useWriteJob(onWritten);
   return (
     <>
-      <BriefEditor brief={from?.brief ?? kExampleBrief} busy={running} onWrite={start} key={from?.id ?? ""} />
+      <BriefEditor brief={from?.brief ?? kExampleBrief} busy={running} onWrite={(brief) => void write(brief)} key={from?.id ?? ""} />
       {running && job && <JobProgress job={job} />}
-      {job?.state === "failed" && <ErrorNotice error={new Error(job.message || "The writer failed without a reason.")} retry={() => sent && start(sent)} />}
-      {error && <ErrorNotice error={error} retry={() => sent && start(sent)} />}
+      {job?.state === "failed" && <ErrorNotice error={new Error(job.message || "The writer failed without a reason.")} retry={retry} />}
+      {error && <ErrorNotice error={error} retry={retry} />}
     </>
   );
 }
@@ -43,7 +38,7 @@ export function AdStudio({ route }: { route: Route }) {
   const template = campaigns.find((candidate) => candidate.id === route.params.get("from"));
   const onWritten = useCallback((written: Campaign) => {
     announce("The ad is written.");
-    void reload().then(() => go("ads", { campaign: written.id }));
+    void reload().then((campaigns) => { if (campaigns) go("ads", { campaign: written.id }); });
   }, [reload]);
 
   return (

@@ -19,21 +19,21 @@ export function BriefEditor({ brief, busy, onWrite }: BriefEditorProps) {
   const [tab, setTab] = useState<Tab>("form");
   const [form, setForm] = useState(() => formOf(brief));
   const [toml, setToml] = useState("");
-  const [mistake, setMistake] = useState("");
+  const [mistake, setMistake] = useState<Error>(); // a new one each time, so that the choice of tab is drawn again
 
   const read = (): Brief | undefined => {
     if (tab === "form") return briefOf(form);
     try {
       return briefFromToml(toml);
     } catch (error) {
-      setMistake((error as Error).message);
+      setMistake(error as Error);
       return undefined;
     }
   };
   const show = (next: Tab) => {
     const current = read();
     if (!current || next === tab) return;
-    setMistake("");
+    setMistake(undefined);
     if (next === "toml") setToml(briefToToml(current)); else setForm(formOf(current));
     setTab(next);
   };
@@ -52,9 +52,9 @@ export function BriefEditor({ brief, busy, onWrite }: BriefEditorProps) {
       {tab === "form"
         ? <BriefFields form={form} onForm={setForm} />
         : (
-          <Field label="Brief as TOML" hint={<>The same text as for <code>starling ads write brief.toml</code>.</>} error={mistake}>
+          <Field label="Brief as TOML" hint={<>The same text as for <code>starling ads write brief.toml</code>.</>} error={mistake?.message}>
             {(control) => <textarea {...control} class="code" rows={26} spellcheck={false} value={toml}
-                                    onInput={(event) => { setToml(event.currentTarget.value); setMistake(""); }} />}
+                                    onInput={(event) => { setToml(event.currentTarget.value); setMistake(undefined); }} />}
           </Field>
         )}
       <button type="submit" class="button primary" disabled={busy}><Icon name="megaphone" /> {busy ? "Writing…" : "Write the ad"}</button>

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { get, post } from "../../api/client";
+import { ApiError, get, post } from "../../api/client";
 import type { Brief, Campaign, WriteJob } from "../../api/types";
 
 const kPollMs = 1000;
@@ -10,14 +10,18 @@ interface JobState {
   error?: Error;
 }
 
+// The server knows no such job, or does not show it; after any other error it may still be at work.
+const isLost = (error: unknown) => error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
+
 // Writing takes minutes on a CPU: the server answers with a job, this asks for its progress until it ends.
 export function useWriteJob(onDone: (campaign: Campaign) => void) {
   const [state, setState] = useState<JobState>({});
   const timer = useRef<ReturnType<typeof setTimeout>>();
   const alive = useRef(true);
+  const sent = useRef<Brief>();
 
   const fail = (error: unknown) => {
-    sessionStorage.removeItem(kJobName);
+    if (isLost(error)) sessionStorage.removeItem(kJobName);
     if (alive.current) setState({ error: error as Error });
   };
 
@@ -38,6 +42,8 @@ export function useWriteJob(onDone: (campaign: Campaign) => void) {
   }, [onDone]);
 
   const write = useCallback(async (brief: Brief) => {
+    sent.current = brief;
+    sessionStorage.removeItem(kJobName);
     setState({ job: { state: "running", progress: 0, message: "sending the brief" } });
     try {
       const { job } = await post<{ job: string }>("v1/ads/write", { brief });
@@ -48,6 +54,14 @@ export function useWriteJob(onDone: (campaign: Campaign) => void) {
     }
   }, [poll]);
 
+  // Asks for the job that may still run, else writes the last brief again.
+  const retry = () => {
+    const running = sessionStorage.getItem(kJobName);
+    if (running) void poll(running);
+    else if (sent.current) void write(sent.current);
+  };
+  const mayRetry = sent.current !== undefined || sessionStorage.getItem(kJobName) !== null;
+
   useEffect(() => {
     const running = sessionStorage.getItem(kJobName);
     if (running) void poll(running);
@@ -57,5 +71,5 @@ export function useWriteJob(onDone: (campaign: Campaign) => void) {
     };
   }, []);
 
-  return { ...state, running: state.job?.state === "running", write };
+  return { ...state, running: state.job?.state === "running", write, retry: mayRetry ? retry : undefined };
 }

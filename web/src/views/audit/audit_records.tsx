@@ -54,7 +54,7 @@ export function AuditRecords() {
         )}
       <div class="pager">
         <button type="button" class="button" disabled={after.length < 2} onClick={() => setAfter(after.slice(0, -1))}>Earlier</button>
-        <button type="button" class="button" disabled={page.records.length < kPageSize || lastSequence === undefined}
+        <button type="button" class="button" disabled={loading || page.records.length < kPageSize || lastSequence === undefined}
                 onClick={() => setAfter([...after, lastSequence!])}>Later</button>
         <button type="button" class="button quiet" onClick={() => void reload()}>Check again</button>
       </div>

@@ -20,20 +20,26 @@ function Citation({ id, mark }: { id: string; mark?: number }) {
   );
 }
 
-export function AskView({ question }: { question: string }) {
+// `times` makes the same question be asked again.
+export function AskView({ question, times }: { question: string; times: number }) {
   const { data: answer, error, loading, run } = useRequest<AskAnswer>();
   const [deletion, setDeletion] = useState<Deletion>();
   const ask = () => run((signal) => post("v1/ask", { question }, signal));
   useEffect(() => {
     setDeletion(undefined);
     void ask();
-  }, [question]);
+  }, [question, times]);
   const marks = useMemo(() => new Map(answer?.sources.map((hit, i) => [hit.post.id, i + 1])), [answer]);
 
   if (error) return <ErrorNotice error={error} retry={() => void ask()} />;
   if (loading || !answer) return <Loading what="an answer from the posts" />;
   if (!answer.answered) {
-    return <Empty title="No answer in the posts"><p>Nothing live in this workspace supports an answer, so none is made up.</p></Empty>;
+    return (
+      <>
+        {deletion && <DeletionNotice deletion={deletion} />}
+        <Empty title="No answer in the posts"><p>Nothing live in this workspace supports an answer, so none is made up.</p></Empty>
+      </>
+    );
   }
   return (
     <div class="answer-page">

@@ -8,6 +8,7 @@ import { Snippet } from "../../components/snippet";
 import { href } from "../../shell/route";
 import { may, useSession } from "../../shell/session";
 import { compact, day, moment } from "../../text/format";
+import { fieldTerm } from "./query_terms";
 
 interface PostCardProps {
   hit: SearchHit;
@@ -62,9 +63,9 @@ export function PostCard({ hit, mark, onDeleted }: PostCardProps) {
     <article class="post" id={`post-${post.id}`} tabIndex={-1} aria-label={`Post by ${post.author}`}>
       <header>
         <span class={`avatar tone-${tone(post.author)}`} aria-hidden="true">{mark ?? (post.author.trim()[0]?.toUpperCase() || "?")}</span>
-        <a class="post-author" href={href("search", { q: `from:${post.author}` })}>{post.author}</a>
+        <a class="post-author" href={href("search", { q: fieldTerm("from", post.author) })}>{post.author}</a>
         <time dateTime={post.time} title={moment(post.time)}>{day(post.time)}</time>
-        {post.community && <a class="post-place" href={href("search", { q: `in:${post.community}` })}>{post.community}</a>}
+        {post.community && <a class="post-place" href={href("search", { q: fieldTerm("in", post.community) })}>{post.community}</a>}
         {post.language && <span class="post-language">{post.language}</span>}
       </header>
       <p class="post-text" dir="auto" lang={post.language}>

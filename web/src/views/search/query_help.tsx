@@ -5,7 +5,6 @@ interface QueryHelpProps {
 const kTerms: [string, string][] = [
   ["\"exact phrase\"", "words in this order"],
   ["from:alice", "written by"],
-  ["to:alice", "in reply to"],
   ["@alice", "mentions"],
   ["#tag", "carries the hashtag"],
   ["in:community", "posted in"],

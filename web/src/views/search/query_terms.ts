@@ -1,12 +1,13 @@
-// Adds and removes the query language's terms for the facets.
+// Makes the query language's terms for links and facets; adds and removes those of facets.
 
-const quoted = (value: string) => (/\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value);
+// A name of several words stands in quotation marks.
+export const fieldTerm = (field: "from" | "in", value: string) => `${field}:${/\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value}`;
 
 // The term that keeps only the posts a facet value counts.
 export function facetTerm(field: string, value: string): string | null {
   switch (field) {
-    case "author": return `from:${quoted(value)}`;
-    case "community": return `in:${quoted(value)}`;
+    case "author": return fieldTerm("from", value);
+    case "community": return fieldTerm("in", value);
     case "language": return `lang:${value}`;
     case "hashtag": return `#${value.replace(/^#/, "")}`;
     case "day": return `since:${value} until:${value}`;

@@ -11,6 +11,7 @@ import { PostCard } from "./post_card";
 
 interface ResultsProps {
   query: string;
+  times: number; // makes the same query be searched again
   stage: SearchStage;
   onQuery: (query: string) => void;
 }
@@ -29,23 +30,27 @@ function Summary({ result, query }: { result: SearchResult; query: string }) {
   );
 }
 
-export function Results({ query, stage, onQuery }: ResultsProps) {
+export function Results({ query, times, stage, onQuery }: ResultsProps) {
   const { data: result, error, loading, run } = useRequest<SearchResult>();
   const [hits, setHits] = useState<SearchHit[]>([]);
   const [deletion, setDeletion] = useState<Deletion>();
   const more = useRequest<SearchResult>();
 
-  const search = () => run((signal) => post("v1/search", { query, limit: kPageSize, offset: 0, stage, facets: true }, signal));
-  useEffect(() => {
+  const search = async () => {
     setDeletion(undefined);
-    void search().then((found) => { if (found) setHits(found.hits); });
-  }, [query, stage]);
+    more.clear();
+    const found = await run((signal) => post("v1/search", { query, limit: kPageSize, offset: 0, stage, facets: true }, signal));
+    if (found) setHits(found.hits);
+  };
+  useEffect(() => void search(), [query, times, stage]);
 
   const loadMore = async () => {
     const next = await more.run((signal) => post("v1/search", { query, limit: kPageSize, offset: hits.length, stage }, signal));
     if (!next) return;
-    const known = new Set(hits.map((hit) => hit.post.id));
-    setHits([...hits, ...next.hits.filter((hit) => !known.has(hit.post.id))]);
+    setHits((before) => {
+      const known = new Set(before.map((hit) => hit.post.id));
+      return [...before, ...next.hits.filter((hit) => !known.has(hit.post.id))];
+    });
   };
   const onDeleted = (done: Deletion) => {
     setDeletion(done);

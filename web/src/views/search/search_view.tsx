@@ -9,6 +9,7 @@ import { plural } from "../../text/format";
 import { AskView } from "./ask_answer";
 import { NewPost } from "./new_post";
 import { QueryHelp } from "./query_help";
+import { fieldTerm } from "./query_terms";
 import { Results } from "./results";
 
 type Mode = "search" | "ask";
@@ -53,6 +54,7 @@ export function SearchView({ route }: { route: Route }) {
   const query = route.params.get("q") ?? "";
   const mode: Mode = route.params.get("mode") === "ask" ? "ask" : "search";
   const [text, setText] = useState(query);
+  const [times, setTimes] = useState(0); // how often one asked again for what is shown
   const [stage, setStage] = useState<SearchStage>("ranked");
   const [writing, setWriting] = useState(false);
   const [postedBy, setPostedBy] = useState("");
@@ -61,6 +63,10 @@ export function SearchView({ route }: { route: Route }) {
   useSlash(() => { field.current?.focus(); field.current?.select(); });
 
   const show = (q: string, nextMode = mode) => go("search", { mode: nextMode === "ask" ? "ask" : undefined, q: q.trim() });
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (text.trim() === query) setTimes(times + 1); else show(text);
+  };
   const addTerm = (term: string) => {
     setText(`${text} ${term}`.trim());
     field.current?.focus();
@@ -74,7 +80,7 @@ export function SearchView({ route }: { route: Route }) {
           <button type="button" class="button" onClick={() => setWriting(true)}><Icon name="plus" /> New post</button>
         )}
       </header>
-      <form class="search-form" role="search" onSubmit={(event) => { event.preventDefault(); show(text); }}>
+      <form class="search-form" role="search" onSubmit={submit}>
         <Segmented label="Search or ask" options={kModes} value={mode} onValue={(next) => show(text, next)} />
         <div class="search-field">
           <Icon name={mode === "ask" ? "reply" : "search"} />
@@ -91,10 +97,10 @@ export function SearchView({ route }: { route: Route }) {
           <QueryHelp onTerm={addTerm} />
         </div>
       )}
-      {postedBy && <Done>Saved. Search shows it at once: <a href={href("search", { q: `from:${postedBy}` })}>posts by {postedBy}</a>.</Done>}
+      {postedBy && <Done>Saved. Search shows it at once: <a href={href("search", { q: fieldTerm("from", postedBy) })}>posts by {postedBy}</a>.</Done>}
       {!query && <Welcome mode={mode} />}
-      {query && mode === "search" && <Results query={query} stage={stage} onQuery={show} />}
-      {query && mode === "ask" && <AskView question={query} />}
+      {query && mode === "search" && <Results query={query} times={times} stage={stage} onQuery={show} />}
+      {query && mode === "ask" && <AskView question={query} times={times} />}
       {writing && <NewPost onClose={(author) => { setWriting(false); setPostedBy(author ?? ""); }} />}
     </section>
   );

@@ -42,11 +42,12 @@ export function TrainingView() {
   const runs = data?.runs ?? [];
   const run = runs.find((candidate) => candidate.name === name) ?? runs[runs.length - 1];
   const live = run?.state === "running";
+  const refreshes = live || (data !== undefined && !run); // the first run may begin at any time
   useEffect(() => {
-    if (!live) return;
+    if (!refreshes) return;
     const timer = setInterval(() => void reload(), kRefreshMs);
     return () => clearInterval(timer);
-  }, [live, reload]);
+  }, [refreshes, reload]);
 
   return (
     <section class="view">
