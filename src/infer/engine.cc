@@ -41,6 +41,7 @@ class GenerationSequence : public Sequence {
         text_(options.stop),
         chooser_(options_, most, prompt) {
     result_.prompt_tokens = static_cast<int>(prompt.size());
+    if (options.prompt_logprobs) result_.scored_prompt.push_back({.token = prompt[0], .logprob = std::nanf("")});
   }
 
   bool wants_logits(int64_t position) const override {
@@ -91,7 +92,6 @@ class GenerationSequence : public Sequence {
 
  private:
   void score_prompt(int64_t position, std::span<const float> logits) {
-    if (result_.scored_prompt.empty()) result_.scored_prompt.push_back({.token = tokens[0], .logprob = std::nanf("")});
     result_.scored_prompt.push_back(score_token(logits, tokens[static_cast<size_t>(position + 1)], options_.logprobs));
   }
   void take_token(TokenId id, std::span<const float> logits) {

@@ -213,6 +213,8 @@ ExportReport export_model(const fs::path& folder, const fs::path& to, const Expo
     throw IoError(fmt::format("{}: no such model; train one or run `starling import`", folder.string()));
   const GgufType type = type_of(options);
   const bool gguf = options.format == "gguf";
+  if (fs::exists(to) && fs::equivalent(folder, to))
+    throw ConfigError(fmt::format("{}: the model itself is there; choose another place", to.string()));
   if (fs::exists(gguf ? to : to / "model.safetensors") && !options.replace)
     throw ConfigError(fmt::format("{}: exists already; choose another place or say --replace", to.string()));
   const ModelConfig config = ModelConfig::load(folder / "config.json");

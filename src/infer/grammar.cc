@@ -93,6 +93,8 @@ void Grammar::finish(Rule root) {
     std::erase_if(s.calls, [&](const Call& call) {
       return add_distances(state(start_of(call.rule)).distance, state(call.to).distance) == kNever;
     });
+    bytes_ += sizeof(State) + s.bytes.capacity() * sizeof(Edge) + s.epsilon.capacity() * sizeof(Node) +
+              s.calls.capacity() * sizeof(Call);
   }
 }
 

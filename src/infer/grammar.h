@@ -58,7 +58,8 @@ class Grammar {
   Node start_of(Rule rule) const { return starts_[static_cast<size_t>(rule)]; }
   Node root_start() const { return start_of(root_); }
   int64_t node_count() const { return static_cast<int64_t>(states_.size()); }
-  void check_time() const;  // throws ConfigError when the building takes too long
+  size_t bytes() const { return bytes_; }  // of memory, about; set by finish()
+  void check_time() const;                 // throws ConfigError when the building takes too long
 
  private:
   int32_t distance_by(const State& state) const;
@@ -68,6 +69,7 @@ class Grammar {
   std::vector<State> states_;
   std::vector<Node> starts_;  // of each rule; -1: declared only
   Rule root_ = 0;
+  size_t bytes_ = 0;
 };
 
 }  // namespace starling

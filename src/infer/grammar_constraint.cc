@@ -130,7 +130,7 @@ void GrammarConstraint::warm_up(double seconds) {
 size_t GrammarConstraint::bytes() {
   std::lock_guard lock(mutex_);
   std::lock_guard inner(memo_->mutex);
-  return memo_->automaton.bytes() + memo_->mask_bytes();
+  return grammar_->bytes() + memo_->automaton.bytes() + memo_->mask_bytes();
 }
 
 ConstraintCursor::ConstraintCursor(std::shared_ptr<GrammarConstraint> constraint)

@@ -16,7 +16,9 @@ namespace {
 
 constexpr char32_t kLast = 0x10ffff;
 constexpr size_t kMaxStates = 50'000;
-constexpr int64_t kMaxWork = 500'000;  // characters and classes read, those read again for copies too
+constexpr size_t kMaxRanges = 4'000'000;     // of all edges of an automaton
+constexpr int64_t kMaxMatching = 2'000'000;  // states visited by one text
+constexpr int64_t kMaxWork = 500'000;        // characters and classes read, those read again for copies too
 
 using Ranges = std::vector<std::pair<char32_t, char32_t>>;
 
@@ -56,7 +58,7 @@ class RegexParser {
   int32_t any_text(int32_t from) {
     const int32_t state = nfa_.add_state();
     epsilon(from, state);
-    nfa_.states[static_cast<size_t>(state)].edges.push_back({CharacterSet::any(), state});
+    nfa_.add_edge(state, CharacterSet::any(), state);
     return state;
   }
 
@@ -170,8 +172,7 @@ class RegexParser {
       return end;
     }
     const int32_t to = nfa_.add_state();
-    CharacterSet set = character_set();
-    nfa_.states[static_cast<size_t>(from)].edges.push_back({std::move(set), to});
+    nfa_.add_edge(from, character_set(), to);
     return to;
   }
   CharacterSet character_set() {
@@ -382,8 +383,16 @@ int32_t CharacterNfa::add_state() {
   return static_cast<int32_t>(states.size() - 1);
 }
 
+void CharacterNfa::add_edge(int32_t from, CharacterSet set, int32_t to) {
+  ranges += set.ranges().size();
+  if (ranges > kMaxRanges)
+    throw ConfigError("the pattern's classes are too large for its repetitions; bound them more tightly");
+  states[static_cast<size_t>(from)].edges.push_back({std::move(set), to});
+}
+
 bool CharacterNfa::matches(std::u32string_view text) const {
-  const auto close = [this](std::set<int32_t> reached) {
+  int64_t visited = 0;
+  const auto close = [&](std::set<int32_t> reached) {
     std::vector<int32_t> waiting(reached.begin(), reached.end());
     while (!waiting.empty()) {
       const int32_t state = waiting.back();
@@ -391,6 +400,8 @@ bool CharacterNfa::matches(std::u32string_view text) const {
       for (const int32_t to : states[static_cast<size_t>(state)].epsilon)
         if (reached.insert(to).second) waiting.push_back(to);
     }
+    visited += static_cast<int64_t>(reached.size());
+    if (visited > kMaxMatching) throw ConfigError("the pattern takes too long to match with a name; make it simpler");
     return reached;
   };
   std::set<int32_t> reached = close({start});
@@ -447,7 +458,7 @@ CharacterNfa with_length(const CharacterNfa& nfa, int64_t least, std::optional<i
     for (const CharacterNfa::Edge& edge : nfa.states[static_cast<size_t>(state)].edges) {
       if (most && count == *most) continue;
       const int32_t target = at(edge.to, std::min(count + 1, top));
-      product.states[static_cast<size_t>(from)].edges.push_back({edge.set, target});
+      product.add_edge(from, edge.set, target);
     }
     if (state == nfa.end && count >= least) product.states[static_cast<size_t>(from)].epsilon.push_back(product.end);
   }

@@ -46,7 +46,11 @@ struct CharacterNfa {
   std::vector<State> states;
   int32_t start = 0, end = 0;
 
+  size_t ranges = 0;  // of all edges
+
   int32_t add_state();
+  void add_edge(int32_t from, CharacterSet set, int32_t to);
+  // Throws ConfigError when it takes too long.
   bool matches(std::u32string_view text) const;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <nlohmann/json.hpp>
 #include <random>
@@ -197,6 +198,7 @@ TEST(JsonSchema, TakesValidTextsAndNoOthers) {
       {"{}", {"1", "[]", R"({"a":[{}]})"}, {"", "nul"}},
       {"true", {"null"}, {"nope"}},
       {R"({"anyOf":[{"type":"string"},{"type":"integer","minimum":3}]})", {R"("x")", "3"}, {"2", "null"}},
+      {R"({"type":"integer","anyOf":[false,{"minimum":3}]})", {"3"}, {"2"}},
       {R"({"type":["integer","null"]})", {"7", "null"}, {R"("7")"}},
       {R"({"oneOf":[{"type":"object","properties":{"k":{"const":"a"}},"required":["k"]},{"type":"object","properties":{"k":{"const":"b"}},"required":["k"]}]})",
        {R"({"k":"a"})", R"({"k":"b"})"},
@@ -235,6 +237,56 @@ TEST(JsonSchema, ABoundedNumberKeepsItsBounds) {
   }
 }
 
+int64_t peak_kilobytes() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  return use.ru_maxrss;
+}
+
+// 800 MB, were each of its beginnings kept.
+TEST(JsonSchema, ALongNameBesideAdditionalPropertiesTakesLittleMemory) {
+  const std::string schema = R"({"properties":{")" + std::string(20'000, 'a') + R"(":{}},"additionalProperties":true})";
+  const int64_t before = peak_kilobytes();
+  EXPECT_THAT(refusal_of(schema, {.seconds = 100}), HasSubstr("states"));
+  EXPECT_LT(peak_kilobytes() - before, 300 << 10);
+}
+
+// What stands beside `anyOf` is merged into each of its branches.
+TEST(JsonSchema, BranchesThatWouldBeLargeTogetherAreRefused) {
+  const Json schema = {{"type", "object"},
+                       {"description", std::string(1 << 20, 'd')},
+                       {"anyOf", std::vector<Json>(256, Json::object())}};
+  const int64_t before = peak_kilobytes();
+  EXPECT_THAT(refusal_of(schema.dump(), {.seconds = 100}), HasSubstr("combined"));
+  EXPECT_LT(peak_kilobytes() - before, 150 << 10);
+}
+
+// A class of 2000 characters that do not touch, a copy for each of 5000 places.
+TEST(JsonSchema, ALargeClassAndALengthAreRefusedTogether) {
+  std::string characters;
+  for (char32_t c = 0x4e00; c < 0x4e00 + 4000; c += 2)
+    characters += {static_cast<char>(0xe0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3f)),
+                   static_cast<char>(0x80 | (c & 0x3f))};
+  EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":5000,"pattern":"^[)" + characters + R"(]*$"})"),
+              HasSubstr("classes"));
+}
+
+TEST(JsonSchema, APatternThatTakesLongToMatchANameIsRefused) {
+  EXPECT_THAT(refusal_of(R"({"properties":{")" + std::string(2000, 'a') +
+                             R"(":{}},"propertyNames":{"pattern":"^(a?){2000}$"}})",
+                         {.seconds = 100}),
+              HasSubstr("too long to match"));
+}
+
+// Compared pair by pair, these lists would take minutes.
+TEST(JsonSchema, LongListsAreCombinedInTimeThatGrowsWithTheirLength) {
+  Json first = Json::array(), second = Json::array();
+  for (int i = 0; i < 100'000; ++i) first.push_back(i), second.push_back(99'999 + i);
+  const auto both = [&](const char* keyword) { return Json::array({{{keyword, first}}, {{keyword, second}}}); };
+  EXPECT_TRUE(accepts(json_schema_grammar(Json{{"allOf", both("enum")}}, {.seconds = 100}), "99999"));
+  EXPECT_THAT(refusal_of(Json{{"oneOf", both("enum")}}.dump(), {.seconds = 100}), HasSubstr("oneOf"));
+}
+
 TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"not":{}}}})"), HasSubstr("#/properties/a: `not`"));
   EXPECT_THAT(refusal_of(R"({"type":"array","uniqueItems":true})"), HasSubstr("uniqueItems"));
@@ -244,6 +296,12 @@ TEST(JsonSchema, WhatItCannotKeepIsRefusedWithItsPlace) {
   EXPECT_THAT(refusal_of(R"({"properties":{"ab":{},"A":{}},"propertyNames":{"pattern":"^[a-z]+$"}})"),
               HasSubstr("excludes the declared property \"A\""));
   EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("anyOf"));
+  // null satisfies both.
+  EXPECT_THAT(
+      refusal_of(
+          R"({"oneOf":[{"type":["object","null"],"properties":{"k":{"const":1}},"required":["k"]},{"type":["object","null"],"properties":{"k":{"const":2}},"required":["k"]}]})"),
+      HasSubstr("anyOf"));
+  EXPECT_THAT(refusal_of(R"({"type":"integer","anyOf":["no schema"]})"), HasSubstr("a schema is"));
   EXPECT_THAT(refusal_of(R"({"type":"colour"})"), HasSubstr("colour"));
   EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"a":{"type":"string","format":"json-pointer"}}})"),
               HasSubstr("#/properties/a: `format` \"json-pointer\""));
@@ -416,6 +474,13 @@ TEST(GrammarConstraint, ItsMemoryIsCountedAfterAMaskThatCouldNotBeMade) {
   };
   EXPECT_THROW(go_on(), ConfigError);
   EXPECT_GT(constraint->bytes(), 0u);
+}
+
+TEST(GrammarConstraint, ItsMemoryIsCountedWithThatOfItsGrammar) {
+  const std::unique_ptr<Tokenizer> tokenizer = small_tokenizer();
+  const auto grammar = parse_grammar("root ::= \"" + std::string(10'000, 'x') + "\"", {.seconds = 60});
+  GrammarConstraint constraint(grammar, std::make_shared<TokenTrie>(*tokenizer));
+  EXPECT_GT(constraint.bytes(), 10'000 * sizeof(Grammar::State));
 }
 
 // 2^n sets of places: where the x stood in the last n letters.

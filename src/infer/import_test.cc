@@ -293,6 +293,13 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
   EXPECT_THROW(export_model("/nonexistent", source, {}), IoError);
 }
 
+TEST_F(ImportTest, AnExportOntoTheModelItselfIsRefusedAndLeavesItWhole) {
+  EXPECT_THROW(
+      export_model(model.folder(), model.folder() / ".", {.format = "safetensors", .type = "f32", .replace = true}),
+      ConfigError);
+  EXPECT_NO_THROW(Engine::load(model.folder()));
+}
+
 TEST_F(ImportTest, AnExportedSentencePieceVocabularySplitsTextAsBefore) {
   write_file_atomic(source, small_gguf());
   import_model(source, target, {});

@@ -428,10 +428,12 @@ class SchemaCompiler {
   void check_names(const Json& names, const std::vector<Property>& properties, const std::string& where) const {
     if (properties.empty()) return;
     const CharacterNfa key = key_of_schema(names, where);
-    for (const Property& property : properties)
+    for (const Property& property : properties) {
+      grammar_.check_time();
       if (!key.matches(to_characters(property.name)))
         throw schema_refused(where,
                              fmt::format("`propertyNames` excludes the declared property \"{}\"", property.name));
+    }
   }
   void find_pattern(const Json& schema, const std::vector<Property>& properties, const std::string& where,
                     std::optional<CharacterNfa>& key, Grammar::Rule& rule) {
@@ -446,10 +448,12 @@ class SchemaCompiler {
     } catch (const ConfigError& error) {
       throw schema_refused(where, fmt::format("`patternProperties`: {}", error.what()));
     }
-    for (const Property& property : properties)
+    for (const Property& property : properties) {
+      grammar_.check_time();
       if (key->matches(to_characters(property.name)))
         throw schema_refused(where,
                              fmt::format("`patternProperties` matches the declared property \"{}\"", property.name));
+    }
     rule = inline_rule(patterns.begin().value(), where + "/patternProperties");
   }
   CharacterNfa key_of_schema(const Json& names, const std::string& where) const {

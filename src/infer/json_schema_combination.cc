@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace starling {
 namespace {
@@ -53,6 +54,16 @@ constexpr const char* kRestricting[] = {"type",
                                         "$ref",
                                         "additionalItems"};
 
+constexpr size_t kMaxMergedBytes = size_t{64} << 20;
+
+// Of memory, about.
+size_t bytes_of(const Json& json) {
+  size_t bytes = sizeof(Json) + (json.is_string() ? json.get_ref<const std::string&>().size() : 0);
+  if (json.is_structured())
+    for (const auto& [key, value] : json.items()) bytes += key.size() + bytes_of(value);
+  return bytes;
+}
+
 Json merged_keyword(const std::string& key, const Json& a, const Json& b, const std::string& where) {
   const bool numbers = a.is_number() && b.is_number();
   if (numbers && (key == "minimum" || key == "exclusiveMinimum" || key.starts_with("min"))) return std::max(a, b);
@@ -60,17 +71,15 @@ Json merged_keyword(const std::string& key, const Json& a, const Json& b, const 
   Json result;
   if (key == "required" || key == "enum" || key == "type") {
     const Json left = a.is_array() ? a : Json::array({a}), right = b.is_array() ? b : Json::array({b});
-    const auto in = [](const Json& list, const Json& item) {
-      return std::find(list.begin(), list.end(), item) != list.end();
-    };
+    const std::set<Json> in_left(left.begin(), left.end()), in_right(right.begin(), right.end());
     result = key == "required" ? left : Json::array();
     if (key == "required") {
       for (const Json& item : right)
-        if (!in(left, item)) result.push_back(item);
+        if (!in_left.contains(item)) result.push_back(item);
       return result;
     }
     for (const Json& item : left)
-      if (in(right, item)) result.push_back(item);
+      if (in_right.contains(item)) result.push_back(item);
     if (!result.empty()) return result;
   } else if (key == "properties" && a.is_object() && b.is_object()) {
     result = a;
@@ -97,15 +106,18 @@ bool exclude_each_other(const Json& a, const Json& b) {
     return s.contains("const") ? Json::array({s["const"]}) : s.contains("enum") ? s["enum"] : Json();
   };
   const Json ca = constants(a), cb = constants(b);
-  if (ca.is_array() && cb.is_array())
-    return std::none_of(ca.begin(), ca.end(),
-                        [&](const Json& v) { return std::find(cb.begin(), cb.end(), v) != cb.end(); });
+  if (ca.is_array() && cb.is_array()) {
+    const std::set<Json> others(cb.begin(), cb.end());
+    return std::none_of(ca.begin(), ca.end(), [&](const Json& value) { return others.contains(value); });
+  }
   if (a.contains("type") && b.contains("type") && a["type"].is_string() && b["type"].is_string() &&
       a["type"] != b["type"]) {
     const std::string ta = a["type"], tb = b["type"];
     return !((ta == "integer" && tb == "number") || (ta == "number" && tb == "integer"));
   }
-  if (!a.contains("properties") || !b.contains("properties")) return false;
+  // Where an object is not the only type, a value of another one may satisfy both.
+  const auto is_object = [](const Json& s) { return !s.contains("type") || s["type"] == "object"; };
+  if (!is_object(a) || !is_object(b) || !a.contains("properties") || !b.contains("properties")) return false;
   const auto requires_name = [](const Json& s, const std::string& name) {
     return s.contains("required") && std::find(s["required"].begin(), s["required"].end(), name) != s["required"].end();
   };
@@ -172,7 +184,11 @@ Json SchemaCombiner::merged_all(const Json& schema, const std::string& where) {
   return result;
 }
 
-Json SchemaCombiner::merged(Json a, const Json& b, const std::string& where) const {
+Json SchemaCombiner::merged(Json a, const Json& b, const std::string& where) {
+  if (!b.is_object()) return b == true ? a : b;
+  merged_bytes_ += bytes_of(a) + bytes_of(b);
+  if (merged_bytes_ > kMaxMergedBytes)
+    throw schema_refused(where, "it is too large when `$ref`, `allOf`, `anyOf` and `oneOf` are combined");
   if (closes_out(a, b) || closes_out(b, a))
     throw schema_refused(where, "`additionalProperties` cannot be combined with another schema's `properties`");
   for (const auto& [key, value] : b.items()) {
@@ -181,6 +197,7 @@ Json SchemaCombiner::merged(Json a, const Json& b, const std::string& where) con
   }
   return a;
 }
+
 Json SchemaCombiner::resolved(const Json& schema, const std::string& where) {
   return schema.is_object() && (schema.contains("$ref") || schema.contains("allOf")) ? merged_all(schema, where)
                                                                                      : schema;
@@ -189,8 +206,8 @@ Json SchemaCombiner::resolved(const Json& schema, const std::string& where) {
 void SchemaCombiner::check_exclusive(const std::vector<Json>& branches, const std::string& where) {
   std::vector<Json> whole;
   for (const Json& branch : branches) whole.push_back(resolved(branch, where));
-  for (size_t i = 0; i < branches.size(); grammar_.check_time(), ++i)
-    for (size_t j = 0; j < i; ++j)
+  for (size_t i = 0; i < branches.size(); ++i)
+    for (size_t j = 0; j < i; grammar_.check_time(), ++j)
       if (!exclude_each_other(whole[i], whole[j]))
         throw schema_refused(
             where, fmt::format("`oneOf`: a value might satisfy both branch {} and branch {}; use anyOf, or give "

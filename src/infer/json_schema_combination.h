@@ -30,7 +30,7 @@ class SchemaCombiner {
   const Json& target_of(const Json& reference, const std::string& where) const;
   // The schema with what $ref and allOf say merged into it.
   Json resolved(const Json& schema, const std::string& where);
-  Json merged(Json a, const Json& b, const std::string& where) const;  // the values that satisfy both
+  Json merged(Json a, const Json& b, const std::string& where);  // the values that satisfy both
   void check_exclusive(const std::vector<Json>& branches, const std::string& where);
 
  private:
@@ -39,6 +39,7 @@ class SchemaCombiner {
   const Json& root_;
   const Grammar& grammar_;
   int merging_ = 0;
+  size_t merged_bytes_ = 0;  // of all results together
 };
 
 }  // namespace starling

@@ -11,28 +11,28 @@ CharacterNfa any_key_but(const std::vector<std::string>& names) {
   nfa.end = nfa.add_state();
   const int32_t other = nfa.add_state();
   const CharacterSet characters = CharacterSet({{0, 31}, {127, 159}}).complement();
-  nfa.states[static_cast<size_t>(other)].edges.push_back({characters, other});
+  nfa.add_edge(other, characters, other);
   nfa.states[static_cast<size_t>(other)].epsilon.push_back(nfa.end);
-  std::map<std::u32string, int32_t> known{{U"", nfa.start}};
-  std::set<std::u32string> whole;
-  for (const std::string& utf8 : names) {
-    const std::u32string name = to_characters(utf8);
-    whole.insert(name);
-    for (size_t length = 1; length <= name.size(); ++length)
-      if (!known.contains(name.substr(0, length))) known[name.substr(0, length)] = nfa.add_state();
+  std::map<int32_t, std::map<char32_t, int32_t>> trie{{nfa.start, {}}};
+  std::set<int32_t> closed{nfa.start};  // where no key ends: after a name, and after nothing
+  for (const std::string& name : names) {
+    int32_t state = nfa.start;
+    for (const char32_t c : to_characters(name)) {
+      const auto [child, is_new] = trie[state].try_emplace(c, -1);
+      if (is_new) child->second = nfa.add_state();
+      state = child->second;
+      trie.try_emplace(state);
+    }
+    closed.insert(state);
   }
-  std::map<int32_t, std::vector<std::pair<char32_t, char32_t>>> taken;
-  for (const auto& [prefix, state] : known) {
-    if (prefix.empty()) continue;
-    const int32_t parent = known.at(prefix.substr(0, prefix.size() - 1));
-    nfa.states[static_cast<size_t>(parent)].edges.push_back({CharacterSet({{prefix.back(), prefix.back()}}), state});
-    taken[parent].push_back({prefix.back(), prefix.back()});
-    if (!whole.contains(prefix)) nfa.states[static_cast<size_t>(state)].epsilon.push_back(nfa.end);
-  }
-  for (const auto& [prefix, state] : known) {
-    std::vector<std::pair<char32_t, char32_t>> out = taken[state];
-    out.insert(out.end(), {{0, 31}, {127, 159}});
-    nfa.states[static_cast<size_t>(state)].edges.push_back({CharacterSet(out).complement(), other});
+  for (const auto& [state, children] : trie) {
+    std::vector<std::pair<char32_t, char32_t>> taken{{0, 31}, {127, 159}};
+    for (const auto& [c, child] : children) {
+      nfa.add_edge(state, CharacterSet({{c, c}}), child);
+      taken.push_back({c, c});
+    }
+    nfa.add_edge(state, CharacterSet(std::move(taken)).complement(), other);
+    if (!closed.contains(state)) nfa.states[static_cast<size_t>(state)].epsilon.push_back(nfa.end);
   }
   return nfa;
 }

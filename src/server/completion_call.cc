@@ -22,7 +22,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr int kMaxMessages = 256, kMaxPrompts = 64, kMaxChoices = 16, kMaxBiases = 1024;
-constexpr size_t kMaxRequests = 128;
+constexpr size_t kMaxRequests = 128, kMaxStopBytes = 1024;  // each choice keeps its stop strings
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 void refuse_unsupported(const JsonBody& body) {
@@ -46,9 +46,13 @@ std::vector<std::string> stop_strings(const JsonBody& body) {
   const json* stop = body.find("stop");
   if (!stop) return {};
   const json list = stop->is_string() ? json::array({*stop}) : *stop;
-  const auto is_text = [](const json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
+  const auto is_text = [](const json& item) {
+    const size_t size = item.is_string() ? item.get_ref<const std::string&>().size() : 0;
+    return size > 0 && size <= kMaxStopBytes;
+  };
   if (!list.is_array() || list.size() > 4 || !std::all_of(list.begin(), list.end(), is_text))
-    throw wrong_field("stop", "a string or a list of at most 4 strings");
+    throw wrong_field("stop",
+                      fmt::format("a string or a list of at most 4 strings, of at most {} bytes each", kMaxStopBytes));
   return list.get<std::vector<std::string>>();
 }
 

@@ -83,6 +83,19 @@ TEST_F(CompletionsTest, TheScoresOfAnEchoedTextSumToWhatScoreSays) {
   EXPECT_LT(score["data"][1]["log_likelihood"].get<double>(), 0);
 }
 
+TEST_F(CompletionsTest, AnEchoedPromptOfOneTokenHasItsPlaceAmongTheScores) {
+  start();
+  const std::vector<TokenId> prompt = {tokens_of("about").front()};
+  for (const int max_tokens : {0, 3}) {
+    const json answer = complete(
+        {{"prompt", prompt}, {"echo", true}, {"logprobs", 1}, {"max_tokens", max_tokens}, {"ignore_eos", true}});
+    const json choice = answer["choices"][0], &scores = choice["logprobs"];
+    ASSERT_EQ(scores["tokens"].size(), 1 + answer["usage"]["completion_tokens"].get<size_t>());
+    EXPECT_TRUE(choice["text"].get<std::string>().starts_with(scores["tokens"][0].get<std::string>())) << choice;
+    EXPECT_TRUE(scores["token_logprobs"][0].is_null()) << "there is nothing before it";
+  }
+}
+
 TEST_F(CompletionsTest, ChatLogprobsHaveTheBytesOfTheTextStreamedOrNot) {
   start();
   json body = chat_body({{"logprobs", true}, {"top_logprobs", 3}, {"seed", 2}});
@@ -460,6 +473,7 @@ TEST_F(CompletionsTest, WhatCannotBeHonouredIsNamed) {
       {{{"grammar", "root = x"}}, "grammar"},
       {{{"presence_penalty", 3}}, "presence_penalty"},
       {{{"stop", {"a", "b", "c", "d", "e"}}}, "stop"},
+      {{{"stop", std::string(2000, 'x')}}, "stop"},
       {{{"modalities", {"audio"}}}, "modalities"},
   };
   for (const auto& [more, param] : cases)

@@ -1,5 +1,6 @@
 #include "server/http.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -67,6 +68,19 @@ TEST(JsonBody, RefusesWhatIsNotAnObjectInUtf8OfBoundedDepth) {
        {std::string(), std::string("[]"), std::string("{"), std::string("{\"a\":\"\xff\"}"), std::string("{\"a\":1}x"),
         std::string("{\"a\":NaN}"), std::string("{\"a\":1e400}"), deep})
     EXPECT_THROW(JsonBody{text}, HttpError) << text.substr(0, 20);
+}
+
+TEST(JsonBody, RefusesAnObjectOfVeryManyMembersAndNotManyObjects) {
+  std::string members, repeated, objects;
+  for (int i = 0; i < 3000; ++i) {
+    members += fmt::format(R"({}"{}":0)", i ? "," : "", i);
+    repeated += i ? R"(,"a":0)" : R"("a":0)";
+    objects += i ? R"(,{"a":"::,{"})" : R"({"a":"::,{"})";
+  }
+  EXPECT_THROW(JsonBody("{" + members + "}"), HttpError);
+  EXPECT_THROW(JsonBody(R"({"tools":[{"x":{)" + members + "}}]}"), HttpError);
+  EXPECT_THROW(JsonBody("{" + repeated + "}"), HttpError);
+  EXPECT_NO_THROW(JsonBody(R"({"list":[)" + objects + "]}"));
 }
 
 TEST(JsonBody, NamesTheFieldThatIsWrong) {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "core/json.h"
 #include "server/http.h"
@@ -15,6 +17,29 @@ Response to_response(const Json& json, int status) {
   return {.status = status, .body = dump_json_lossy(json)};
 }
 
+// Most members of one object, counted as json_depth counts: without parsing, and repeated names too.
+int most_members(std::string_view text) {
+  std::vector<int> open{0};  // members of the arrays and objects around
+  int most = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      open.push_back(0);
+    } else if ((c == ']' || c == '}') && open.size() > 1) {
+      open.pop_back();
+    } else if (c == ':') {
+      most = std::max(most, ++open.back());
+    }
+  }
+  return most;
+}
+
 }  // namespace
 
 HttpError wrong_field(const std::string& name, const std::string& wanted) {
@@ -24,6 +49,8 @@ HttpError wrong_field(const std::string& name, const std::string& wanted) {
 JsonBody::JsonBody(std::string_view text) {
   if (json_depth(text) > kMaxJsonDepth)
     throw HttpError(400, "too_deep", fmt::format("the body's JSON is nested deeper than {} levels", kMaxJsonDepth));
+  if (most_members(text) > kMaxJsonMembers)
+    throw HttpError(400, "too_many_members", fmt::format("an object of the body has over {} members", kMaxJsonMembers));
   try {
     json_ = std::make_unique<nlohmann::json>(parse_json(text));  // also checks UTF-8
   } catch (const nlohmann::json::parse_error& error) {

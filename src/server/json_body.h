@@ -1,5 +1,5 @@
-// A request's JSON body: bounded nesting, valid UTF-8, and fields read with their type and range checked. A wrong one
-// throws HttpError 400 that names the field. A field that is null counts as missing.
+// A request's JSON body: bounded nesting and members, valid UTF-8, and fields read with their type and range checked. A
+// wrong one throws HttpError 400 that names the field. A field that is null counts as missing.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 namespace starling {
 
 inline constexpr int kMaxJsonDepth = 32;
+inline constexpr int kMaxJsonMembers = 2048;  // of one object: JSON that keeps their order looks through all at each
 
 HttpError wrong_field(const std::string& name, const std::string& wanted);  // 400: `name` must be ...
 

@@ -1,4 +1,6 @@
 // What one API key may use: requests a second and tokens a day, its own or the server's.
+#include <soci/soci.h>
+
 #include <thread>
 
 #include "server/test_server.h"
@@ -65,6 +67,19 @@ TEST_F(QuotaTest, WhatWasTakenWhenTheProcessEndedStaysTaken) {
   TokenQuota restarted(*control_, 100);
   EXPECT_THROW(restarted.reserve(key, 40, kNoon), HttpError);
   EXPECT_NO_THROW(restarted.reserve(key, 30, kNoon));
+}
+
+TEST_F(QuotaTest, ADatabaseThatCannotBeReadForgivesNothing) {
+  const ApiKey key{.name = "a"};
+  TokenQuota(*control_, 100).reserve(key, 70, kNoon)->spend(70);
+  TokenQuota restarted(*control_, 100);
+  const auto rename = [&](const char* from, const char* to) {
+    control_->transaction([&](soci::session& sql) { sql << fmt::format("alter table {} rename to {}", from, to); });
+  };
+  rename("token_usage", "away");
+  EXPECT_THROW(restarted.reserve(key, 40, kNoon), Error);
+  rename("away", "token_usage");
+  EXPECT_THROW(restarted.reserve(key, 40, kNoon), HttpError) << "70 of 100 are used";
 }
 
 TEST_F(QuotaTest, AKeysOwnLimitIsBeforeTheServers) {

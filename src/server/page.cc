@@ -48,15 +48,16 @@ Response Page::serve(const Request& request) const {
   if (!installed())
     throw HttpError(404, "no_page", "the page is not installed; build it with `make build` or set server.page_folder");
   fs::path file = folder_;
+  std::error_code ignored;  // a name that is too long is no file's
   for (const std::string& segment : request.path) {
     if (segment.empty() && &segment == &request.path.back()) break;  // "/" and "/search/"
     if (!is_plain_name(segment)) throw not_found();
     file /= segment;
-    if (fs::is_symlink(file)) throw not_found();
+    if (fs::is_symlink(file, ignored)) throw not_found();
   }
-  const bool is_view = !fs::is_regular_file(file) && !file.has_extension();
+  const bool is_view = !fs::is_regular_file(file, ignored) && !file.has_extension();
   if (is_view || file == folder_) file = folder_ / "index.html";
-  if (!fs::is_regular_file(file)) throw not_found();
+  if (!fs::is_regular_file(file, ignored)) throw not_found();
 
   Response response{.content_type = content_type(file), .body = read_file(file)};
   const std::string tag = fmt::format("\"{:016x}\"", hash64(response.body));

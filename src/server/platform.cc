@@ -36,7 +36,7 @@ void add_engine_gauges(Platform& platform) {
       [](Stats s) { return static_cast<double>(s.pages); });
   add("starling_kv_pages_used", "Those that sequences or the prefix cache hold",
       [](Stats s) { return static_cast<double>(s.pages_used); });
-  add("starling_kv_pages_cached", "Those of them that only the prefix cache holds",
+  add("starling_kv_pages_cached", "Those of them that the prefix cache holds, alone or with sequences",
       [](Stats s) { return static_cast<double>(s.pages_cached); });
 }
 

@@ -110,6 +110,13 @@ TEST_F(ServerTest, ThePageIsServedWithItsPolicyAndItsViewsGetTheIndex) {
             304);
 }
 
+TEST_F(ServerTest, AFileNameLongerThanTheSystemTakesIsJustNotThere) {
+  start();
+  const std::string name(300, 'a');
+  EXPECT_EQ(call("GET", "/" + name + ".js", {}, "").status, 404);
+  EXPECT_EQ(call("GET", "/" + name, {}, "").body, "<!doctype html>the page") << "a view, as any other";
+}
+
 TEST_F(ServerTest, NoPathLeavesThePagesFolder) {
   start();
   for (const char* path : {"/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/assets/../../secret.txt",

@@ -25,16 +25,17 @@ int64_t TokenQuota::limit_of(const ApiKey& key) const {
 }
 
 TokenQuota::Day& TokenQuota::today(const std::string& key, int64_t now_s) {
-  const auto [known, is_new] = used_.try_emplace(key);
-  Day& day = known->second;
-  if (is_new) {
+  if (!used_.contains(key)) {
+    Day kept;
     control_.transaction([&](soci::session& sql) {
       long long kept_day = -1, kept_used = 0;
       sql << "select day, used from token_usage where key_name = :k", soci::into(kept_day), soci::into(kept_used),
           soci::use(key);
-      if (sql.got_data()) day = {kept_day, kept_used};
+      if (sql.got_data()) kept = {kept_day, kept_used};
     });
+    used_[key] = kept;
   }
+  Day& day = used_.at(key);
   // A request that arrived just before midnight counts to the day that another has begun since.
   const int64_t number = now_s / kDayS;
   if (day.day != number && day.day != number + 1) day = {number, 0};

@@ -164,7 +164,10 @@ ToolCallReader::Part ToolCallReader::advance(bool at_end) {
   if (state_ == State::text) std::swap(part.content, held_);
   if (state_ == State::arguments) {
     const size_t close = at_end ? closing_length(held_, form_.close) : std::min(held_.size(), form_.close.size());
-    part.arguments = held_.substr(given_, held_.size() - close - given_);
+    size_t end = held_.size() - close;  // may lie in a character, which is passed on whole
+    const auto is_in_character = [&] { return end < held_.size() && (held_[end] & 0xC0) == 0x80; };
+    while (is_in_character()) --end;
+    part.arguments = held_.substr(given_, end - given_);
     given_ += part.arguments.size();
   }
   return part;

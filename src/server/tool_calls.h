@@ -44,7 +44,7 @@ class ToolCallReader {
   struct Part {
     std::string content;    // text of an answer that is no call
     std::string name;       // set once, when a call's name is known
-    std::string arguments;  // the next characters of its arguments
+    std::string arguments;  // the next whole characters of its arguments
   };
   Part push(std::string_view piece);
   Part finish();  // what was held back; a call without arguments yet is text
