@@ -215,6 +215,8 @@ ExportReport export_model(const fs::path& folder, const fs::path& to, const Expo
   const bool gguf = options.format == "gguf";
   if (fs::exists(gguf ? to : to / "model.safetensors") && !options.replace)
     throw ConfigError(fmt::format("{}: exists already; choose another place or say --replace", to.string()));
+  if (!gguf && fs::exists(to) && fs::equivalent(folder, to))
+    throw ConfigError(fmt::format("{}: is the model's own folder; choose another place", to.string()));
   const ModelConfig config = ModelConfig::load(folder / "config.json");
   gguf ? write_gguf_model(folder, to, config, type) : write_huggingface(folder, to, config, type);
   return {config.parameter_count(), fs::file_size(gguf ? to : to / "model.safetensors")};

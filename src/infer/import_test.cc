@@ -293,6 +293,15 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
   EXPECT_THROW(export_model("/nonexistent", source, {}), IoError);
 }
 
+TEST_F(ImportTest, AModelIsNotExportedIntoItsOwnFolder) {
+  const std::string weights = read_file(model.folder() / "model.safetensors");
+  EXPECT_THROW(
+      export_model(model.folder(), model.folder() / "", {.format = "safetensors", .type = "bf16", .replace = true}),
+      ConfigError);
+  EXPECT_TRUE(fs::exists(model.folder() / "tokenizer.json"));
+  EXPECT_EQ(read_file(model.folder() / "model.safetensors"), weights);
+}
+
 TEST_F(ImportTest, AnExportedSentencePieceVocabularySplitsTextAsBefore) {
   write_file_atomic(source, small_gguf());
   import_model(source, target, {});
