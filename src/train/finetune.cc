@@ -201,6 +201,10 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
   result.general_before = score_all(objective, remembered).mean();
   result.trained_parameters = train_batches(model, objective, batches, options);
   const ObjectiveScore after = score_all(objective, judged);
+  if (!std::isfinite(after.loss))
+    throw Error(
+        fmt::format("fine-tuning diverged (loss {} before, {} after): lower the learning rate; no model was written",
+                    before.mean(), after.mean()));
   result.loss_after = after.mean();
   result.accuracy_after = after.correct / after.weight;
   result.general_after = score_all(objective, remembered).mean();

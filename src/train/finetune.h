@@ -63,7 +63,7 @@ struct FineTuneResult {
 
 // Trains the adapters when the model has some, else all parameters. The order of the examples is a function of the
 // seed. Throws DataError when no example is left, ConfigError for max_length beyond the model's positions, ShapeError
-// when the model has fewer places than places_of(options), Error when a stop is requested.
+// when the model has fewer places than places_of(options), Error when a stop is requested or the loss is no number.
 FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
                         const Replay& replay = {});
 FineTuneResult finetune(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options);
