@@ -57,7 +57,7 @@ struct FineTuneResult {
   int64_t replay_examples = 0, replay_held_out = 0;  // of the general set: that training may take, that is scored
   double general_before = 0, general_after = 0;      // loss on the latter
   // Share of what was scored: preference, of pairs whose chosen answer gained more than the rejected one; contrastive,
-  // of anchors whose own partner is the nearest of the batch.
+  // of anchors whose own partner is the nearest of a batch that holds two groups at least.
   double accuracy_before = 0, accuracy_after = 0;
 };
 
