@@ -148,7 +148,8 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   read_parameters(model.parameters(), base, config);
   if (model.lora()) model.lora()->initialize(a.options.seed);
   if (!a.adapter.empty()) model.lora()->load(a.adapter);
-  FineTuneLineage lineage{a.base, a.data, a.trains() ? a.objective : "merge", {}, a.general, a.general_share, {}};
+  FineTuneLineage lineage{a.base, a.data,   a.trains() ? a.objective : "merge", {}, a.general, a.general_share,
+                          {},     a.adapter};
   if (a.trains()) lineage.result = tune(model, a, workspace, options.config(), lineage.seen);
   save_finetuned(model, base, target, lineage);
   print(a, target, lineage.result, options.json);

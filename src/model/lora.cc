@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -226,7 +227,9 @@ void Lora::save(const std::filesystem::path& folder, const std::string& base) co
 void Lora::load(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "adapter_model.safetensors";
   const SafetensorsFile file(path);
+  std::set<std::string> known;
   const auto read = [&](const std::string& name, Tensor to) {
+    known.insert(name);
     const TensorInfo& info = file.tensor(name);
     if (info.shape != std::vector<int64_t>{to.extent(0), to.extent(1)})
       throw DataError(fmt::format("{}: tensor {} has shape [{}], the model and adapter_config.json want {}",
@@ -240,6 +243,11 @@ void Lora::load(const std::filesystem::path& folder) {
       read(tensor_name(part.name, "A"), a_of(values(), part));
       read(tensor_name(part.name, "B"), b_of(values(), part));
     }
+  // A head or a bias that was trained too would be left out in silence.
+  for (const auto& [name, info] : file.tensors())
+    if (!known.contains(name))
+      throw DataError(
+          fmt::format("{}: tensor {} belongs to none of the adapters of adapter_config.json", path.string(), name));
   refresh_compute();
 }
 
@@ -250,6 +258,9 @@ LoraOptions Lora::read_options(const std::filesystem::path& folder) {
     if (json.at("peft_type") != "LORA") throw ConfigError("peft_type is not LORA");
     if (json.value("use_dora", false) || json.value("use_rslora", false) || json.value("bias", "none") != "none")
       throw ConfigError("use_dora, use_rslora and trained biases are not supported");
+    for (const char* key : {"alpha_pattern", "rank_pattern"})
+      if (const auto pattern = json.find(key); pattern != json.end() && !pattern->empty())
+        throw ConfigError(fmt::format("{} is not supported: one rank and one alpha hold for all matrices", key));
     LoraOptions options{json.at("r"), json.at("lora_alpha"), json.at("target_modules")};
     check(options);
     return options;

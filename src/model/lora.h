@@ -44,7 +44,7 @@ class Lora {
 
   // adapter_model.safetensors and adapter_config.json in an existing folder. `base` names the model it belongs to.
   void save(const std::filesystem::path& folder, const std::string& base) const;
-  // Throws IoError, DataError naming the tensor that is missing or has another shape.
+  // Throws IoError, DataError naming the tensor that is missing, has another shape or is of no adapter here.
   void load(const std::filesystem::path& folder);
   static LoraOptions read_options(const std::filesystem::path& folder);  // throws IoError, DataError
 

@@ -205,6 +205,26 @@ TEST_F(LoraTest, DamagedAdapterFilesAreErrorsOrAnotherAdapterButNeverACrash) {
   fs::remove_all(folder);
 }
 
+// Read without a word, they would be merged in part or at another strength.
+TEST_F(LoraTest, PartsOfAnAdapterThatAreNotReadAreRefused) {
+  const fs::path folder = fs::temp_directory_path() / ("starling-lora-parts-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  LoraOptions fewer = all_;
+  fewer.targets = {"q_proj"};
+  Lora whole(config_, all_, DType::f32, 8), part(config_, fewer, DType::f32, 8);
+  whole.save(folder, "models/own");
+  EXPECT_THROW(part.load(folder), DataError);
+  const std::string config = read_file(folder / "adapter_config.json");
+  for (const auto& [patterns, is_read] : {std::pair{R"({"alpha_pattern": {}, "rank_pattern": null,)", true},
+                                          {R"({"alpha_pattern": {"q_proj": 64},)", false},
+                                          {R"({"rank_pattern": {"q_proj": 2},)", false}}) {
+    write_file_atomic(folder / "adapter_config.json", patterns + config.substr(1));
+    if (is_read) EXPECT_NO_THROW(Lora::read_options(folder)) << patterns;
+    else EXPECT_THROW(Lora::read_options(folder), DataError) << patterns;
+  }
+  fs::remove_all(folder);
+}
+
 TEST_F(LoraTest, UnknownTargetsAndRanksAreRefused) {
   EXPECT_THROW(Lora(config_, {.rank = 0}, DType::f32, 8), ConfigError);
   EXPECT_THROW(Lora(config_, {.targets = {"lm_head"}}, DType::f32, 8), ConfigError);

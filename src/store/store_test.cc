@@ -174,6 +174,17 @@ TEST_F(Store, ADeletionIsObeyedWhateverBytesItsReasonHas) {
   EXPECT_EQ(AuditLog(db).head()->body, "{\"id\":\"1\",\"reason\":\"caf\xef\xbf\xbd\"}");
 }
 
+TEST_F(Store, ADeletionAskedForTwiceAtTheSameMomentIsAuditedOnce) {
+  ControlDb db(path_);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&db] {
+      for (int i = 0; i < 25; ++i) bury(db, "post", std::to_string(i), "");
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(AuditLog(db).list(0, 1000).size(), 25u);
+}
+
 TEST_F(Store, ADatabaseOfTheFirstSchemaKeepsItsKeys) {
   std::string key;
   {

@@ -184,6 +184,36 @@ TEST_F(Checkpoint, TellsWhichPostsAndAuthorsItSaw) {
   EXPECT_FALSE(SeenIds::contains(latest() / "seen.bin", "post", "8"));
 }
 
+// As a trainer does while a deletion asks which checkpoints saw a post.
+TEST_F(Checkpoint, OneThatIsRemovedMeanwhileIsNoneThatSaw) {
+  const Workspace workspace{folder_};
+  const fs::path kept = workspace.run("own") / "checkpoints/step-00000002",
+                 passing = kept.parent_path() / "step-00000001";
+  const fs::path hidden = kept.parent_path() / ".step-00000001.new";
+  SeenIds seen;
+  seen.add("post", "7");
+  fs::create_directories(kept);
+  seen.save(kept / "seen.bin");
+  std::atomic<bool> done = false;
+  std::thread trainer([&] {
+    while (!done) {
+      fs::copy(kept, hidden);
+      fs::rename(hidden, passing);
+      fs::remove_all(passing);
+    }
+  });
+  for (int i = 0; i < 10'000; ++i) {
+    try {
+      EXPECT_EQ(checkpoints_that_saw(workspace, "post", "7").back(), "runs/own/checkpoints/step-00000002");
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+      break;
+    }
+  }
+  done = true;
+  trainer.join();
+}
+
 TEST_F(Checkpoint, WhatACrashLeftHalfWrittenIsIgnoredAndRemoved) {
   save(5);
   fs::create_directories(folder_ / "checkpoints/.step-00000006.new");

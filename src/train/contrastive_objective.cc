@@ -111,13 +111,19 @@ class Contrastive : public Objective {
       convert(low.tensor(), states);
       model_.backward(packed.batch, low.tensor());
     }
-    const auto n = static_cast<double>(items.size());
-    return {loss * n, n, static_cast<double>(count_nearest(embeddings, groups))};
+    return {loss * static_cast<double>(items.size()), static_cast<double>(count_choices(groups)),
+            static_cast<double>(count_nearest(embeddings, groups))};
+  }
+
+  // Where all are of one group nothing is chosen: the loss is 0 then, and every partner the nearest.
+  static size_t count_choices(std::span<const uint64_t> groups) {
+    const bool alike = std::ranges::count(groups, groups.front()) == std::ssize(groups);
+    return alike ? 0 : groups.size();
   }
 
   // Anchors that are nearer to their partner than to any other that is not of their group.
   static int64_t count_nearest(std::span<const float> embeddings, std::span<const uint64_t> groups) {
-    const size_t n = groups.size(), width = embeddings.size() / (2 * n);
+    const size_t n = count_choices(groups), width = embeddings.size() / (2 * groups.size());
     const auto cosine = [&](size_t i, size_t j) {
       const float *a = embeddings.data() + i * width, *b = embeddings.data() + (n + j) * width;
       return std::inner_product(a, a + width, b, 0.0f);

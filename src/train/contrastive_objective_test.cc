@@ -110,6 +110,21 @@ TEST(Contrastive, AWholeModelAndAdaptersLearnWhatATextIsAbout) {
   }
 }
 
+// It would be found nearest whatever the model says.
+TEST(Contrastive, APairWithNothingToTellItFromCountsForNothing) {
+  Transformer model = make_model();
+  std::vector<TextPair> pairs = pairs_of_one_subject(3);
+  pairs[0].group = pairs[1].group = 100, pairs[2].group = 101;
+  const std::unique_ptr<Objective> objective = make_contrastive(model, pairs, kOptions);
+  const auto weight = [&](const std::vector<uint32_t>& items) { return objective->score(items).weight; };
+  EXPECT_EQ(weight({2}), 0);
+  EXPECT_EQ(weight({0, 1}), 0);
+  EXPECT_EQ(weight({0, 1, 2}), 3);
+  FineTuneOptions options = kOptions;
+  options.epochs = 1, options.held_out = 0, options.batch_tokens = 32;  // one pair a batch
+  EXPECT_EQ(finetune(model, pairs, options).accuracy_before, 0);
+}
+
 TEST(Contrastive, TextsOfNoPlacesAreNoPairsAndATemperatureOf0IsRefused) {
   Transformer model = make_model();
   std::vector<TextPair> pairs = pairs_of_one_subject(8);

@@ -196,13 +196,19 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
   const Batches batches = all_batches(objective, split.train, general.train, options);
   result.steps = static_cast<int64_t>(batches.size());
   const ObjectiveScore before = score_all(objective, judged);
+  if (before.weight == 0)
+    spdlog::warn("nothing can be scored: no batch holds texts of two groups; larger batches hold more");
   result.loss_before = before.mean();
-  result.accuracy_before = before.correct / before.weight;
+  result.accuracy_before = before.accuracy();
   result.general_before = score_all(objective, remembered).mean();
   result.trained_parameters = train_batches(model, objective, batches, options);
   const ObjectiveScore after = score_all(objective, judged);
+  if (!std::isfinite(after.loss))
+    throw Error(
+        fmt::format("fine-tuning diverged (loss {} before, {} after): lower the learning rate; no model was written",
+                    before.mean(), after.mean()));
   result.loss_after = after.mean();
-  result.accuracy_after = after.correct / after.weight;
+  result.accuracy_after = after.accuracy();
   result.general_after = score_all(objective, remembered).mean();
   result.seconds = monotonic_s() - start;
   return result;

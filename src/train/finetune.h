@@ -57,13 +57,13 @@ struct FineTuneResult {
   int64_t replay_examples = 0, replay_held_out = 0;  // of the general set: that training may take, that is scored
   double general_before = 0, general_after = 0;      // loss on the latter
   // Share of what was scored: preference, of pairs whose chosen answer gained more than the rejected one; contrastive,
-  // of anchors whose own partner is the nearest of the batch.
+  // of anchors whose own partner is the nearest of a batch that holds two groups at least.
   double accuracy_before = 0, accuracy_after = 0;
 };
 
 // Trains the adapters when the model has some, else all parameters. The order of the examples is a function of the
 // seed. Throws DataError when no example is left, ConfigError for max_length beyond the model's positions, ShapeError
-// when the model has fewer places than places_of(options), Error when a stop is requested.
+// when the model has fewer places than places_of(options), Error when a stop is requested or the loss is no number.
 FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
                         const Replay& replay = {});
 FineTuneResult finetune(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options);

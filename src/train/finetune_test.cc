@@ -13,6 +13,7 @@
 #include "core/stop.h"
 #include "ops/profile.h"
 #include "train/chat_records.h"
+#include "train/finetuned_model.h"
 #include "train/finite_differences.h"
 #include "train/text_examples.h"
 
@@ -209,6 +210,28 @@ TEST(FineTune, TooLongExamplesArePassedOverAndNoneLeftIsAnError) {
   examples[4].answer_tokens = 0;
   EXPECT_EQ(finetune(model, examples, tiny_options(1e-3, 1)).passed_over, 2);
   EXPECT_THROW(finetune(model, std::vector<FineTuneExample>(3, examples[3]), tiny_options(1e-3, 1)), DataError);
+}
+
+TEST(FineTune, AModelThatDivergesIsAnError) {
+  Transformer model = make_model();
+  EXPECT_THROW(finetune(model, copy_task(100), tiny_options(1e16, 1)), Error);
+}
+
+TEST(FinetunedModel, AnAdapterThatIsMergedElsewhereBringsWhatItSaw) {
+  const std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("starling-finetuned-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(root / "base");
+  const Transformer base = make_model();
+  Transformer tuned = with_adapters(base, DType::f32), merged = with_adapters(base, DType::f32);
+  FineTuneLineage lineage{.base = "base", .objective = "text"};
+  lineage.seen.add("post", "7");
+  save_finetuned(tuned, root / "base", root / "tuned", lineage);
+  merged.lora()->load(root / "tuned/adapter");
+  save_finetuned(merged, root / "base", root / "merged",
+                 {.base = "base", .objective = "merge", .adapter = root / "tuned/adapter/"});
+  EXPECT_TRUE(std::filesystem::exists(root / "merged/seen.bin") &&
+              SeenIds::contains(root / "merged/seen.bin", "post", "7"));
+  std::filesystem::remove_all(root);
 }
 
 class ChatRecords : public testing::Test {

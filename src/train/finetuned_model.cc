@@ -1,5 +1,7 @@
 #include "train/finetuned_model.h"
 
+#include <vector>
+
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -29,10 +31,14 @@ std::string lineage_json(const FineTuneLineage& lineage) {
   return dump_json(json, 2) + "\n";
 }
 
-void save_seen(const fs::path& base_folder, SeenIds seen, const fs::path& path) {
-  const fs::path of_base = base_folder / "seen.bin";
-  if (fs::exists(of_base)) seen.merge(of_base);
-  if (fs::exists(of_base) || seen.size() > 0) seen.save(path);
+// What was read now, what the base read, and what the model read that the adapter lies in.
+void save_seen(const fs::path& base_folder, const FineTuneLineage& lineage, const fs::path& path) {
+  std::vector<fs::path> folders = {base_folder};
+  if (!lineage.adapter.empty()) folders.push_back(lineage.adapter / "..");
+  std::erase_if(folders, [](const fs::path& folder) { return !fs::exists(folder / "seen.bin"); });
+  SeenIds seen = lineage.seen;
+  for (const fs::path& folder : folders) seen.merge(folder / "seen.bin");
+  if (!folders.empty() || seen.size() > 0) seen.save(path);
 }
 
 }  // namespace
@@ -49,7 +55,7 @@ void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::p
     save_parameters(model.parameters(), hidden / "model.safetensors");
     for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
       if (fs::exists(base_folder / name)) write_file_atomic(hidden / name, read_file(base_folder / name));
-    save_seen(base_folder, lineage.seen, hidden / "seen.bin");
+    save_seen(base_folder, lineage, hidden / "seen.bin");
     write_file_atomic(hidden / "lineage.json", lineage_json(lineage));
   });
 }

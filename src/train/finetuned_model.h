@@ -18,11 +18,12 @@ struct FineTuneLineage {
   std::filesystem::path general;  // the general set's records; empty without one
   double general_share = 0;       // of the places of training
   SeenIds seen;                   // posts that were trained on, besides the base's
+  std::filesystem::path adapter;  // that training began from, or that is merged; empty without one
 };
 
 // Writes `target` atomically: config.json, model.safetensors (adapters merged), the base's tokenizer files, seen.bin
-// (the base's ids and lineage.seen), lineage.json, and adapter/ in PEFT's form when the model has adapters. They are
-// merged into the model's parameters.
+// (the ids of the base, of the model that the adapter lies in, and lineage.seen), lineage.json, and adapter/ in PEFT's
+// form when the model has adapters. They are merged into the model's parameters.
 void save_finetuned(Transformer& model, const std::filesystem::path& base_folder, const std::filesystem::path& target,
                     const FineTuneLineage& lineage);
 

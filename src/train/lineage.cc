@@ -43,6 +43,17 @@ std::vector<std::filesystem::path> sorted_folders(const std::filesystem::path& f
   return found;
 }
 
+// A trainer that goes on removes old checkpoints meanwhile: one that is gone saw nothing.
+bool saw(const std::filesystem::path& folder, const std::string& kind, const std::string& id) {
+  const std::filesystem::path list = folder / "seen.bin";
+  try {
+    return std::filesystem::exists(list) && SeenIds::contains(list, kind, id);
+  } catch (const IoError&) {
+    if (std::filesystem::exists(list)) throw;
+    return false;
+  }
+}
+
 }  // namespace
 
 void SeenIds::add(std::string_view kind, std::string_view id) {
@@ -87,11 +98,10 @@ std::vector<std::string> checkpoints_that_saw(const Workspace& workspace, const 
   std::vector<std::filesystem::path> folders = sorted_folders(workspace.models());
   for (const auto& run : sorted_folders(workspace.runs()))
     for (const auto& checkpoint : sorted_folders(run / "checkpoints")) folders.push_back(checkpoint);
-  std::vector<std::string> saw;
+  std::vector<std::string> found;
   for (const auto& folder : folders)
-    if (std::filesystem::exists(folder / "seen.bin") && SeenIds::contains(folder / "seen.bin", kind, id))
-      saw.push_back(std::filesystem::relative(folder, workspace.root).string());
-  return saw;
+    if (saw(folder, kind, id)) found.push_back(folder.lexically_relative(workspace.root).string());
+  return found;
 }
 
 }  // namespace starling

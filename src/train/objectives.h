@@ -13,6 +13,7 @@ namespace starling {
 struct ObjectiveScore {
   double loss = 0, weight = 0, correct = 0;  // sums over what was scored
   double mean() const { return weight > 0 ? loss / weight : 0; }
+  double accuracy() const { return weight > 0 ? correct / weight : 0; }
 };
 
 // Items are examples or pairs.

@@ -67,9 +67,9 @@ class Trainer {
                       world_.size(), options_.batch_rows()));
   }
 
-  TrainResult run(const Config& config) {
+  TrainResult run(const Config& config, bool resume) {
     use_products(options_.product_kernels());
-    if (is_root()) start(config);
+    if (is_root()) start(config, resume);
     share_start();
     measure_peak();
     if (is_root()) {
@@ -108,7 +108,8 @@ class Trainer {
   }
 
   // From the last checkpoint, or from the seed.
-  void start(const Config& config) {
+  void start(const Config& config, bool resume) {
+    if (!resume) std::filesystem::remove_all(folder_);  // not before the settings and the shards were found good
     state_.total_steps = options_.steps;
     const std::string shards = sha256_file_hex(workspace_.shards() / "manifest.json");
     if (const auto checkpoint = latest_checkpoint(checkpoints())) {
@@ -276,10 +277,15 @@ class Trainer {
          .gradient_scale = clip ? static_cast<float>(static_cast<double>(options_.clip_norm) / gradient_norm_) : 1.0f});
   }
 
+  bool is_finite() const { return std::isfinite(loss_ + gradient_norm_); }  // what the last step gave
+
+  // One batch may give what is no number; several in a row say that the weights do, and so no run ends.
   void skip() {
-    if (guard_.state().skipped_in_row >= kMostSkippedInRow && !std::isfinite(loss_ + gradient_norm_))
-      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate and resume",
-                              state_.step + 1, loss_));
+    const int64_t in_row = guard_.state().skipped_in_row;
+    const bool last = state_.step + 1 == state_.total_steps;
+    if (!is_finite() && (in_row >= kMostSkippedInRow || (last && in_row > 1)))
+      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate in {} and resume",
+                              state_.step + 1, loss_, (folder_ / "starling.toml").string()));
     spdlog::warn("step {}: loss {:.3f}, gradient norm {:.3f} stand out; the update is skipped", state_.step + 1, loss_,
                  gradient_norm_);
   }
@@ -308,7 +314,7 @@ class Trainer {
     const bool last = state_.step == state_.total_steps;
     const bool evaluate = options_.evaluation_interval > 0 && state_.step % options_.evaluation_interval == 0 && !last;
     if (evaluate || last || state_.step % options_.log_interval == 0) log(evaluate);
-    if (due) checkpoint();
+    if (due && is_finite()) checkpoint();  // weights that diverged do not take the place of good ones
   }
 
   void check_weights() {
@@ -368,10 +374,11 @@ class Trainer {
                     workspace_.tokenizer(), options_.keep_checkpoints);
   }
 
-  // Before a time budget is planned there is nothing worth keeping: the run starts again with the same bits.
+  // Before a time budget is planned there is nothing worth keeping, the run starts again with the same bits; nor are
+  // weights that diverged.
   void stop() {
     check_weights();
-    if (is_root() && state_.total_steps > 0) checkpoint();
+    if (is_root() && state_.total_steps > 0 && is_finite()) checkpoint();
   }
 
   TrainResult finish() {
@@ -384,7 +391,9 @@ class Trainer {
       if (stopped_ = stop_requested(); stopped_) return result();
       log_validation(summary.validation_bits_per_byte);
     }
-    const std::string card = model_card(summary, model_config_, options_, summarize_data());
+    const DataSummary data = summarize_data();
+    if (stopped_ = stop_requested(); stopped_) return result();  // of a part of the posts
+    const std::string card = model_card(summary, model_config_, options_, data);
     write_model(card);
     write_file_atomic(folder_ / "card.md", card);  // last: with a model, even an older one, it says that all is done
     return summary;
@@ -500,7 +509,7 @@ bool is_finished(const Workspace& workspace, const std::filesystem::path& run, c
 }
 
 // The settings that a run has, on rank 0: a resumed run's are those saved with it, and one whose settings do not name
-// its products is of a time when all were oneDNN's. Makes room for a run that starts anew.
+// its products is of a time when all were oneDNN's.
 void prepare_run(const Workspace& workspace, const TrainRequest& request, Config& config) {
   const std::filesystem::path run = workspace.run(request.name);
   if (request.resume) {
@@ -514,7 +523,6 @@ void prepare_run(const Workspace& workspace, const TrainRequest& request, Config
   if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
     throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}",
                                   request.name, run.string()));
-  std::filesystem::remove_all(run);
 }
 
 TrainResult train_rank(const Workspace& workspace, Config config, const TrainRequest& request, Communicator& world) {
@@ -528,7 +536,7 @@ TrainResult train_rank(const Workspace& workspace, Config config, const TrainReq
   std::string settings = config.to_toml();
   share(world, settings);
   config.load_text(settings, "settings of rank 0");
-  return Trainer(workspace, config, request.name, world).run(config);
+  return Trainer(workspace, config, request.name, world).run(config, request.resume);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "model/model_folder.h"
 #include "model/transformer.h"
 #include "ops/matmul.h"
+#include "posts/post_store.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
@@ -234,6 +235,30 @@ TEST_F(TrainerTest, ARunKilledBeforeItsModelIsWrittenIsNotTakenForTheOlderOne) {
   EXPECT_NE(read_file(workspace_.model("own") / "lineage.json").find("\"seed\": 2"), std::string::npos);
 }
 
+TEST_F(TrainerTest, SettingsThatAreRefusedLeaveTheFinishedRunAsItWas) {
+  train(workspace_, small_config({"train.steps=2"}), {});
+  EXPECT_THROW(train(workspace_, small_config({"model.heads=3"}), {}), ConfigError);
+  EXPECT_TRUE(fs::exists(workspace_.run("own") / "card.md"));
+  EXPECT_TRUE(fs::exists(workspace_.run("own") / "checkpoints/latest"));
+}
+
+// Its rate makes the weights after the first step so large that no later loss is a number.
+TEST_F(TrainerTest, ADivergedRunTakesNeitherTheModelsNorTheLastCheckpointsPlace) {
+  train(workspace_, small_config({"train.steps=2"}), {});
+  const std::string older = sha256_file_hex(workspace_.model("own") / "model.safetensors");
+  try {
+    train(workspace_,
+          small_config({"train.steps=6", "train.checkpoint_interval=1", "train.learning_rate=1e16",
+                        "train.embedding_learning_rate=1e16"}),
+          {});
+    ADD_FAILURE() << "a model of a run that diverged";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("runs/own/starling.toml"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(sha256_file_hex(workspace_.model("own") / "model.safetensors"), older);
+  EXPECT_EQ(read_file(workspace_.run("own") / "checkpoints/latest"), "step-00000001\n");
+}
+
 TEST_F(TrainerTest, ATrainedRunWhoseLogIsLostIsFinished) {
   train(workspace_, small_config({"train.steps=2"}), {});
   fs::remove(workspace_.run("own") / "card.md");
@@ -289,6 +314,27 @@ TEST(TrainStop, WhatWasTrainedIsSavedWhenAnEvaluationIsStopped) {
     EXPECT_GE(logged_steps(workspace), after);
     fs::remove_all(workspace.root);
   }
+}
+
+// The run is at its last step already, and without later posts; what is left is its card.
+TEST(TrainStop, DISABLED_ChildAtItsEnd) {
+  const char* folder = std::getenv("STARLING_TRAIN_KILL_WORKSPACE");
+  if (!folder) return;
+  request_stop();
+  EXPECT_TRUE(train(Workspace{folder}, small_config(), {.name = "own", .resume = true}).stopped);
+}
+
+TEST(TrainStop, ACardIsNotWrittenOfThePostsThatWereCountedBeforeAStop) {
+  const Workspace workspace = make_workspace(temporary("stopped"), 0);
+  PostStore(workspace.posts()).append_segment({{.id = "1", .text = "a"}, {.id = "2", .text = "b"}});
+  train(workspace, small_config({"train.steps=2"}), {});
+  const fs::path card = workspace.run("own") / "card.md";
+  fs::remove(card);
+  int status = 0;
+  waitpid(start_child(workspace, "TrainStop.DISABLED_ChildAtItsEnd"), &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(fs::exists(card));
+  fs::remove_all(workspace.root);
 }
 
 TEST_F(TrainerTest, PreparedTextsAreThoseOfTheShardsWithoutDeletedPosts) {
