@@ -54,6 +54,7 @@ void add_ads(Command root, const GlobalOptions& options);
 void add_audit(Command root, const GlobalOptions& options);
 void add_audit_data(Command audit, const GlobalOptions& options);  // nested under `audit`
 void add_delete(Command root, const GlobalOptions& options);
+void add_opt_out(Command root, const GlobalOptions& options);
 void add_serve(Command root, const GlobalOptions& options);
 void add_keys(Command root, const GlobalOptions& options);
 void add_plan(Command root, const GlobalOptions& options);

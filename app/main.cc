@@ -14,10 +14,10 @@
 namespace starling {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_init,   add_tokenizer, add_keys,   add_ingest, add_prepare, add_import,
-                                    add_export, add_generate,  add_plan,   add_serve,  add_train,   add_finetune,
-                                    add_eval,   add_bench,     add_info,   add_index,  add_search,  add_ask,
-                                    add_ads,    add_audit,     add_delete, add_chat};
+constexpr AddCommand kCommands[] = {add_init,   add_tokenizer, add_keys,   add_ingest,  add_prepare, add_import,
+                                    add_export, add_generate,  add_plan,   add_serve,   add_train,   add_finetune,
+                                    add_eval,   add_bench,     add_info,   add_index,   add_search,  add_ask,
+                                    add_ads,    add_audit,     add_delete, add_opt_out, add_chat};
 
 void add_global_flags(Command root, GlobalOptions& options) {
   root.add_option("-w,--workspace", options.workspace, "Folder of the workspace")

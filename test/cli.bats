@@ -17,7 +17,7 @@ teardown() { rm -rf "$folder"; }
 }
 
 @test "every command has help with an example" {
-  for command in init ingest prepare tokenizer train eval finetune generate chat import export index search ask ads audit delete keys serve plan bench info; do
+  for command in init ingest prepare tokenizer train eval finetune generate chat import export index search ask ads audit delete opt-out keys serve plan bench info; do
     run "$STARLING" "$command" --help
     [ "$status" -eq 0 ] || { echo "$command: $output"; false; }
     [[ "$output" == *"starling $command"* ]] || { echo "$command has no example"; false; }
@@ -342,4 +342,16 @@ import json, sys
 s = json.load(open(sys.argv[1]))
 assert s['goodput_rps'] == s['requests_per_s'] and s['failed'] == 0 and s['requests'] == 4, s
 assert all(0 <= s[n + '_p50_ms'] <= s[n + '_p99_ms'] for n in ('ttft', 'tpot', 'itl')), s" "$folder/serve.json"
+}
+
+@test "opt-out: added, listed, removed, and of a known purpose" {
+  export STARLING_WORKSPACE="$workspace"
+  "$STARLING" opt-out add alice
+  "$STARLING" opt-out add alice --purpose ads --purpose training
+  "$STARLING" opt-out remove bob --purpose search
+  [ "$("$STARLING" opt-out list)" = "alice                    training ads" ]
+  "$STARLING" opt-out remove alice --purpose training --purpose ads
+  [ "$("$STARLING" opt-out list --json)" = "[]" ]
+  run "$STARLING" opt-out add alice --purpose sales
+  [ "$status" -eq 2 ]
 }

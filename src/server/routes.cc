@@ -25,6 +25,8 @@ std::span<const Route> all_routes() {
       {"POST", "/v1/posts", kSearchRoles, Lane::quick, create_post},
       {"DELETE", "/v1/posts/{id}", kSearchRoles, Lane::quick, delete_post},
       {"DELETE", "/v1/authors/{id}", kAdminOnly, Lane::quick, delete_author},
+      {"GET", "/v1/authors/{id}/opt-outs", kAdminOnly, Lane::quick, list_opt_outs},
+      {"POST", "/v1/authors/{id}/opt-outs", kAdminOnly, Lane::quick, change_opt_out},
 
       {"POST", "/v1/ads/write", kAdsRoles, Lane::quick, write_ads},
       {"GET", "/v1/ads/jobs/{id}", kAdsRoles, Lane::quick, get_ad_job},

@@ -27,6 +27,8 @@ Response ask_posts(Platform& platform, const Request& request);
 Response create_post(Platform& platform, const Request& request);
 Response delete_post(Platform& platform, const Request& request);
 Response delete_author(Platform& platform, const Request& request);
+Response list_opt_outs(Platform& platform, const Request& request);
+Response change_opt_out(Platform& platform, const Request& request);
 
 // routes_ads.cc
 Response write_ads(Platform& platform, const Request& request);

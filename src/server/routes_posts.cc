@@ -1,5 +1,6 @@
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
@@ -8,6 +9,7 @@
 #include "server/json_body.h"
 #include "server/platform.h"
 #include "server/routes.h"
+#include "store/opt_out.h"
 
 namespace starling {
 namespace {
@@ -75,6 +77,23 @@ Response delete_post(Platform& platform, const Request& request) {
 }
 Response delete_author(Platform& platform, const Request& request) {
   return delete_and_report(platform, request, "author");
+}
+
+Response list_opt_outs(Platform& platform, const Request& request) {
+  const std::string& author = request.parameters.at("id");
+  nlohmann::json purposes = nlohmann::json::array();
+  for (const char* purpose : kOptOutPurposes)
+    if (platform.control.has_opted_out(author, purpose)) purposes.push_back(purpose);
+  return json_response(nlohmann::json{{"author", author}, {"opt_outs", purposes}});
+}
+
+Response change_opt_out(Platform& platform, const Request& request) {
+  const JsonBody body(request.body);
+  const std::string purpose = body.text("purpose");
+  if (std::ranges::find(kOptOutPurposes, std::string_view(purpose)) == kOptOutPurposes.end())
+    throw wrong_field("purpose", "training, ads or search");
+  set_opt_out(platform.control, request.parameters.at("id"), purpose, body.boolean("opt_out", true));
+  return list_opt_outs(platform, request);
 }
 
 }  // namespace starling

@@ -161,6 +161,20 @@ TEST_F(ServerTest, ANewPostIsFoundAtOnceAndADeletedOneIsGone) {
   EXPECT_EQ(call("POST", "/v1/posts", post).status, 409);
 }
 
+TEST_F(ServerTest, AnAuthorOptsOutOfSearchAndInAgain) {
+  start();
+  ASSERT_EQ(call("POST", "/v1/posts", {{"id", "1"}, {"author", "ada b"}, {"text", "a laptop"}}).status, 201);
+  const std::string path = "/v1/authors/ada%20b/opt-outs";
+  const auto found = [&] { return ok("POST", "/v1/search", {{"query", "laptop"}})["hits"].size(); };
+  EXPECT_EQ(ok("GET", path)["opt_outs"], json::array());
+  EXPECT_EQ(found(), 1u);
+  EXPECT_EQ(ok("POST", path, {{"purpose", "search"}})["opt_outs"], json::array({"search"}));
+  EXPECT_EQ(found(), 0u);
+  EXPECT_EQ(ok("POST", path, {{"purpose", "search"}, {"opt_out", false}})["opt_outs"], json::array());
+  EXPECT_EQ(found(), 1u);
+  EXPECT_EQ(call("POST", path, {{"purpose", "sales"}}).status, 400);
+}
+
 // A post that was let in before its author was deleted, and is written after the deletion has purged the store. A pipe
 // in the place of a segment's file holds the store for as long as nobody reads it.
 TEST_F(ServerTest, ADeletionReachesAPostThatComesInMeanwhile) {

@@ -21,7 +21,6 @@ using namespace sqlite_api;  // where SOCI puts sqlite3.h's names
 
 constexpr int kSchemaVersion = 3;
 constexpr std::array kRoles = {"admin", "search", "ads", "advertiser", "read"};
-constexpr std::array kPurposes = {"training", "ads", "search"};
 // Above this size the page check at opening would cost more than it tells.
 constexpr uintmax_t kCheckedBytes = 64u << 20;
 
@@ -273,7 +272,7 @@ uint64_t ControlDb::tombstone_version() const {
 }
 
 void ControlDb::add_opt_out(const std::string& author, const std::string& purpose) {
-  require_one_of(kPurposes, purpose, "purpose of an opt-out");
+  require_one_of(kOptOutPurposes, purpose, "purpose of an opt-out");
   transaction([&](soci::session& sql) {
     sql << "insert or ignore into opt_outs values (:author, :purpose)", soci::use(author), soci::use(purpose);
     sql << "update opt_out_version set version = version + 1";
@@ -281,7 +280,7 @@ void ControlDb::add_opt_out(const std::string& author, const std::string& purpos
 }
 
 void ControlDb::remove_opt_out(const std::string& author, const std::string& purpose) {
-  require_one_of(kPurposes, purpose, "purpose of an opt-out");
+  require_one_of(kOptOutPurposes, purpose, "purpose of an opt-out");
   transaction([&](soci::session& sql) {
     sql << "delete from opt_outs where author = :author and purpose = :purpose", soci::use(author), soci::use(purpose);
     sql << "update opt_out_version set version = version + 1";

@@ -2,6 +2,7 @@
 // sync. A method returns when its effect is durable. All throw IoError. Thread-safe: calls take turns.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -41,6 +42,8 @@ struct ApiKey {
   KeyLimits limits;
 };
 
+inline constexpr std::array kOptOutPurposes = {"training", "ads", "search"};
+
 class ControlDb {
  public:
   explicit ControlDb(const std::filesystem::path& path);  // created when missing, migrated when older
@@ -57,7 +60,7 @@ class ControlDb {
   std::vector<Tombstone> unpurged() const;
   void set_purged(const std::vector<Tombstone>& tombstones);
 
-  // Authors who do not want their posts used: "training", "ads" or "search".
+  // Authors who do not want their posts used, of kOptOutPurposes. People's wishes go through store/opt_out.h.
   void add_opt_out(const std::string& author, const std::string& purpose);
   void remove_opt_out(const std::string& author, const std::string& purpose);
   bool has_opted_out(const std::string& author, const std::string& purpose) const;

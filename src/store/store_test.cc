@@ -15,6 +15,7 @@
 #include "store/bury.h"
 #include "store/control_db.h"
 #include "store/key_changes.h"
+#include "store/opt_out.h"
 
 namespace starling {
 namespace {
@@ -381,6 +382,20 @@ TEST_F(Audit, ARolledBackTransactionTakesItsRecordAlong) {
                DataError);
   EXPECT_EQ(log_->list(0, 100).size(), 5u);
   EXPECT_FALSE(log_->verify().has_value());
+}
+
+TEST_F(Store, AnOptOutIsWrittenDownOnceWithItsAuditRecord) {
+  ControlDb db(path_);
+  EXPECT_TRUE(set_opt_out(db, "alice", "training", true));
+  EXPECT_FALSE(set_opt_out(db, "alice", "training", true));
+  EXPECT_TRUE(db.has_opted_out("alice", "training"));
+  EXPECT_TRUE(set_opt_out(db, "alice", "training", false));
+  EXPECT_FALSE(db.has_opted_out("alice", "training"));
+  EXPECT_THROW(set_opt_out(db, "", "training", true), ConfigError);
+  EXPECT_THROW(set_opt_out(db, "alice", "sales", true), ConfigError);
+  std::vector<std::string> kinds;
+  for (const AuditRecord& record : AuditLog(db).list(0, 10)) kinds.push_back(record.kind);
+  EXPECT_EQ(kinds, (std::vector<std::string>{"author.opted_out", "author.opted_in"}));
 }
 
 }  // namespace
