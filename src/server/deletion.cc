@@ -66,7 +66,8 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
         "next ingestion or start of a server does",
         error.what());
   }
-  report.known = report.purged_posts > 0 || (kind == "post" && posts.contains(id));
+  const bool waits = !report.pending.empty() && kind == "post" && posts.contains(id);
+  report.known = report.purged_posts > 0 || waits;
   report.checkpoints = checkpoints_that_saw(workspace, kind, id);
   return report;
 }
