@@ -29,6 +29,7 @@ void print_text(const SearchResult& result) {
   for (const SearchHit& hit : result.hits)
     fmt::print("{:.3f}  {}  {}  {}\n    {}\n", hit.score, hit.post.id, hit.post.author, format_time(hit.post.time_s),
                one_line(hit.post.text, 300));
+  if (!result.facets_complete) fmt::print("Counted in the {} posts that came last:\n", result.facet_posts);
   for (const Facet& facet : result.facets) {
     fmt::print("{}:", facet.field);
     for (const auto& [value, count] : facet.counts) fmt::print(" {} ({})", value, count);
@@ -42,6 +43,10 @@ void print_json(const SearchResult& result) {
   nlohmann::ordered_json json = {{"hits", nlohmann::json::array()}, {"estimated_total", result.estimated_total}};
   for (const SearchHit& hit : result.hits) json["hits"].push_back(hit_json(hit));
   for (const Facet& facet : result.facets) json["facets"].push_back({{"field", facet.field}, {"counts", facet.counts}});
+  if (!result.facets.empty()) {
+    json["facet_posts"] = result.facet_posts;
+    json["facets_complete"] = result.facets_complete;
+  }
   json["corrected_query"] = result.corrected_query;
   json["took_ms"] = result.took_ms;
   fmt::print("{}\n", dump_json_lossy(json, 2));

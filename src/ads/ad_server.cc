@@ -26,7 +26,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kCapWindow_s = 24 * 3600;
 constexpr std::string_view kTokenVersion = "s1";
 
 // Moves money and writes the ledger's row; the table's own check stops a sum that would pass the budget.
@@ -109,7 +108,7 @@ std::string ineligible(soci::session& sql, const Match& match, const DecideReque
   if (brief.currency != options.currency) return "in another currency";
   if (match.variant == nullptr) return "with facts that are no longer valid";
   if (brief.max_bid_micros < options.reserve_price_micros) return "with a bid below the reserve price";
-  long long left = 0, since = clock_s - kCapWindow_s;
+  long long left = 0, since = clock_s - kDay_s;
   sql << "select budget_micros - spent_micros - reserved_micros from ads_campaigns where id = :id", soci::into(left),
       soci::use(id);
   if (left < options.reserve_price_micros) return "without budget";

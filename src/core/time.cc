@@ -58,7 +58,7 @@ std::string format_day(int64_t time_s) {
 }
 
 std::string format_time(int64_t time_s) {
-  const int64_t second = ((time_s % 86400) + 86400) % 86400;
+  const int64_t second = ((time_s % kDay_s) + kDay_s) % kDay_s;
   return fmt::format("{}T{:02}:{:02}:{:02}Z", format_day(time_s), second / 3600, second / 60 % 60, second % 60);
 }
 

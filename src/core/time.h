@@ -8,6 +8,8 @@
 
 namespace starling {
 
+inline constexpr int64_t kDay_s = 86400;
+
 int64_t now_s();                          // wall clock
 double monotonic_s();                     // for durations
 std::string format_time(int64_t time_s);  // 2017-03-01T12:00:00Z

@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string_view>
 
 #include "core/error.h"
+#include "core/time.h"
 #include "search/post_document.h"
 #include "search/words.h"
 
@@ -22,6 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 // A reader that falls two commits behind is told to read again; after so many attempts it holds commits back.
 constexpr int kFreeAttempts = 2, kMaxAttempts = 5;
+
+constexpr Xapian::doccount kCountedExactly = 1000;
+constexpr uint64_t kWiden = 4;  // how many times as many posts are looked at where matches are rarer than estimated
 
 fs::path database_path(const fs::path& index_folder) { return index_folder / "lexical"; }
 
@@ -33,22 +38,17 @@ std::set<std::string> spelling_words(const std::string& text) {
   return words;
 }
 
+int64_t time_of(const Xapian::Document& document) {
+  return static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kTimeSlot)));
+}
+
+int64_t first_second_of_day(int64_t time_s) { return time_s - (time_s % kDay_s + kDay_s) % kDay_s; }
+
 PostSummary summary_of(const Xapian::Document& document) {
-  PostSummary out;
-  out.docid = document.get_docid();
-  out.id = document.get_value(kIdSlot);
-  out.author = document.get_value(kAuthorSlot);
-  out.community = document.get_value(kCommunitySlot);
-  out.language = document.get_value(kLanguageSlot);
-  out.time_s = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kTimeSlot)));
-  out.engagement = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kEngagementSlot)));
-  const std::string tags = document.get_value(kHashtagsSlot);
-  for (size_t begin = 0; begin < tags.size();) {
-    const size_t end = std::min(tags.find(kListSeparator, begin), tags.size());
-    out.hashtags.push_back(tags.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return out;
+  return {.id = document.get_value(kIdSlot),
+          .author = document.get_value(kAuthorSlot),
+          .time_s = time_of(document),
+          .engagement = static_cast<int64_t>(Xapian::sortable_unserialise(document.get_value(kEngagementSlot)))};
 }
 
 // p(t|d) of the ranked terms; empty for a post that was deleted meanwhile.
@@ -68,19 +68,53 @@ std::vector<std::pair<std::string, double>> term_distribution(const Xapian::Data
 class AcceptDecider : public Xapian::MatchDecider {
  public:
   explicit AcceptDecider(const PostIndexReader::Accept& accept) : accept_(accept) {}
-  bool operator()(const Xapian::Document& document) const override { return accept_(summary_of(document)); }
+  bool operator()(const Xapian::Document& document) const override {
+    return accept_(document.get_value(kIdSlot), document.get_value(kAuthorSlot));
+  }
 
  private:
   const PostIndexReader::Accept& accept_;
 };
 
-class VisitSpy : public Xapian::MatchSpy {
+class CountingSpy : public Xapian::MatchSpy {
  public:
-  explicit VisitSpy(const std::function<void(const PostSummary&)>& visit) : visit_(visit) {}
-  void operator()(const Xapian::Document& document, double) override { visit_(summary_of(document)); }
+  CountingSpy(MatchCounts& counts, const PostIndexReader::Accept& accept) : counts_(counts), accept_(accept) {}
+  void operator()(const Xapian::Document& document, double) override {
+    const std::string author = document.get_value(kAuthorSlot);
+    if (accept_ && !accept_(document.get_value(kIdSlot), author)) return;
+    ++counts_.posts;
+    ++counts_.authors[author];
+    ++counts_.communities[document.get_value(kCommunitySlot)];
+    ++counts_.languages[document.get_value(kLanguageSlot)];
+    ++counts_.days[first_second_of_day(time_of(document))];
+    const std::string tags = document.get_value(kHashtagsSlot);
+    for (size_t begin = 0; begin < tags.size();) {
+      const size_t end = std::min(tags.find(kListSeparator, begin), tags.size());
+      ++counts_.hashtags[tags.substr(begin, end - begin)];
+      begin = end + 1;
+    }
+  }
 
  private:
-  const std::function<void(const PostSummary&)>& visit_;
+  MatchCounts& counts_;
+  const PostIndexReader::Accept& accept_;
+};
+
+// Matches every docid from `first` on, so that what is before is skipped and not read.
+class NewestPosts : public Xapian::PostingSource {
+ public:
+  NewestPosts(DocId first, DocId last) : first_(first), last_(last) {}
+  void init(const Xapian::Database&) override { at_ = first_ - 1; }
+  Xapian::doccount get_termfreq_min() const override { return 0; }
+  Xapian::doccount get_termfreq_est() const override { return last_ - first_ + 1; }
+  Xapian::doccount get_termfreq_max() const override { return last_ - first_ + 1; }
+  void next(double) override { ++at_; }
+  void skip_to(Xapian::docid docid, double) override { at_ = std::max(at_, docid); }
+  bool at_end() const override { return at_ > last_; }
+  Xapian::docid get_docid() const override { return at_; }
+
+ private:
+  DocId first_, last_, at_ = 0;
 };
 
 [[noreturn]] void throw_index_error(const fs::path& path, const Xapian::Error& error) {
@@ -171,9 +205,9 @@ LexicalResult PostIndexReader::find(const Query& query, int limit, const Accept&
     enquire.set_query(ranked_query(query, database, false, expansion));
     enquire.set_docid_order(Xapian::Enquire::DESCENDING);  // ties: the newer post
     const AcceptDecider decider(accept);
-    constexpr Xapian::doccount kCountExactlyUpTo = 1000;
-    const Xapian::MSet matches = enquire.get_mset(0, static_cast<Xapian::doccount>(limit), kCountExactlyUpTo, nullptr,
-                                                  accept ? &decider : nullptr);
+    const Xapian::doccount counted = expansion.empty() ? kCountedExactly : 0;  // a total is that of the query's words
+    const Xapian::MSet matches =
+        enquire.get_mset(0, static_cast<Xapian::doccount>(limit), counted, nullptr, accept ? &decider : nullptr);
     LexicalResult result;
     result.estimated_total = matches.get_matches_estimated();
     for (Xapian::MSetIterator i = matches.begin(); i != matches.end(); ++i)
@@ -211,21 +245,33 @@ std::vector<WeightedTerm> PostIndexReader::expand(const Query& query, const Lexi
   });
 }
 
-void PostIndexReader::for_each_match(const Query& query, bool all_words,
-                                     const std::function<void(const PostSummary&)>& visit) const {
-  std::vector<PostSummary> found;  // visited after the read: a repeated read must not visit twice
-  state_->read([&](Xapian::Database& database) {
-    found.clear();
-    const std::function<void(const PostSummary&)> keep = [&](const PostSummary& summary) { found.push_back(summary); };
-    VisitSpy spy(keep);
+MatchCounts PostIndexReader::count_matches(const Query& query, bool all_words, const Accept& accept,
+                                           uint64_t enough) const {
+  return state_->read([&](Xapian::Database& database) {
+    const Xapian::Query wanted = ranked_query(query, database, all_words, {});
     Xapian::Enquire enquire(database);
     enquire.set_weighting_scheme(Xapian::BoolWeight());
-    enquire.set_query(ranked_query(query, database, all_words, {}));
-    enquire.add_matchspy(&spy);
-    enquire.get_mset(0, 0, database.get_doccount());
-    return 0;
+    enquire.set_query(wanted);
+    const uint64_t last = database.get_lastdocid(), total = enquire.get_mset(0, 0).get_matches_estimated();
+    uint64_t posts = enough == 0 || total <= enough ? last : last * enough / total + 1;
+    for (;; posts *= kWiden) {
+      MatchCounts counts;
+      CountingSpy spy(counts, accept);
+      enquire.clear_matchspies();
+      enquire.add_matchspy(&spy);
+      counts.complete = posts >= last;
+      if (!counts.complete) {
+        NewestPosts newest(static_cast<DocId>(last - posts + 1), static_cast<DocId>(last));
+        enquire.set_query(Xapian::Query(Xapian::Query::OP_FILTER, wanted, Xapian::Query(&newest)));
+        enquire.get_mset(0, 0, database.get_doccount());
+        if (static_cast<uint64_t>(counts.posts) < enough / 2) continue;  // fewer than was estimated
+      } else {
+        enquire.set_query(wanted);
+        enquire.get_mset(0, 0, database.get_doccount());
+      }
+      return counts;
+    }
   });
-  for (const PostSummary& summary : found) visit(summary);
 }
 
 std::optional<std::unordered_set<DocId>> PostIndexReader::filter(const Query& query) const {
@@ -252,13 +298,17 @@ std::optional<Post> PostIndexReader::post(DocId docid) const {
   });
 }
 
-std::optional<PostSummary> PostIndexReader::summary(DocId docid) const {
-  return state_->read([&](Xapian::Database& database) -> std::optional<PostSummary> {
-    try {
-      return summary_of(database.get_document(docid));
-    } catch (const Xapian::DocNotFoundError&) {
-      return std::nullopt;
-    }
+std::optional<PostSummary> PostIndexReader::summary(DocId docid) const { return summaries({docid})[0]; }
+
+std::vector<std::optional<PostSummary>> PostIndexReader::summaries(const std::vector<DocId>& docids) const {
+  return state_->read([&](Xapian::Database& database) {
+    std::vector<std::optional<PostSummary>> found(docids.size());
+    for (size_t i = 0; i < docids.size(); ++i) try {
+        found[i] = summary_of(database.get_document(docids[i]));
+      } catch (const Xapian::DocNotFoundError&) {
+        found[i].reset();
+      }
+    return found;
   });
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -24,12 +25,19 @@ struct Bm25 {
   double k1 = 0.9, b = 0.4;
 };
 
-// What a filter or a count needs to know of a post, without its text.
+// What filters and priors need to know of a post, without its text.
 struct PostSummary {
-  DocId docid = 0;
-  std::string id, author, community, language;
+  std::string id, author;
   int64_t time_s = 0, engagement = 0;
-  std::vector<std::string> hashtags;  // folded
+};
+
+// How many matching posts have which value; "" counts those without one.
+struct MatchCounts {
+  using Counts = std::unordered_map<std::string, int64_t>;
+  int64_t posts = 0;
+  bool complete = true;                              // every match is counted, not only those that came last
+  Counts authors, communities, languages, hashtags;  // hashtags are folded
+  std::unordered_map<int64_t, int64_t> days;         // by their first second
 };
 
 struct LexicalMatch {
@@ -80,18 +88,21 @@ class PostIndexReader {
   ~PostIndexReader();
 
   // Thread-safe; each call sees everything committed before it began, by this process or another.
-  using Accept = std::function<bool(const PostSummary&)>;  // false: hidden from the result; empty: all are shown
+  // False: hidden from the result; empty: all are shown, and found faster.
+  using Accept = std::function<bool(const std::string& post_id, const std::string& author)>;
   LexicalResult find(const Query& query, int limit, const Accept& accept,
                      const std::vector<WeightedTerm>& expansion = {}) const;
   // The terms that `found`, the result of find(query), adds to the query.
   std::vector<WeightedTerm> expand(const Query& query, const LexicalResult& found, const Feedback& feedback) const;
-  // Every post that matches all clauses (all_words) or that find() would rank.
-  void for_each_match(const Query& query, bool all_words, const std::function<void(const PostSummary&)>& visit) const;
+  // Of every post that matches all clauses (all_words) or that find() would rank. With `enough` the index is read from
+  // its newest posts on, only as far as about so many matches take: the time does not grow with the index.
+  MatchCounts count_matches(const Query& query, bool all_words, const Accept& accept, uint64_t enough = 0) const;
   // The posts that pass the query's filters and exclusions; none when it has no such part.
   std::optional<std::unordered_set<DocId>> filter(const Query& query) const;
 
   std::optional<Post> post(DocId docid) const;  // none: deleted
   std::optional<PostSummary> summary(DocId docid) const;
+  std::vector<std::optional<PostSummary>> summaries(const std::vector<DocId>& docids) const;
   std::optional<DocId> find_id(const std::string& post_id) const;
   std::vector<DocId> docids_after(DocId last, size_t limit) const;  // ascending
   uint64_t size() const;

@@ -13,7 +13,6 @@
 namespace starling {
 namespace {
 
-constexpr int64_t kDay_s = 86400;
 constexpr int64_t kLastTime_s = 253402300799;  // of the year 9999; more seconds than that are a slip, and may overflow
 using Kind = QueryAtom::Kind;
 

@@ -14,7 +14,6 @@
 namespace starling {
 namespace {
 
-constexpr double kSecondsPerDay = 86400;
 constexpr size_t kVectorFeedbackPosts = 3;
 constexpr double kMaxFeedbackWeight = 0.9;  // at 1 nothing of the query would be left
 
@@ -88,11 +87,13 @@ std::vector<VectorMatch> Ranker::find_vectors(const Query& query, const Candidat
   if (!vectors_ || !embedder_ || text.empty()) return {};
   const std::optional<std::unordered_set<DocId>> allowed = reader_.filter(query);
   const std::vector<float> embedding = embed(text, words.lexical);
-  std::vector<VectorMatch> found = vectors_->find(embedding, depth, allowed ? &*allowed : nullptr);
-  std::erase_if(found, [&](const VectorMatch& match) {
-    const std::optional<PostSummary> summary = reader_.summary(match.docid);
-    return !summary || (accept && !accept(*summary));
-  });
+  const std::vector<VectorMatch> nearest = vectors_->find(embedding, depth, allowed ? &*allowed : nullptr);
+  std::vector<DocId> docids;
+  for (const VectorMatch& match : nearest) docids.push_back(match.docid);
+  const std::vector<std::optional<PostSummary>> posts = reader_.summaries(docids);
+  std::vector<VectorMatch> found;
+  for (size_t i = 0; i < nearest.size(); ++i)
+    if (posts[i] && (!accept || accept(posts[i]->id, posts[i]->author))) found.push_back(nearest[i]);
   std::unordered_set<DocId> known;
   for (const VectorMatch& match : found) known.insert(match.docid);
   std::vector<DocId> others;
@@ -106,11 +107,13 @@ std::vector<VectorMatch> Ranker::find_vectors(const Query& query, const Candidat
 
 void Ranker::add_priors(std::vector<RankedMatch>& matches, const Query& query) const {
   const int64_t newest_s = query.until_s.value_or(reader_.newest_time_s().value_or(now_s()));
-  for (RankedMatch& match : matches) {
-    const std::optional<PostSummary> post = reader_.summary(match.docid);
-    if (!post) continue;  // deleted since it was found: the caller drops it
-    match.score +=
-        prior(settings_.priors, static_cast<double>(newest_s - post->time_s) / kSecondsPerDay, post->engagement);
+  std::vector<DocId> docids;
+  for (const RankedMatch& match : matches) docids.push_back(match.docid);
+  const std::vector<std::optional<PostSummary>> posts = reader_.summaries(docids);
+  for (size_t i = 0; i < matches.size(); ++i) {
+    if (!posts[i]) continue;  // deleted since it was found: the caller drops it
+    const double age_days = static_cast<double>(newest_s - posts[i]->time_s) / kDay_s;
+    matches[i].score += prior(settings_.priors, age_days, posts[i]->engagement);
   }
   sort_best_first(matches);
 }

@@ -67,7 +67,9 @@ void index_corpus(const TrecInput& input, const std::filesystem::path& folder, E
 }  // namespace
 
 PostIndexReader::Accept without_source(const EvaluationQuery& query, const PostIndexReader::Accept& accept) {
-  return [&](const PostSummary& post) { return post.id != query.hidden_post_id && (!accept || accept(post)); };
+  return [&](const std::string& post_id, const std::string& author) {
+    return post_id != query.hidden_post_id && (!accept || accept(post_id, author));
+  };
 }
 
 SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ranker, bool has_vectors,

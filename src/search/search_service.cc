@@ -32,25 +32,35 @@ namespace {
 constexpr int kMaxLimit = 100, kMaxOffset = 1000;
 constexpr uint64_t kEmbedBatch = 32;
 constexpr size_t kFacetValues = 10;
+constexpr uint64_t kFacetPosts = 20'000;
 
 // Who may not be shown, for the time of one request. An author is asked for once; tombstones only while the index still
 // holds posts that they name.
 class LiveFilter {
  public:
   LiveFilter(const ControlDb& control, std::string purpose, bool check_tombstones)
-      : control_(control), purpose_(std::move(purpose)), check_tombstones_(check_tombstones) {}
+      : control_(control),
+        purpose_(std::move(purpose)),
+        check_tombstones_(check_tombstones),
+        check_opt_outs_(control.has_opt_outs(purpose_)) {}
 
   bool accepts(const std::string& post_id, const std::string& author) {
     if (check_tombstones_ && control_.is_deleted(post_id, author)) return false;
+    if (!check_opt_outs_) return true;
     const auto [entry, fresh] = opted_out_.try_emplace(author, false);
     if (fresh && !author.empty()) entry->second = control_.has_opted_out(author, purpose_);
     return !entry->second;
+  }
+  // Empty where nobody is hidden.
+  PostIndexReader::Accept accept() {
+    if (!check_tombstones_ && !check_opt_outs_) return {};
+    return [this](const std::string& post_id, const std::string& author) { return accepts(post_id, author); };
   }
 
  private:
   const ControlDb& control_;
   std::string purpose_;
-  bool check_tombstones_;
+  bool check_tombstones_, check_opt_outs_;
   std::unordered_map<std::string, bool> opted_out_;
 };
 
@@ -61,9 +71,7 @@ bool is_value_or_excluded(std::string_view query, size_t begin) {
   return before == ':' || before == '@' || (before == '-' && (begin == 1 || query[begin - 2] == ' '));
 }
 
-using Counts = std::unordered_map<std::string, int64_t>;
-
-std::vector<std::pair<std::string, int64_t>> most_frequent(const Counts& counts, size_t limit) {
+std::vector<std::pair<std::string, int64_t>> most_frequent(const MatchCounts::Counts& counts, size_t limit) {
   std::vector<std::pair<std::string, int64_t>> out;
   for (const auto& entry : counts)
     if (!entry.first.empty()) out.push_back(entry);
@@ -94,7 +102,7 @@ struct SearchService::State {
   LiveFilter live_filter(const std::string& purpose) const {
     return {control, purpose, !writer || applied_tombstones != control.tombstone_version()};
   }
-  std::vector<Facet> facets(const Query& query, LiveFilter& live) const;
+  void count_facets(const Query& query, LiveFilter& live, SearchResult& result) const;
   std::string corrected(const std::string& text, const Query& query) const;
 
   std::filesystem::path index_folder;
@@ -192,19 +200,18 @@ void SearchService::State::with_vectors(const Work& work) {
   }
 }
 
-std::vector<Facet> SearchService::State::facets(const Query& query, LiveFilter& live) const {
-  std::map<std::string, Counts> counts;
-  reader->for_each_match(query, false, [&](const PostSummary& post) {
-    if (!live.accepts(post.id, post.author)) return;
-    ++counts["author"][post.author];
-    ++counts["community"][post.community];
-    ++counts["language"][post.language];
-    ++counts["day"][format_day(post.time_s)];
-    for (const std::string& tag : post.hashtags) ++counts["hashtag"][tag];
-  });
-  std::vector<Facet> out;
-  for (const auto& [field, values] : counts) out.push_back({field, most_frequent(values, kFacetValues)});
-  return out;
+void SearchService::State::count_facets(const Query& query, LiveFilter& live, SearchResult& result) const {
+  const MatchCounts counts = reader->count_matches(query, false, live.accept(), kFacetPosts);
+  result.facet_posts = counts.posts;
+  result.facets_complete = counts.complete;
+  if (counts.posts == 0) return;
+  MatchCounts::Counts days;
+  for (const auto& [day_s, posts] : counts.days) days[format_day(day_s)] = posts;
+  result.facets = {{"author", most_frequent(counts.authors, kFacetValues)},
+                   {"community", most_frequent(counts.communities, kFacetValues)},
+                   {"day", most_frequent(days, kFacetValues)},
+                   {"hashtag", most_frequent(counts.hashtags, kFacetValues)},
+                   {"language", most_frequent(counts.languages, kFacetValues)}};
 }
 
 std::string SearchService::State::corrected(const std::string& text, const Query& query) const {
@@ -253,8 +260,7 @@ SearchResult SearchService::search(const SearchRequest& request) {
   const int depth = std::max(state_->settings.candidates, limit + offset);
   int skipped = 0;
   const Ranker ranker(*state_->reader, state_->vectors.get(), state_->embedder, state_->settings);
-  const Ranking ranking = ranker.rank(query, request.stage, depth,
-                                      [&](const PostSummary& post) { return live.accepts(post.id, post.author); });
+  const Ranking ranking = ranker.rank(query, request.stage, depth, live.accept());
   result.estimated_total = ranking.estimated_total;
   for (const RankedMatch& match : ranking.matches) {
     if (static_cast<int>(result.hits.size()) == limit) break;
@@ -264,7 +270,7 @@ SearchResult SearchService::search(const SearchRequest& request) {
     std::string snippet = make_snippet(post->text, wanted);
     result.hits.push_back({std::move(*post), match.score, match.lexical_score, match.vector_score, std::move(snippet)});
   }
-  if (request.facets) result.facets = state_->facets(query, live);
+  if (request.facets) state_->count_facets(query, live, result);
   result.corrected_query = state_->corrected(request.query, query);
   result.took_ms = (monotonic_s() - start_s) * 1e3;
   return result;
@@ -333,21 +339,13 @@ void SearchService::hide_deleted() {
 SearchService::Audience SearchService::audience(const std::string& text) {
   const Query query = parse_query(text);
   LiveFilter live = state_->live_filter("ads");
-  Audience audience;
-  Counts authors, hashtags, communities, languages;
-  state_->reader->for_each_match(query, true, [&](const PostSummary& post) {
-    if (!live.accepts(post.id, post.author)) return;
-    ++audience.posts;
-    ++authors[post.author];
-    ++communities[post.community];
-    ++languages[post.language];
-    for (const std::string& tag : post.hashtags) ++hashtags[tag];
-  });
-  authors.erase("");
-  audience.authors = static_cast<int64_t>(authors.size());
-  audience.hashtags = most_frequent(hashtags, kFacetValues);
-  audience.communities = most_frequent(communities, kFacetValues);
-  audience.languages = most_frequent(languages, kFacetValues);
+  MatchCounts counts = state_->reader->count_matches(query, true, live.accept());
+  counts.authors.erase("");
+  Audience audience{.authors = static_cast<int64_t>(counts.authors.size()),
+                    .posts = counts.posts,
+                    .hashtags = most_frequent(counts.hashtags, kFacetValues),
+                    .communities = most_frequent(counts.communities, kFacetValues),
+                    .languages = most_frequent(counts.languages, kFacetValues)};
   return audience;
 }
 

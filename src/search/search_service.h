@@ -50,6 +50,8 @@ struct SearchResult {
   std::vector<SearchHit> hits;
   int64_t estimated_total = 0;
   std::vector<Facet> facets;
+  int64_t facet_posts = 0;      // how many posts the facets count
+  bool facets_complete = true;  // those are all matches; else, of very many, the ones that came last
   std::string corrected_query;  // spelling suggestion, empty when none
   double took_ms = 0;
 };

@@ -137,6 +137,29 @@ TEST_F(SearchServiceTest, FacetsSnippetsAndSpelling) {
   EXPECT_EQ(result.corrected_query, "");
 }
 
+TEST_F(SearchServiceTest, FacetsOfVeryManyMatchesCountThoseThatCameLast) {
+  std::vector<Post> posts;
+  for (int i = 1; i <= 2000; ++i)
+    posts.push_back(make_post(std::to_string(i), i <= 1000 ? "ann" : "ben", i <= 1000 ? "heron stork" : "heron crane"));
+  store(posts);
+  open();
+  const PostIndexReader reader(workspace_.index());
+  const auto count = [&](const std::string& query, uint64_t enough) {
+    return reader.count_matches(parse_query(query), true, {}, enough);
+  };
+  EXPECT_EQ(count("heron", 0).posts, 2000);
+  EXPECT_TRUE(count("heron", 5000).complete);
+  const MatchCounts newest = count("heron", 200);
+  EXPECT_FALSE(newest.complete);
+  EXPECT_NEAR(newest.posts, 200, 1);
+  EXPECT_EQ(newest.authors, (MatchCounts::Counts{{"ben", newest.posts}}));
+  const MatchCounts older = count("stork", 200);  // none among the newest: it looks further
+  EXPECT_FALSE(older.complete);
+  EXPECT_GE(older.posts, 200);
+  EXPECT_LT(older.posts, 1000);
+  EXPECT_EQ(count("crane +stork", 200).posts, 0);
+}
+
 TEST_F(SearchServiceTest, CharacterReferencesAreReadAsWhatTheyStandFor) {
   store({make_post("1", "ann", "fish &amp; chips &lt;3")});
   open();
@@ -423,7 +446,7 @@ TEST_F(SearchServiceTest, ASlowQueryThatCommitsOvertakeSucceeds) {
     for (int i = 10000; !done; ++i) service_->add(make_post(std::to_string(i), "ben", "stork " + std::to_string(i)));
   });
   size_t found = 0;
-  const auto slowly = [](const PostSummary&) {
+  const auto slowly = [](const std::string&, const std::string&) {
     std::this_thread::sleep_for(std::chrono::microseconds(300));
     return true;
   };

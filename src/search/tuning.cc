@@ -19,8 +19,8 @@ constexpr size_t kVectorWeights = 10;
 double vector_weight(size_t step) { return static_cast<double>(step) / kVectorWeights; }
 
 PostIndexReader::Accept live_only(const ControlDb& control) {
-  return [&control](const PostSummary& post) {
-    return !control.is_deleted(post.id, post.author) && !control.has_opted_out(post.author, "search");
+  return [&control](const std::string& post_id, const std::string& author) {
+    return !control.is_deleted(post_id, author) && !control.has_opted_out(author, "search");
   };
 }
 

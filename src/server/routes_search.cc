@@ -63,6 +63,8 @@ Response search_posts(Platform& platform, const Request& request) {
     return json_response(json{{"hits", to_json(result.hits)},
                               {"estimated_total", result.estimated_total},
                               {"facets", to_json(result.facets)},
+                              {"facet_posts", result.facet_posts},
+                              {"facets_complete", result.facets_complete},
                               {"corrected_query", result.corrected_query},
                               {"took_ms", result.took_ms}});
   } catch (const DataError& error) {

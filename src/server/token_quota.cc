@@ -3,14 +3,10 @@
 #include <fmt/format.h>
 #include <soci/soci.h>
 
+#include "core/time.h"
 #include "server/http.h"
 
 namespace starling {
-namespace {
-
-constexpr int64_t kDayS = 86'400;
-
-}  // namespace
 
 TokenQuota::TokenQuota(ControlDb& control, int64_t tokens_per_day)
     : control_(control), tokens_per_day_(tokens_per_day) {
@@ -37,7 +33,7 @@ TokenQuota::Day& TokenQuota::today(const std::string& key, int64_t now_s) {
   }
   Day& day = used_.at(key);
   // A request that arrived just before midnight counts to the day that another has begun since.
-  const int64_t number = now_s / kDayS;
+  const int64_t number = now_s / kDay_s;
   if (day.day != number && day.day != number + 1) day = {number, 0};
   return day;
 }
@@ -54,7 +50,7 @@ int64_t TokenQuota::wait_s(const ApiKey& key, int64_t now_s) {
   const int64_t limit = limit_of(key);
   if (limit == 0) return 0;
   std::lock_guard lock(mutex_);
-  return today(key.name, now_s).used < limit ? 0 : kDayS - now_s % kDayS;
+  return today(key.name, now_s).used < limit ? 0 : kDay_s - now_s % kDay_s;
 }
 
 std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve_up_to(const ApiKey& key, int64_t least, int64_t most,
@@ -72,7 +68,7 @@ std::shared_ptr<TokenQuota::Reservation> TokenQuota::reserve_up_to(const ApiKey&
                     fmt::format("this request may use {} tokens, and the key has {} left of the {} it has for a day "
                                 "(UTC); ask for fewer with `max_tokens`, or wait",
                                 least, left, limit));
-    spent.retry_after_s = static_cast<int>(kDayS - now_s % kDayS);
+    spent.retry_after_s = static_cast<int>(kDay_s - now_s % kDay_s);
     throw spent;
   }
   const int64_t taken = std::min(most, left);

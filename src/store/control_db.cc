@@ -4,9 +4,10 @@
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 #include <mutex>
-#include <set>
 #include <unordered_set>
 
 #include "core/error.h"
@@ -91,7 +92,7 @@ struct ControlDb::State {
   long long last_tombstone = 0;
   long long opt_out_version = -1;
   std::unordered_set<std::string> deleted_posts, deleted_authors;
-  std::set<std::pair<std::string, std::string>> opt_outs;  // (author, purpose)
+  std::map<std::string, std::unordered_set<std::string>> opt_outs;  // authors by purpose
 
   ~State() { sqlite3_finalize(data_version_query); }
 
@@ -158,7 +159,7 @@ void ControlDb::State::refresh() {
     soci::statement rows = (reader.prepare << "select author, purpose from opt_outs", soci::into(kind_or_author),
                             soci::into(id_or_purpose));
     rows.execute();
-    while (rows.fetch()) opt_outs.emplace(kind_or_author, id_or_purpose);
+    while (rows.fetch()) opt_outs[id_or_purpose].insert(kind_or_author);
     opt_out_version = current;
   }
   data_version = version;
@@ -290,17 +291,26 @@ void ControlDb::remove_opt_out(const std::string& author, const std::string& pur
 bool ControlDb::has_opted_out(const std::string& author, const std::string& purpose) const {
   return state_->read([&] {
     state_->refresh();
-    return state_->opt_outs.contains({author, purpose});
+    const auto authors = state_->opt_outs.find(purpose);
+    return authors != state_->opt_outs.end() && authors->second.contains(author);
+  });
+}
+
+bool ControlDb::has_opt_outs(const std::string& purpose) const {
+  return state_->read([&] {
+    state_->refresh();
+    return state_->opt_outs.contains(purpose);
   });
 }
 
 std::vector<std::string> ControlDb::opted_out_authors(const std::string& purpose) const {
   return state_->read([&] {
     state_->refresh();
-    std::vector<std::string> authors;
-    for (const auto& [author, of] : state_->opt_outs)
-      if (of == purpose) authors.push_back(author);
-    return authors;
+    const auto authors = state_->opt_outs.find(purpose);
+    if (authors == state_->opt_outs.end()) return std::vector<std::string>{};
+    std::vector<std::string> sorted(authors->second.begin(), authors->second.end());
+    std::sort(sorted.begin(), sorted.end());
+    return sorted;
   });
 }
 

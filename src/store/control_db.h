@@ -64,6 +64,7 @@ class ControlDb {
   void add_opt_out(const std::string& author, const std::string& purpose);
   void remove_opt_out(const std::string& author, const std::string& purpose);
   bool has_opted_out(const std::string& author, const std::string& purpose) const;
+  bool has_opt_outs(const std::string& purpose) const;  // of anybody
   std::vector<std::string> opted_out_authors(const std::string& purpose) const;
 
   // API keys: stored as SHA-256; the clear key is returned once. Revoked keys no longer resolve.

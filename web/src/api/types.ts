@@ -34,6 +34,8 @@ export interface SearchResult {
   hits: SearchHit[];
   estimated_total: number;
   facets?: Facet[];
+  facet_posts?: number;
+  facets_complete?: boolean;
   corrected_query?: string;
   took_ms: number;
 }

@@ -4,6 +4,7 @@ import { facetTerm, hasTerm, toggleTerm } from "./query_terms";
 
 interface FacetsProps {
   facets: Facet[];
+  newest?: number; // how many posts are counted, where that is not every match
   query: string;
   onQuery: (query: string) => void;
 }
@@ -13,7 +14,7 @@ const kNames: Record<string, string> = {
 };
 const kShown = 6;
 
-function FacetGroup({ facet, query, onQuery }: { facet: Facet } & Omit<FacetsProps, "facets">) {
+function FacetGroup({ facet, query, onQuery }: { facet: Facet } & Pick<FacetsProps, "query" | "onQuery">) {
   const most = Math.max(1, ...facet.counts.map(([, count]) => count));
   return (
     <section class="facet">
@@ -37,11 +38,12 @@ function FacetGroup({ facet, query, onQuery }: { facet: Facet } & Omit<FacetsPro
   );
 }
 
-export function Facets({ facets, query, onQuery }: FacetsProps) {
+export function Facets({ facets, newest, query, onQuery }: FacetsProps) {
   const filled = facets.filter((facet) => facet.counts.length > 0);
   if (filled.length === 0) return null;
   return (
     <aside class="facets" aria-label="Narrow the results">
+      {newest !== undefined && <p class="facet-note">Counted in the {compact(newest)} that came last</p>}
       {filled.map((facet) => <FacetGroup key={facet.field} facet={facet} query={query} onQuery={onQuery} />)}
     </aside>
   );

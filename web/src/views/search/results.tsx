@@ -76,7 +76,8 @@ export function Results({ query, times, stage, onQuery }: ResultsProps) {
           </button>
         )}
       </div>
-      <Facets facets={result.facets ?? []} query={query} onQuery={onQuery} />
+      <Facets facets={result.facets ?? []} newest={result.facets_complete === false ? result.facet_posts : undefined}
+              query={query} onQuery={onQuery} />
     </div>
   );
 }
