@@ -48,8 +48,6 @@ namespace {
 // A deletion reads the journal, so it may not grow for ever.
 constexpr uint64_t kMaxJournalBytes = 32 << 20;
 
-bool is_segment(const fs::path& path) { return path.filename().string().ends_with(".jsonl.zst"); }
-
 std::string segment_name(uint64_t number) { return fmt::format("{:06}.jsonl.zst", number); }
 
 uint64_t segment_number(const fs::path& segment) { return std::strtoull(segment.filename().c_str(), nullptr, 10); }

@@ -67,6 +67,8 @@ void compress(ZSTD_CCtx* context, std::string_view text, ZSTD_EndDirective end, 
 
 }  // namespace
 
+bool is_segment(const fs::path& path) { return path.filename().string().ends_with(".jsonl.zst"); }
+
 Post SegmentLines::post(size_t i) const {
   try {
     return post_from_json(std::string_view(bytes).substr(lines[i].begin, lines[i].size));

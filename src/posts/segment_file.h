@@ -13,6 +13,8 @@
 
 namespace starling {
 
+bool is_segment(const std::filesystem::path& path);  // by its name; the journal is none
+
 // Lines of a file, not yet parsed: reading is one thread's work, parsing that of many.
 struct SegmentLines {
   struct Line {

@@ -5,9 +5,11 @@
 #include <iterator>
 
 #include "core/file.h"
+#include "core/progress.h"
 #include "core/stop.h"
 #include "infer/engine.h"
 #include "posts/language.h"
+#include "posts/segment_file.h"
 #include "posts/text_clean.h"
 #include "search/words.h"
 
@@ -18,8 +20,13 @@ namespace {
 // commits from a read.
 constexpr uint64_t kPostsPerCommit = 9000;
 constexpr uint64_t kProgressEvery = 500;
-constexpr const char* kStoreSizeKey = "store_posts";  // PostStore::size() when everything in it had been indexed
+constexpr const char* kSegmentsKey = "segments";      // names of the segments whose posts are all in the index
 constexpr const char* kTombstonesKey = "tombstones";  // ControlDb::tombstone_version() that the index obeys
+
+bool holds_line(const std::string& lines, const std::string& line) {
+  const std::string whole = line + "\n";
+  return lines.starts_with(whole) || lines.find("\n" + whole) != std::string::npos;
+}
 
 }  // namespace
 
@@ -28,30 +35,32 @@ std::unique_ptr<FileLock> lock_index(const std::filesystem::path& index_folder) 
   return std::make_unique<FileLock>(index_folder / ".lock", "write the search index");
 }
 
-bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control,
-                         const OnProgress& progress) {
-  const std::string store_size = std::to_string(posts.size());
-  if (writer.metadata(kStoreSizeKey) == store_size) return true;
-  uint64_t seen = 0, uncommitted = 0;
-  bool stopped = false, deleted_stay = false;
-  posts.for_each([&](const Post& post) {
-    if (++seen % kProgressEvery == 0 && progress) progress(seen);
-    if (control.is_deleted(post.id, post.author)) {
-      deleted_stay = true;
-    } else if (!writer.contains(post.id)) {
+bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control) {
+  std::string indexed = writer.metadata(kSegmentsKey);  // names, each with a line end
+  std::vector<std::filesystem::path> files = posts.files();
+  std::erase_if(files, [&](const std::filesystem::path& file) { return holds_line(indexed, file.filename()); });
+  uint64_t total = 0, seen = 0, uncommitted = 0;
+  for (const std::filesystem::path& file : files)
+    if (is_segment(file)) total += segment_ids(file, false).posts.size();
+  Progress progress("index", total, "posts");
+  const auto add_missing = [&](const Post& post) {
+    if (++seen % kProgressEvery == 0) progress.update(seen);
+    if (!control.is_deleted(post.id, post.author) && !writer.contains(post.id)) {
       writer.put(indexed_post(post));
-      if (++uncommitted == kPostsPerCommit) {
-        writer.commit();
-        uncommitted = 0;
-      }
+      if (++uncommitted % kPostsPerCommit == 0) writer.commit();
     }
-    stopped = stop_requested();
-    return !stopped;
-  });
-  // Where a deleted post waits to be purged, a new one may take its place in the count.
-  if (!stopped && !deleted_stay) writer.set_metadata(kStoreSizeKey, store_size);
+    return !stop_requested();
+  };
+  bool whole = true;
+  for (const std::filesystem::path& file : files) {
+    whole = read_segment(file, add_missing);
+    if (!whole) break;
+    if (!is_segment(file)) continue;
+    indexed += file.filename().string() + "\n";
+    writer.set_metadata(kSegmentsKey, indexed);
+  }
   writer.commit();
-  return !stopped;
+  return whole;
 }
 
 std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control) {
@@ -70,8 +79,6 @@ std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb
   }
   writer.set_metadata(kTombstonesKey, std::to_string(version));
   if (removed.empty()) return removed;
-  // The store's size tells no more what is indexed: a new post may take the place of a deleted one in the count.
-  writer.set_metadata(kStoreSizeKey, "");
   writer.commit();
   return removed;
 }

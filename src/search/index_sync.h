@@ -22,11 +22,9 @@ class Engine;
 class FileLock;
 std::unique_ptr<FileLock> lock_index(const std::filesystem::path& index_folder);
 
-using OnProgress = std::function<void(uint64_t done)>;
-
-// Adds the posts that the index lacks and that are not deleted, committing as it goes; false when stop was requested.
-bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control,
-                         const OnProgress& progress);
+// Adds the posts that the index lacks and that are not deleted, committing as it goes and showing how far it is; false
+// when stop was requested. A segment whose posts are all in the index is not read again: it only ever loses posts.
+bool index_missing_posts(PostIndexWriter& writer, const PostStore& posts, const ControlDb& control);
 
 // Removes the posts whose tombstones the index does not obey yet; returns their docids.
 std::vector<DocId> remove_deleted_posts(PostIndexWriter& writer, const ControlDb& control);

@@ -145,8 +145,7 @@ void SearchService::State::open() {
   if (writer) {
     writer->commit();
     remove_deleted(*writer);
-    Progress progress("index", posts.size(), "posts");
-    index_missing_posts(*writer, posts, control, [&](uint64_t done) { progress.update(done); });
+    index_missing_posts(*writer, posts, control);
   }
   reader = std::make_unique<PostIndexReader>(index_folder, settings.bm25);
   if (embedder) open_vectors();
@@ -396,10 +395,7 @@ IndexReport build_index(const Workspace& workspace, const Config&, const PostSto
   IndexReport report;
   PostIndexWriter writer(folder);
   report.deleted = remove_deleted_posts(writer, control).size();
-  {
-    Progress progress("index", posts.size(), "posts");
-    index_missing_posts(writer, posts, control, [&](uint64_t done) { progress.update(done); });
-  }
+  index_missing_posts(writer, posts, control);
   report.vectors = update_vectors(folder, embedder, writer.size());
   // Nobody else could write the index for a deletion that came meanwhile.
   if (const size_t deleted = remove_deleted_posts(writer, control).size(); deleted > 0) {
