@@ -3,6 +3,7 @@
 #include <soci/soci.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "ads/ads_store.h"
