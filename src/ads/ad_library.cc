@@ -2,6 +2,7 @@
 
 #include <soci/soci.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -53,14 +54,15 @@ LibraryEntry entry_of(soci::session& sql, const Campaign& campaign, const Varian
   return entry;
 }
 
-// Adds the entries of a campaign whose variants are in `wanted`, best first, up to the bound.
+// Adds the entries of a campaign whose variants are in `wanted`, best first, but the first `skipped`, up to the limit.
 void add_entries(soci::session& sql, const std::string& campaign_id, const std::set<std::string>& wanted,
-                 std::vector<LibraryEntry>& entries) {
+                 size_t skipped, size_t limit, std::vector<LibraryEntry>& entries) {
   const std::optional<Campaign> campaign = load_campaign(sql, campaign_id);
   if (!campaign) return;
   for (const Variant& variant : campaign->variants) {
-    if (wanted.contains(variant.id) && entries.size() < kMaxLibraryEntries)
-      entries.push_back(entry_of(sql, *campaign, variant));
+    if (!wanted.contains(variant.id)) continue;
+    if (skipped > 0) --skipped;
+    else if (entries.size() < limit) entries.push_back(entry_of(sql, *campaign, variant));
   }
 }
 
@@ -96,11 +98,12 @@ std::optional<LibraryEntry> find_library_entry(soci::session& sql, const std::st
   sql << "select campaign_id from ads_library where variant_id = :id", soci::into(campaign_id), soci::use(variant_id);
   if (!sql.got_data()) return std::nullopt;
   std::vector<LibraryEntry> found;
-  add_entries(sql, campaign_id, {variant_id}, found);
+  add_entries(sql, campaign_id, {variant_id}, 0, 1, found);
   return found.empty() ? std::nullopt : std::optional(std::move(found[0]));
 }
 
-std::vector<LibraryEntry> list_library(soci::session& sql, const std::string& query, const std::string& advertiser) {
+std::vector<LibraryEntry> list_library(soci::session& sql, const std::string& query, const std::string& advertiser,
+                                       const ListRange& range) {
   std::vector<std::pair<std::string, std::set<std::string>>> matches;  // campaign and variants, the newest first
   const std::string folded_advertiser = fold_text(advertiser);
   std::string variant_id, campaign_id, who, words;
@@ -113,14 +116,19 @@ std::vector<LibraryEntry> list_library(soci::session& sql, const std::string& qu
   while (rows.fetch()) {
     if (who.find(folded_advertiser) == std::string::npos || !holds_words(words, query)) continue;
     if (matches.empty() || matches.back().first != campaign_id) {
-      if (count >= kMaxLibraryEntries) break;
+      if (count >= range.offset + range.limit) break;
       matches.push_back({campaign_id, {}});
     }
     matches.back().second.insert(variant_id);
     ++count;
   }
   std::vector<LibraryEntry> entries;
-  for (const auto& [campaign, variants] : matches) add_entries(sql, campaign, variants, entries);
+  size_t left = range.offset;
+  for (const auto& [campaign, variants] : matches) {
+    const size_t skipped = std::min(left, variants.size());
+    left -= skipped;
+    if (skipped < variants.size()) add_entries(sql, campaign, variants, skipped, range.limit, entries);
+  }
   return entries;
 }
 

@@ -21,9 +21,9 @@ void fill_library(soci::session& sql);
 
 std::optional<LibraryEntry> find_library_entry(soci::session& sql, const std::string& variant_id);
 
-// The newest kMaxLibraryEntries whose text or label holds every word of `query`, and whose advertiser or payer holds
-// `advertiser`; without case.
-inline constexpr size_t kMaxLibraryEntries = 500;
-std::vector<LibraryEntry> list_library(soci::session& sql, const std::string& query, const std::string& advertiser);
+// The entries whose text or label holds every word of `query`, and whose advertiser or payer holds
+// `advertiser`, without case; the newest first, those of the range.
+std::vector<LibraryEntry> list_library(soci::session& sql, const std::string& query, const std::string& advertiser,
+                                       const ListRange& range);
 
 }  // namespace starling

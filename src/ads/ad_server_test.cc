@@ -99,7 +99,7 @@ class AdServerTest : public testing::Test {
   // spent and reserved are the sums of the ledger, within the budget, and the audit chain is whole.
   void expect_books_balance() {
     control_->transaction([&](soci::session& sql) {
-      for (const Campaign& campaign : load_campaigns(sql)) {
+      for (const Campaign& campaign : load_campaigns(sql, {})) {
         long long spent = 0, reserved = 0;
         sql << "select coalesce(sum(case kind when 'settle' then amount_micros else 0 end), 0),"
                " coalesce(sum(case kind when 'reserve' then amount_micros else -amount_micros end), 0) from ads_ledger "
@@ -223,19 +223,25 @@ TEST_F(AdServerTest, TheLibraryHoldsWhatWasApprovedBeforeItHadATable) {
   EXPECT_FALSE(ads_->library_entry("c1-v2").has_value());
 }
 
-TEST_F(AdServerTest, TheLibraryListsTheNewestUpToABound) {
+TEST_F(AdServerTest, LongListsAreReadInParts) {
   Campaign campaign = add_campaign("c1", test_brief("Lemur", 1'000'000, 10'000));
   campaign.id = "c2";
   campaign.created_s += 1;
   campaign.variants.resize(1);
-  campaign.variants.resize(kMaxLibraryEntries + 5, campaign.variants[0]);
+  campaign.variants.resize(25, campaign.variants[0]);
   for (size_t i = 0; i < campaign.variants.size(); ++i) campaign.variants[i].id = "c2-v" + std::to_string(i);
   control_->transaction([&](soci::session& sql) { insert_campaign(sql, campaign); });
   for (const char* id : {"c1", "c2"}) ads_->approve(id, {}, "ines");
-  const std::vector<LibraryEntry> entries = ads_->library();
-  ASSERT_EQ(entries.size(), kMaxLibraryEntries);
-  EXPECT_EQ(entries.back().campaign_id, "c2");
-  EXPECT_TRUE(ads_->library_entry("c1-v1").has_value());
+  std::vector<std::string> all, in_parts;
+  for (const LibraryEntry& entry : ads_->library()) all.push_back(entry.variant_id);
+  EXPECT_EQ(all.size(), 26u);
+  EXPECT_EQ(all.back(), "c1-v1");
+  for (size_t offset = 0; offset < all.size(); offset += 7)
+    for (const LibraryEntry& entry : ads_->library({}, {}, {.offset = offset, .limit = 7}))
+      in_parts.push_back(entry.variant_id);
+  EXPECT_EQ(in_parts, all);
+  EXPECT_TRUE(ads_->library({}, {}, {.offset = 26}).empty());
+  EXPECT_EQ(ads_->campaigns({.offset = 1, .limit = 1}).at(0).id, "c1");
 }
 
 TEST_F(AdServerTest, AForgedTokenIsRefused) {

@@ -114,9 +114,9 @@ Campaign AdsService::write(const Brief& brief, const OnProgress& on_progress) {
   return *this->campaign(campaign.id);
 }
 
-std::vector<Campaign> AdsService::campaigns() const {
+std::vector<Campaign> AdsService::campaigns(const ListRange& range) const {
   std::vector<Campaign> found;
-  state_->control.transaction([&](soci::session& sql) { found = load_campaigns(sql); });
+  state_->control.transaction([&](soci::session& sql) { found = load_campaigns(sql, range); });
   return found;
 }
 
@@ -192,9 +192,10 @@ void AdsService::set_viewer_opt_out(const std::string& viewer, bool opt_out) {
   state_->server.set_viewer_opt_out(viewer, opt_out);
 }
 
-std::vector<LibraryEntry> AdsService::library(const std::string& query, const std::string& advertiser) const {
+std::vector<LibraryEntry> AdsService::library(const std::string& query, const std::string& advertiser,
+                                              const ListRange& range) const {
   std::vector<LibraryEntry> found;
-  state_->control.transaction([&](soci::session& sql) { found = list_library(sql, query, advertiser); });
+  state_->control.transaction([&](soci::session& sql) { found = list_library(sql, query, advertiser, range); });
   return found;
 }
 

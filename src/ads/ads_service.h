@@ -45,7 +45,7 @@ class AdsService {
   ~AdsService();
 
   Campaign write(const Brief& brief, const OnProgress& on_progress = {});  // a draft, stored; honours stop_requested()
-  std::vector<Campaign> campaigns() const;                                 // newest first
+  std::vector<Campaign> campaigns(const ListRange& range = {}) const;      // newest first
   std::optional<Campaign> campaign(const std::string& id) const;
   // Approves accepted variants (empty list: all of them), and with the first ones the campaign; one that is paused
   // stays so. Throws DataError for an unknown id or a rejected variant.
@@ -61,9 +61,9 @@ class AdsService {
   bool record_event(const std::string& token, const std::string& type);
   void set_viewer_opt_out(const std::string& viewer, bool opt_out);
 
-  // What was ever approved, the newest kMaxLibraryEntries; filtered by words of the text and by advertiser, both
-  // without case.
-  std::vector<LibraryEntry> library(const std::string& query = {}, const std::string& advertiser = {}) const;
+  // What was ever approved, newest first; filtered by words of the text and by advertiser, both without case.
+  std::vector<LibraryEntry> library(const std::string& query = {}, const std::string& advertiser = {},
+                                    const ListRange& range = {}) const;
   std::optional<LibraryEntry> library_entry(const std::string& variant_id) const;
 
  private:

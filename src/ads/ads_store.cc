@@ -120,11 +120,13 @@ std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id)
   return campaign;
 }
 
-std::vector<Campaign> load_campaigns(soci::session& sql) {
+std::vector<Campaign> load_campaigns(soci::session& sql, const ListRange& range) {
+  const auto limit = static_cast<long long>(range.limit), offset = static_cast<long long>(range.offset);
   std::vector<std::string> ids;
   std::string id;
   soci::statement rows =
-      (sql.prepare << "select id from ads_campaigns order by created_s desc, rowid desc", soci::into(id));
+      (sql.prepare << "select id from ads_campaigns order by created_s desc, rowid desc limit :limit offset :offset",
+       soci::into(id), soci::use(limit), soci::use(offset));
   rows.execute();
   while (rows.fetch()) ids.push_back(id);
   std::vector<Campaign> campaigns;

@@ -27,7 +27,7 @@ void create_ads_tables(soci::session& sql);
 
 void insert_campaign(soci::session& sql, const Campaign& campaign);
 std::optional<Campaign> load_campaign(soci::session& sql, const std::string& id);
-std::vector<Campaign> load_campaigns(soci::session& sql);  // newest first
+std::vector<Campaign> load_campaigns(soci::session& sql, const ListRange& range);  // newest first
 void update_campaign_state(soci::session& sql, const std::string& id, CampaignState state);
 void update_variant(soci::session& sql, const std::string& campaign_id, const Variant& variant);
 // Grows with every change of a campaign's state or variants, so that a copy in memory knows when it is old.

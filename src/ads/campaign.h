@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -81,6 +82,11 @@ struct AdDecision {
 struct DecideResult {
   std::optional<AdDecision> ad;
   std::string reason;  // why there is none
+};
+
+// Which part of a long list; all of it unless said.
+struct ListRange {
+  size_t offset = 0, limit = std::numeric_limits<int64_t>::max();
 };
 
 struct LibraryEntry {

@@ -36,6 +36,12 @@ auto as_bad_request(const Work& work) -> decltype(work()) try {
   throw HttpError(400, "invalid_request", error.what());
 }
 
+ListRange range_of(const Request& request) {
+  constexpr int64_t kMaxLimit = 500, kMaxOffset = int64_t{1} << 40;
+  return {.offset = static_cast<size_t>(query_integer(request, "offset", 0, 0, kMaxOffset)),
+          .limit = static_cast<size_t>(query_integer(request, "limit", kMaxLimit, 1, kMaxLimit))};
+}
+
 CampaignState state_of(const std::string& name) {
   for (const CampaignState state : {CampaignState::approved, CampaignState::paused, CampaignState::ended})
     if (to_string(state) == name) return state;
@@ -63,8 +69,8 @@ Response get_ad_job(Platform& platform, const Request& request) {
   return json_response(answer);
 }
 
-Response list_campaigns(Platform& platform, const Request&) {
-  return json_response(json{{"campaigns", platform.ads.campaigns()}});
+Response list_campaigns(Platform& platform, const Request& request) {
+  return json_response(json{{"campaigns", platform.ads.campaigns(range_of(request))}});
 }
 
 Response get_campaign(Platform& platform, const Request& request) {
@@ -125,8 +131,8 @@ Response set_ad_opt_out(Platform& platform, const Request& request) {
 }
 
 Response list_library(Platform& platform, const Request& request) {
-  return json_response(
-      json{{"entries", platform.ads.library(query_text(request, "query"), query_text(request, "advertiser"))}});
+  const std::string query = query_text(request, "query"), advertiser = query_text(request, "advertiser");
+  return json_response(json{{"entries", platform.ads.library(query, advertiser, range_of(request))}});
 }
 
 Response get_library_entry(Platform& platform, const Request& request) {
