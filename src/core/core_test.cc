@@ -204,7 +204,8 @@ TEST(Progress, SaysWhatIsLeftOnceTheTotalIsKnown) {
 // As when the connection ends over which a command was started that goes on.
 TEST(Progress, ATerminalThatIsGoneDoesNotEndTheWork) {
   const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY), standard_error = ::dup(STDERR_FILENO);
-  ASSERT_TRUE(terminal >= 0 && ::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0);
+  if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0)
+    GTEST_SKIP() << "no pseudo-terminals here: /dev/pts is not mounted";
   const int writes = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
   ::dup2(writes, STDERR_FILENO);
   {
