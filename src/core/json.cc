@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/json_scan.h"
+
 namespace starling {
 
 using nlohmann::json, nlohmann::ordered_json;
@@ -29,20 +31,10 @@ Json try_parse_bounded(std::string_view text) {
 
 int json_depth(std::string_view text) {
   int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
+  for_each_outside_strings(text, [&](char c) {
+    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    else if (c == ']' || c == '}') --depth;
+  });
   return deepest;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "core/json_scan.h"
 #include "server/http.h"
 
 namespace starling {
@@ -21,22 +22,11 @@ Response to_response(const Json& json, int status) {
 int most_members(std::string_view text) {
   std::vector<int> open{0};  // members of the arrays and objects around
   int most = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      open.push_back(0);
-    } else if ((c == ']' || c == '}') && open.size() > 1) {
-      open.pop_back();
-    } else if (c == ':') {
-      most = std::max(most, ++open.back());
-    }
-  }
+  for_each_outside_strings(text, [&](char c) {
+    if (c == '[' || c == '{') open.push_back(0);
+    else if ((c == ']' || c == '}') && open.size() > 1) open.pop_back();
+    else if (c == ':') most = std::max(most, ++open.back());
+  });
   return most;
 }
 
