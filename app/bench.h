@@ -8,6 +8,7 @@
 
 #include "app/command.h"
 #include "core/time.h"
+#include "core/workspace.h"
 
 namespace starling {
 
@@ -27,6 +28,15 @@ Spread time_rounds(int64_t rounds, const Work& work) {
   }
   return spread_of(std::move(seconds));
 }
+
+// A workspace that goes with the benchmark.
+class ScratchWorkspace {
+ public:
+  ScratchWorkspace();
+  ScratchWorkspace(const ScratchWorkspace&) = delete;
+  ~ScratchWorkspace();
+  const Workspace workspace;
+};
 
 // An option from 1 to 2^20.
 void add_size(Command command, const char* name, int64_t& value, const char* help);

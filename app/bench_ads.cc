@@ -11,9 +11,9 @@
 #include "ads/auction.h"
 #include "ads/fact_ledger.h"
 #include "app/bench.h"
+#include "app/load_client.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/random.h"
 #include "store/audit_log.h"
@@ -126,23 +126,10 @@ class WholeAuction {
   std::map<std::pair<std::string, std::string>, int> shown_;
 };
 
-struct Scratch {
-  fs::path folder = fs::temp_directory_path() / ("starling-bench-ads-" + random_hex(8));
-  Scratch() { fs::create_directories(folder); }
-  ~Scratch() { fs::remove_all(folder); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-};
-
-double at_share(std::vector<double> seconds, double share) {
-  std::sort(seconds.begin(), seconds.end());
-  return 1000 * seconds[static_cast<size_t>(share * static_cast<double>(seconds.size() - 1))];
-}
-
 nlohmann::ordered_json measure(const BenchAdsArguments& arguments) {
   Draws draws(arguments.text_file);
-  const Scratch scratch;
-  ControlDb control(scratch.folder / "control.db");
+  const ScratchWorkspace scratch;
+  ControlDb control(scratch.workspace.control_db());
   AdsService ads(control, nullptr, nullptr, AdsOptions{.reserve_price_micros = kReserve_micros});
   std::vector<Campaign> campaigns;
   for (int64_t i = 0; i < arguments.campaigns; ++i) campaigns.push_back(draw_campaign(draws, i));
@@ -177,8 +164,8 @@ nlohmann::ordered_json measure(const BenchAdsArguments& arguments) {
   return {{"campaigns", arguments.campaigns},
           {"decisions", arguments.decisions},
           {"with_ad", shown},
-          {"decision_p50_ms", at_share(seconds, 0.5)},
-          {"decision_p99_ms", at_share(seconds, 0.99)},
+          {"decision_p50_ms", 1000 * percentile(seconds, 0.5)},
+          {"decision_p99_ms", 1000 * percentile(seconds, 0.99)},
           {"commit_p50_ms", 1000 * commit.median},
           {"first_decision_ms", 1000 * first},
           {"decision_after_change_ms", 1000 * after_change}};

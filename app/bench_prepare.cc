@@ -4,7 +4,6 @@
 #include "app/bench.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/threads.h"
 #include "core/time.h"
@@ -21,20 +20,6 @@ namespace fs = std::filesystem;
 struct PrepareBenchArguments {
   std::vector<std::string> files, mappings;
   int runs = 3;
-};
-
-// A workspace that goes with the benchmark.
-class ScratchWorkspace {
- public:
-  ScratchWorkspace() : workspace{fs::temp_directory_path() / ("starling-bench-" + random_hex(6))} {
-    fs::create_directories(workspace.posts());
-  }
-  ScratchWorkspace(const ScratchWorkspace&) = delete;
-  ~ScratchWorkspace() {
-    std::error_code ignored;
-    fs::remove_all(workspace.root, ignored);
-  }
-  const Workspace workspace;
 };
 
 struct Timed {

@@ -1,12 +1,24 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "app/bench.h"
+#include "core/hash.h"
 
 namespace starling {
 
 Spread spread_of(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
+}
+
+ScratchWorkspace::ScratchWorkspace()
+    : workspace{std::filesystem::temp_directory_path() / ("starling-bench-" + random_hex(6))} {
+  std::filesystem::create_directories(workspace.posts());
+}
+
+ScratchWorkspace::~ScratchWorkspace() {
+  std::error_code ignored;
+  std::filesystem::remove_all(workspace.root, ignored);
 }
 
 void add_size(Command command, const char* name, int64_t& value, const char* help) {

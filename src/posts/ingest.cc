@@ -98,10 +98,11 @@ class Ingestion {
   void commit() {
     storing_ = true;
     quarantine_.sync();
-    const uint64_t added = store_.append_segment(batch_);
+    const size_t read = batch_.size();
+    const uint64_t added = store_.append_segment(std::move(batch_));
     storing_ = false;
     report_.added += added;
-    report_.known += batch_.size() - added;  // twice in one batch
+    report_.known += read - added;  // twice in one batch
     batch_.clear();
     batch_bytes_ = 0;
     if (reader_ != nullptr) reader_->acknowledge();

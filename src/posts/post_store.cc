@@ -30,8 +30,8 @@ struct PostStore::State {
   void roll_journal();
   bool may_hold(const fs::path& segment, const DeletedIds& deleted) const;
   bool journal_may_hold(const DeletedIds& deleted) const;
-  void purge_segment(const fs::path& path, const DeletedIds& deleted, SegmentIds& removed) const;
-  void purge_journal(const DeletedIds& deleted, SegmentIds& removed);
+  void purge_segment(const fs::path& path, const DeletedIds& deleted, std::vector<uint64_t>& removed) const;
+  void purge_journal(const DeletedIds& deleted, std::vector<uint64_t>& removed);
 
   fs::path folder;
   mutable std::mutex mutex;
@@ -135,19 +135,17 @@ void PostStore::State::cut_torn_line() const {
   sync_path(journal_path());
 }
 
-// A kill or a full disk came between the two steps of roll_journal().
+// A kill or a full disk came between the two steps of roll_journal(): every post of the journal is in the newest
+// segment. As a rule the first is not.
 bool PostStore::State::journal_is_in_a_segment() const {
   const std::vector<fs::path> all = segments();
   const fs::path* newest = newest_segment(all);
-  if (newest == nullptr || !fs::exists(journal_path())) return false;
-  std::optional<uint64_t> first;
-  read_segment(journal_path(), [&](const Post& post) {
-    first = hash_id(post.id);
-    return false;
-  });
-  if (!first) return false;
+  std::error_code code;
+  const uintmax_t bytes = fs::file_size(journal_path(), code);
+  if (newest == nullptr || code || bytes == 0) return false;
   const std::vector<uint64_t> ids = segment_ids(*newest, false).posts;
-  return std::find(ids.begin(), ids.end(), *first) != ids.end();
+  const std::unordered_set<uint64_t> stored(ids.begin(), ids.end());
+  return read_segment(journal_path(), [&](const Post& post) { return stored.contains(hash_id(post.id)); });
 }
 
 void PostStore::State::start_journal(std::string_view posts) {
@@ -193,27 +191,28 @@ bool PostStore::State::journal_may_hold(const DeletedIds& deleted) const {
          std::any_of(deleted.authors.begin(), deleted.authors.end(), stands);
 }
 
-void PostStore::State::purge_segment(const fs::path& path, const DeletedIds& deleted, SegmentIds& removed) const {
+void PostStore::State::purge_segment(const fs::path& path, const DeletedIds& deleted,
+                                     std::vector<uint64_t>& removed) const {
   if (!may_hold(path, deleted)) return;
-  const size_t before = removed.posts.size();
+  const size_t before = removed.size();
   std::vector<Post> kept;
   read_segment(path, [&](const Post& post) {
-    if (deleted.contains(post)) removed.add(post);
+    if (deleted.contains(post)) removed.push_back(hash_id(post.id));
     else kept.push_back(post);
     return true;
   });
-  if (removed.posts.size() > before) write_segment_with_ids(path, kept);
+  if (removed.size() > before) write_segment_with_ids(path, kept);
 }
 
-void PostStore::State::purge_journal(const DeletedIds& deleted, SegmentIds& removed) {
+void PostStore::State::purge_journal(const DeletedIds& deleted, std::vector<uint64_t>& removed) {
   if (!journal_may_hold(deleted)) return;
   std::string kept;
   read_segment(journal_path(), [&](const Post& post) {
-    if (deleted.contains(post)) removed.add(post);
+    if (deleted.contains(post)) removed.push_back(hash_id(post.id));
     else kept += to_json_line(post) + "\n";
     return true;
   });
-  if (!removed.posts.empty()) start_journal(kept);
+  if (!removed.empty()) start_journal(kept);
 }
 
 PostStore::PostStore(fs::path folder) : state_(std::make_unique<State>(std::move(folder))) {
@@ -266,34 +265,33 @@ bool PostStore::append(const Post& post) {
   return true;
 }
 
-uint64_t PostStore::append_segment(const std::vector<Post>& posts) {
+uint64_t PostStore::append_segment(std::vector<Post> posts) {
   for (const Post& post : posts) check_post(post);
   std::lock_guard guard(state_->mutex);
   state_->prepare_to_write();
   state_->appended = true;
   std::unordered_set<uint64_t>& known = state_->known_ids();
   std::unordered_set<uint64_t> seen;
-  std::vector<Post> fresh;
-  for (const Post& post : posts) {
+  std::erase_if(posts, [&](const Post& post) {
     const uint64_t hash = hash_id(post.id);
-    if (!known.contains(hash) && seen.insert(hash).second) fresh.push_back(post);
-  }
-  if (fresh.empty()) return 0;
-  write_segment_with_ids(next_segment(state_->folder, state_->segments()), fresh);
+    return known.contains(hash) || !seen.insert(hash).second;
+  });
+  if (posts.empty()) return 0;
+  write_segment_with_ids(next_segment(state_->folder, state_->segments()), posts);
   known.merge(seen);
-  return fresh.size();
+  return posts.size();
 }
 
 uint64_t PostStore::purge(const DeletedIds& deleted) {
-  SegmentIds removed;
+  std::vector<uint64_t> removed;  // hashes of the posts
   with_lock([&] {
     std::lock_guard guard(state_->mutex);
     state_->purge_journal(deleted, removed);
     for (const fs::path& segment : state_->segments()) state_->purge_segment(segment, deleted, removed);
     if (state_->known)
-      for (const uint64_t hash : removed.posts) state_->known->erase(hash);
+      for (const uint64_t hash : removed) state_->known->erase(hash);
   });
-  return removed.posts.size();
+  return removed.size();
 }
 
 void PostStore::with_lock(const std::function<void()>& work) {

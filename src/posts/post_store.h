@@ -40,7 +40,7 @@ class PostStore {
   // Appends to the journal and returns when it is durable; false when the id is known already. Thread-safe.
   bool append(const Post& post);
   // Writes one compressed segment atomically, skipping known ids; returns how many were new.
-  uint64_t append_segment(const std::vector<Post>& posts);
+  uint64_t append_segment(std::vector<Post> posts);
 
   // Takes posts out of the files for good: each file that has one is rewritten atomically, the others are not read.
   // Returns how many went. Holds the lock meanwhile, if nothing was appended before.

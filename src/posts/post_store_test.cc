@@ -185,6 +185,20 @@ TEST_F(Store, AJournalThatHasGrownLargeBecomesASegment) {
   EXPECT_EQ(ids(store).size(), posts);
 }
 
+TEST_F(Store, AJournalStaysWhereASegmentHoldsSomeOfItsPosts) {
+  PostStore(folder_ / "other").append_segment({make_post("a")});
+  {
+    PostStore store(folder_);
+    store.append(make_post("a"));
+    store.append(make_post("b"));
+  }
+  fs::copy_file(folder_ / "other" / "000001.jsonl.zst", folder_ / "000001.jsonl.zst");
+  EXPECT_EQ(ids(PostStore(folder_)), (std::vector<std::string>{"a", "a", "b"}));
+  PostStore store(folder_);
+  store.append(make_post("c"));
+  EXPECT_EQ(ids(store), (std::vector<std::string>{"a", "a", "b", "c"}));
+}
+
 TEST_F(Store, APurgeThatCannotWriteLeavesTheJournalInUse) {
   PostStore store(folder_);
   store.append(make_post("a"));
