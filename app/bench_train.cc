@@ -23,7 +23,7 @@ namespace starling {
 namespace {
 
 struct TrainShape {
-  int64_t layers = 6, width = 320, heads = 5, vocab = 6144, seq = 256, batch = 16, steps = 5;
+  int64_t layers = 6, width = 320, heads = 0, vocab = 6144, seq = 256, batch = 16, steps = 5;
   bool muon = false, profile = false;
   std::string device = "cpu", products = "onednn";
 };
@@ -31,7 +31,7 @@ struct TrainShape {
 ModelConfig config_of(const TrainShape& shape) {
   ModelConfig config;
   config.num_layers = shape.layers, config.hidden_size = shape.width,
-  config.num_heads = config.num_kv_heads = shape.heads;
+  config.num_heads = config.num_kv_heads = shape.heads > 0 ? shape.heads : std::max<int64_t>(1, shape.width / 64);
   config.intermediate_size = (shape.width * 14 / 5 + 31) / 32 * 32;
   config.vocab_size = shape.vocab, config.max_positions = shape.seq;
   config.check();
@@ -126,7 +126,8 @@ void add_bench_train(Command bench, const GlobalOptions& options) {
   auto shape = std::make_shared<TrainShape>();
   add_size(train, "--layers", shape->layers, "Blocks");
   add_size(train, "--width", shape->width, "Width of the model");
-  add_size(train, "--heads", shape->heads, "Attention heads");
+  train.add_option("--heads", shape->heads, "Attention heads (default: one for 64 columns)")
+      .between(int64_t{1}, int64_t{1} << 20);
   add_size(train, "--vocab", shape->vocab, "Vocabulary");
   add_size(train, "--seq", shape->seq, "Tokens of a sequence");
   add_size(train, "--batch", shape->batch, "Sequences of a step");

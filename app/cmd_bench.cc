@@ -39,7 +39,7 @@ void add_bench(Command root, const GlobalOptions& options) {
   add_bench_ads(command, options);
   command.footer(
       "Examples:\n  starling bench machine --json\n  starling bench gemm\n"
-      "  starling bench train --layers 6 --width 320 --heads 5 --profile\n"
+      "  starling bench train --layers 6 --width 384 --profile\n"
       "  starling bench infer --model tinyllama --prompt 512 --generate 64\n"
       "  starling bench score tweets.txt --model tinyllama\n"
       "  starling bench serve --rate 20 --requests 200\n"

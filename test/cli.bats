@@ -329,7 +329,7 @@ for name in sys.argv[1:]:
 @test "bench train, tokenizer, ads, prepare and serve print the fields that are documented" {
   make_small_model
   python3 -c "import json, sys; [print(json.loads(line)['text']) for line in sys.stdin]" < "$folder/posts.jsonl" > "$folder/text.txt"
-  "$STARLING" bench train --layers 1 --width 64 --heads 2 --vocab 256 --seq 16 --batch 2 --steps 2 --json | has_numbers tokens_per_s tflops peak_tflops fraction_of_peak
+  "$STARLING" bench train --layers 1 --width 128 --vocab 256 --seq 16 --batch 2 --steps 2 --json | has_numbers tokens_per_s tflops peak_tflops fraction_of_peak
   "$STARLING" bench tokenizer "$folder/text.txt" --vocab-size 300 --rounds 1 --json | has_numbers encode_mb_s encode_all_threads_mb_s decode_mb_s train_s
   "$STARLING" bench ads "$folder/text.txt" --campaigns 20 --decisions 60 --json |
     has_numbers campaigns decisions with_ad decision_p50_ms decision_p99_ms commit_p50_ms first_decision_ms decision_after_change_ms

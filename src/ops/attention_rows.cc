@@ -4,33 +4,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "ops/avx512.h"
-#include "ops/vector_math.h"
+#include "ops/bf16_lanes.h"
 
 namespace starling {
 namespace {
 
-constexpr float kLog2OfE = 1.44269504f;
-
-// 2^x with a relative error below 3e-6, far below bf16's; 0 where x is very low. x = n + r, |r| <= 1/2, 2^r by the
-// Taylor series of e^(r ln2).
-STARLING_AVX512_BF16 STARLING_INLINE inline __m512 power_of_two(__m512 x) {
-  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), r = _mm512_sub_ps(x, n);
-  __m512 power = _mm512_set1_ps(1.33335581e-3f);
-  power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(9.61812911e-3f));
-  power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(5.55041087e-2f));
-  power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(2.40226507e-1f));
-  power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(6.93147181e-1f));
-  power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(power, n);
-}
-
 STARLING_AVX512_BF16 STARLING_INLINE inline __m512i from_zero() {
   return _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-}
-
-STARLING_AVX512_BF16 STARLING_INLINE inline void store_rounded(void* to, __m512 values) {
-  _mm256_storeu_si256(static_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
 }
 
 // x . y of n bf16, a multiple of 32.
@@ -83,7 +63,7 @@ STARLING_AVX512_BF16 void exponentials(std::byte* p, float* sums, float* lse, co
       const __m512 score = _mm512_load_ps(scores + tile * kTileSums + r * kTileSide);
       const __m512 power = power_of_two(_mm512_fmsub_ps(score, factor, _mm512_set1_ps(offsets[r])));
       rows[r] = _mm512_add_ps(rows[r], power);
-      store_rounded(half + r * kTileLine, power);
+      store_lanes(half + r * kTileLine, power);
     }
   }
   for (int r = 0; tiles % 2 == 1 && r < kTileSide; ++r)
@@ -136,7 +116,7 @@ STARLING_AVX512_BF16 void backward_of_keys(const BackwardTiles& k, const Backwar
         const __m512 power = power_of_two(_mm512_fmsub_ps(_mm512_load_ps(k.scores + at), factor, offsets));
         const __m512 p = _mm512_maskz_mov_ps(seen, power);
         ds[i] = _mm512_mul_ps(_mm512_mul_ps(p, scale), _mm512_sub_ps(_mm512_load_ps(k.dp + at), means));
-        store_rounded(k.p + left + key * kTileLine, p);
+        store_lanes(k.p + left + key * kTileLine, p);
       }
       const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(ds[1], ds[0]));
       auto* lines = reinterpret_cast<__m256i*>(k.ds + left + 2 * pair * kTileLine);
@@ -153,7 +133,7 @@ STARLING_AVX512_BF16 void write_rows(const Matrix& to, int64_t first_column, con
     for (int64_t tile = 0; tile < tiles; ++tile) {
       __m512 values = _mm512_load_ps(sums + tile * kTileSums + row * kTileSide);
       if (divisors) values = _mm512_div_ps(values, _mm512_set1_ps(divisors[row]));
-      store_rounded(
+      store_lanes(
           static_cast<bf16*>(const_cast<void*>(to.data)) + row * to.row_stride + first_column + tile * kTileSide,
           values);
     }

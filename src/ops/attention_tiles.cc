@@ -7,7 +7,6 @@
 #include "core/threads.h"
 #include "ops/attention_rows.h"
 #include "ops/matmul.h"
-#include "ops/matmul_cpu.h"
 #include "ops/packed_tiles.h"
 #include "ops/tile_products.h"
 #include "ops/vector_math.h"
@@ -254,13 +253,8 @@ void run_tasks(AttentionUnit unit, const Call& call, const Operands&... operands
 
 }  // namespace
 
-bool attention_tiles_run_here() {
-  static const bool has_bf16 = use_avx512() && __builtin_cpu_supports("avx512bf16") && cpu_has_bf16_products();
-  return has_bf16;
-}
-
 std::optional<AttentionUnit> attention_unit(DType operands, const AttentionShape& shape) {
-  if (!attention_tiles_run_here() || operands != DType::bf16 || shape.head_size % kBlock != 0 || shape.cap > 0)
+  if (!use_avx512_bf16() || operands != DType::bf16 || shape.head_size % kBlock != 0 || shape.cap > 0)
     return std::nullopt;
   if (products_in_use() == ProductKernels::amx) return AttentionUnit::amx;
   // vdpbf16ps is a fraction of what oneDNN has there.

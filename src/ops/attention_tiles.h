@@ -13,8 +13,8 @@
 
 namespace starling {
 
-enum class AttentionUnit { avx512, amx, plain };  // plain: amx's sums without it, slowly, for tests
-bool attention_tiles_run_here();                  // all but amx: on processors with AVX-512's bf16
+// All but amx run where use_avx512_bf16() (vector_math.h). plain: amx's sums without it, slowly, for tests
+enum class AttentionUnit { avx512, amx, plain };
 
 // The unit for these operands; none: attention is made of products of any shape.
 std::optional<AttentionUnit> attention_unit(DType operands, const AttentionShape& shape);

@@ -14,6 +14,7 @@
 #include "core/random.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "ops/vector_math.h"
 #include "tensor/buffer.h"
 
 namespace starling {
@@ -103,7 +104,7 @@ double relative_error(const std::vector<float>& values, const std::vector<float>
 
 TEST_P(AttentionTiles, AreThoseOfF32WithinBf16sRounding) {
   const AttentionUnit unit = std::get<AttentionUnit>(GetParam());
-  if (unit == AttentionUnit::amx ? !has_products(ProductKernels::amx) : !attention_tiles_run_here())
+  if (unit == AttentionUnit::amx ? !has_products(ProductKernels::amx) : !use_avx512_bf16())
     GTEST_SKIP() << "not on this processor";
   const Results wanted = run(DType::f32, attention_forward, attention_backward);
   const Results made = run_in_tiles(unit), again = run_in_tiles(unit);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/threads.h"
+#include "ops/bf16_lanes.h"
 #include "ops/kernels.h"
 #include "ops/vector_math.h"
 
@@ -18,6 +20,28 @@ struct RowSum {
   float log_normaliser = 0;  // log sum_v e^logit
 };
 
+// As many of a row's logits as make whole lanes become e^(logit - largest); adds these to the sum, returns how many.
+STARLING_AVX512_BF16 int64_t exponentials_in_lanes(float* logits, int64_t V, float largest, float& sum) {
+  const __m512 factor = _mm512_set1_ps(kLog2OfE), offset = _mm512_set1_ps(largest);
+  __m512 sums = _mm512_setzero_ps();
+  int64_t v = 0;
+  for (; v + kLanes <= V; v += kLanes) {
+    const __m512 power = power_of_two(_mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(logits + v), offset), factor));
+    _mm512_storeu_ps(logits + v, power);
+    sums = _mm512_add_ps(sums, power);
+  }
+  sum += _mm512_reduce_add_ps(sums);
+  return v;
+}
+
+// The same of the gradients, each an exponential times a factor.
+STARLING_AVX512_BF16 int64_t gradients_in_lanes(bf16* gradients, const float* exponentials, int64_t V, float factor) {
+  int64_t v = 0;
+  for (; v + kLanes <= V; v += kLanes)
+    store_lanes(gradients + v, _mm512_mul_ps(_mm512_loadu_ps(exponentials + v), _mm512_set1_ps(factor)));
+  return v;
+}
+
 // Leaves e^(logit - largest) in the row and sets the row's loss.
 STARLING_INLINE inline RowSum exponentials(float* __restrict logits, int64_t V, int32_t target, float& nats) {
   float largest = logits[0];
@@ -25,8 +49,9 @@ STARLING_INLINE inline RowSum exponentials(float* __restrict logits, int64_t V, 
   for (int64_t v = 0; v < V; ++v) largest = std::max(largest, logits[v]);
   const float wanted = target < 0 ? 0.0f : logits[target];
   float sum = 0;
+  const int64_t begin = use_avx512_bf16() ? exponentials_in_lanes(logits, V, largest, sum) : 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t v = 0; v < V; ++v) {
+  for (int64_t v = begin; v < V; ++v) {
     logits[v] = fast_exp(logits[v] - largest);
     sum += logits[v];
   }
@@ -41,7 +66,10 @@ STARLING_INLINE inline void gradient_row(T* __restrict gradient, const float* __
                                          const RowSum& row, int64_t V, int32_t target, const CrossEntropyLoss& loss) {
   const float scale = loss.scale;
   const float factor = target < 0 ? 0.0f : scale * (1.0f + 2.0f * loss.z_loss * row.log_normaliser) / row.sum;
-  for (int64_t v = 0; v < V; ++v) gradient[v] = from_float<T>(exponentials[v] * factor);
+  int64_t v = 0;
+  if constexpr (std::is_same_v<T, bf16>)
+    if (use_avx512_bf16()) v = gradients_in_lanes(gradient, exponentials, V, factor);
+  for (; v < V; ++v) gradient[v] = from_float<T>(exponentials[v] * factor);
   if (target >= 0) gradient[target] = from_float<T>(exponentials[target] * factor - scale);
 }
 

@@ -5,10 +5,9 @@
 #include <numeric>
 
 #include "core/threads.h"
-#include "ops/avx512.h"
+#include "ops/bf16_lanes.h"
 #include "ops/packed_tiles.h"
 #include "ops/tile_registers.h"
-#include "ops/vector_math.h"
 
 namespace starling {
 namespace {
@@ -116,15 +115,14 @@ STARLING_AVX512_BF16 void round_lines(const Matrix& c, const float* sums) {
   for (int64_t row = 0; row < c.rows; ++row)
     for (int64_t column = 0; column < c.columns; column += kTileSide) {
       bf16* to = static_cast<bf16*>(const_cast<void*>(c.data)) + row * c.row_stride + column;
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                          std::bit_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_load_ps(line_of(sums, row, column)))));
+      store_lanes(to, _mm512_load_ps(line_of(sums, row, column)));
     }
 }
 
 void write_sums(const Matrix& c, const float* sums, Accumulate accumulate) {
-  static const bool rounds = use_avx512() && __builtin_cpu_supports("avx512bf16");
   const bool whole_lines = c.columns % kTileSide == 0;
-  if (c.dtype == DType::bf16) whole_lines&& rounds ? round_lines(c, sums) : write_sums<bf16>(c, sums, accumulate);
+  if (c.dtype == DType::bf16)
+    whole_lines&& use_avx512_bf16() ? round_lines(c, sums) : write_sums<bf16>(c, sums, accumulate);
   else if (!whole_lines) write_sums<float>(c, sums, accumulate);
   else accumulate == Accumulate::yes ? write_lines<Accumulate::yes>(c, sums) : write_lines<Accumulate::no>(c, sums);
 }

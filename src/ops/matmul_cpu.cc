@@ -11,6 +11,7 @@
 #include "core/threads.h"
 #include "ops/kernels.h"
 #include "ops/matmul_amx.h"
+#include "ops/vector_math.h"
 
 // Of OpenMP's specification; not from <omp.h>, since Clang does not read GCC's and its own belongs to another runtime.
 extern "C" int omp_get_max_threads();
@@ -132,6 +133,11 @@ void narrow(const Matrix& c, const std::vector<float>& values) {
 bool cpu_has_bf16_products() {
   static const bool fast = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;
   return fast;
+}
+
+bool use_avx512_bf16() {
+  static const bool use = use_avx512() && __builtin_cpu_supports("avx512bf16") && cpu_has_bf16_products();
+  return use;
 }
 
 void multiply_on_this_thread(const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, Accumulate accumulate) {

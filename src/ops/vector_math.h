@@ -26,6 +26,9 @@ inline bool use_avx512() {
   return use;
 }
 
+// For what the compiler does not vectorise with AVX-512's bf16 by itself. oneDNN's DNNL_MAX_CPU_ISA hides that too.
+bool use_avx512_bf16();
+
 // Runs a loop compiled for AVX-512 where the processor has it, else for the floor. `loop` and what it calls must be
 // inlined (STARLING_INLINE): only then is it compiled for the function it stands in.
 template <class Loop>
