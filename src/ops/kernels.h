@@ -27,7 +27,8 @@ struct Kernels {
   static void bias_forward(Tensor y, ConstTensor bias);
   static void bias_backward(Tensor dbias, ConstTensor dy);
   static void convert(Tensor y, ConstTensor x);
-  // A chunk's logits [R, stride] f32, of which the first V columns count; they may be written over.
+  // A chunk's logits [R, stride] f32, of which the first V columns count; they may be written over. Gradients may begin
+  // where the logits do, on the CPU.
   static void cross_entropy_forward(Tensor nats, Matrix logits, ConstTensor targets);
   static void cross_entropy_train(Tensor nats, Matrix gradients, Matrix logits, ConstTensor targets,
                                   const CrossEntropyLoss& loss);

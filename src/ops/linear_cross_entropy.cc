@@ -46,11 +46,21 @@ void for_each_chunk(ConstTensor hidden, ConstTensor weight, const LogitChunk& ch
 
 LogitChunk::LogitChunk(int64_t vocab_size, DType operands, int64_t tokens, Device device)
     : vocab_size_(vocab_size),
-      logits_(DType::f32, chunk_shape(vocab_size, tokens, device), device),
-      gradients_(operands, chunk_shape(vocab_size, tokens, device), device) {}
+      operands_(operands),
+      logits_(DType::f32, chunk_shape(vocab_size, tokens, device), device) {
+  if (device != Device::cpu) gradients_ = Buffer(operands, logits_.tensor().shape(), device);
+}
 
 int64_t LogitChunk::bytes(int64_t vocab_size, DType operands, int64_t tokens, Device device) {
-  return chunk_shape(vocab_size, tokens, device).elements() * (size_of(DType::f32) + size_of(operands));
+  return chunk_shape(vocab_size, tokens, device).elements() *
+         (size_of(DType::f32) + (device == Device::cpu ? 0 : size_of(operands)));
+}
+
+Matrix LogitChunk::gradients(int64_t rows) const {
+  if (const Tensor own = gradients_.tensor(); !own.empty()) return block(as_matrix(own), 0, rows, 0, vocab_size_);
+  Matrix gradients = logits(rows);
+  gradients.dtype = operands_, gradients.row_stride *= size_of(DType::f32) / size_of(operands_);
+  return gradients;
 }
 
 void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,

@@ -13,8 +13,9 @@
 
 namespace starling {
 
-// Memory for one chunk: logits in f32 and their gradient in the type of the operands. Rows start at a multiple of 64
-// elements: products read rows that start anywhere more slowly.
+// Memory for one chunk: logits in f32 and their gradient in the type of the operands. On the CPU a row's gradients take
+// the place of its logits; a GPU's threads go through a row in no order, so there they have their own. Rows start at a
+// multiple of 64 elements: products read rows that start anywhere more slowly.
 class LogitChunk {
  public:
   // tokens: at most so many rows, and what keeps the device busy and the memory small.
@@ -22,11 +23,12 @@ class LogitChunk {
   static int64_t bytes(int64_t vocab_size, DType operands, int64_t tokens, Device device = Device::cpu);
   int64_t tokens() const { return logits_.tensor().extent(0); }
   Matrix logits(int64_t rows) const { return block(as_matrix(logits_.tensor()), 0, rows, 0, vocab_size_); }
-  Matrix gradients(int64_t rows) const { return block(as_matrix(gradients_.tensor()), 0, rows, 0, vocab_size_); }
+  Matrix gradients(int64_t rows) const;
 
  private:
   int64_t vocab_size_;
-  Buffer logits_, gradients_;
+  DType operands_;
+  Buffer logits_, gradients_;  // the latter on a GPU alone
 };
 
 void linear_cross_entropy_forward(Tensor nats, ConstTensor hidden, ConstTensor weight, ConstTensor targets,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 
 #include "core/error.h"
@@ -34,7 +35,7 @@ STARLING_AVX512_BF16 int64_t exponentials_in_lanes(float* logits, int64_t V, flo
   return v;
 }
 
-// The same of the gradients, each an exponential times a factor.
+// The same of the gradients, each an exponential times a factor; they may take the exponentials' place.
 STARLING_AVX512_BF16 int64_t gradients_in_lanes(bf16* gradients, const float* exponentials, int64_t V, float factor) {
   int64_t v = 0;
   for (; v + kLanes <= V; v += kLanes)
@@ -60,17 +61,23 @@ STARLING_INLINE inline RowSum exponentials(float* __restrict logits, int64_t V, 
   return {sum, log_normaliser};
 }
 
-// d loss / d logit = scale (softmax (1 + 2 z_loss log_normaliser) - 1[v = target])
+// d loss / d logit = scale (softmax (1 + 2 z_loss log_normaliser) - 1[v = target]). Gradients take the exponentials'
+// place from the first on: some are made, then copied to where numbers of the other type were.
 template <class T>
-STARLING_INLINE inline void gradient_row(T* __restrict gradient, const float* __restrict exponentials,
-                                         const RowSum& row, int64_t V, int32_t target, const CrossEntropyLoss& loss) {
+STARLING_INLINE inline void gradient_row(T* gradients, const float* exponentials, const RowSum& row, int64_t V,
+                                         int32_t target, const CrossEntropyLoss& loss) {
   const float scale = loss.scale;
   const float factor = target < 0 ? 0.0f : scale * (1.0f + 2.0f * loss.z_loss * row.log_normaliser) / row.sum;
+  const T of_target = from_float<T>(target < 0 ? 0.0f : exponentials[target] * factor - scale);
   int64_t v = 0;
   if constexpr (std::is_same_v<T, bf16>)
-    if (use_avx512_bf16()) v = gradients_in_lanes(gradient, exponentials, V, factor);
-  for (; v < V; ++v) gradient[v] = from_float<T>(exponentials[v] * factor);
-  if (target >= 0) gradient[target] = from_float<T>(exponentials[target] * factor - scale);
+    if (use_avx512_bf16()) v = gradients_in_lanes(gradients, exponentials, V, factor);
+  for (T some[kLanes]; v < V; v += kLanes) {
+    const int64_t count = std::min(kLanes, V - v);
+    for (int64_t i = 0; i < count; ++i) some[i] = from_float<T>(exponentials[v + i] * factor);
+    std::memcpy(gradients + v, some, static_cast<size_t>(count) * sizeof(T));
+  }
+  if (target >= 0) gradients[target] = of_target;
 }
 
 void check_range(const ConstTensor& targets, int64_t V) {

@@ -9,6 +9,16 @@
 #include "tensor/memory_cuda.h"
 
 namespace starling {
+namespace {
+
+// One thread has about half of the memory's bandwidth.
+template <class Part>
+void for_each_part(int64_t bytes, const Part& part) {
+  constexpr int64_t kGrain = 1 << 20;
+  parallel_for(bytes, kGrain, [&](int64_t begin, int64_t end) { part(begin, static_cast<size_t>(end - begin)); });
+}
+
+}  // namespace
 
 Device find_device(const std::string& name) {
   if (name == "cpu") return Device::cpu;
@@ -25,15 +35,19 @@ void copy(Tensor to, ConstTensor from) {
   if (to.dtype() != from.dtype() || to.elements() != from.elements())
     throw ShapeError(fmt::format("copy: {} {} is not {} {}", name_of(from.dtype()), from.shape().to_string(),
                                  name_of(to.dtype()), to.shape().to_string()));
-  const auto bytes = static_cast<size_t>(from.bytes());
-  if (to.device() == Device::cpu && from.device() == Device::cpu) std::memcpy(to.data(), from.data(), bytes);
-  else cuda::copy(to.address(), from.address(), bytes, to.device(), from.device());
+  if (to.device() == Device::cpu && from.device() == Device::cpu)
+    return for_each_part(from.bytes(), [target = static_cast<std::byte*>(to.data()),
+                                        source = static_cast<const std::byte*>(from.data())](int64_t at, size_t bytes) {
+      std::memcpy(target + at, source + at, bytes);
+    });
+  cuda::copy(to.address(), from.address(), static_cast<size_t>(from.bytes()), to.device(), from.device());
 }
 
 void set_zero(Tensor tensor) {
-  const auto bytes = static_cast<size_t>(tensor.bytes());
-  if (tensor.device() == Device::cuda) cuda::set_zero(tensor.address(), bytes);
-  else std::memset(tensor.data(), 0, bytes);
+  if (tensor.device() == Device::cuda) return cuda::set_zero(tensor.address(), static_cast<size_t>(tensor.bytes()));
+  for_each_part(tensor.bytes(), [target = static_cast<std::byte*>(tensor.data())](int64_t at, size_t bytes) {
+    std::memset(target + at, 0, bytes);
+  });
 }
 
 void synchronize(Device device) {

@@ -13,8 +13,8 @@ namespace starling {
 Device find_device(const std::string& name);
 std::string describe(Device device);  // "2 threads", "NVIDIA H100 80GB HBM3"
 
-// to = from: one type, as many elements, in any two memories. Waits when the host reads or writes. Throws ShapeError,
-// DeviceError, DataError.
+// to = from: one type, as many elements, in any two memories. Waits when the host reads or writes. On the CPU by all
+// compute threads: not to be called inside of parallel_for. Throws ShapeError, DeviceError, DataError.
 void copy(Tensor to, ConstTensor from);
 void set_zero(Tensor tensor);
 
