@@ -11,30 +11,41 @@ namespace {
 
 constexpr int64_t kRowGrain = 32;
 
-// As many of a head's pairs as make whole lanes; returns how many.
-STARLING_AVX512_BF16 int64_t rotate_in_lanes(bf16* head, const float* cosine, const float* sine, int64_t half,
-                                             float sign) {
+// Of the first heads of a row, D wide: turns the pairs of each by the row's angles.
+struct Row {
+  const float *cosine, *sine;
+  int64_t heads, D;
+  float sign;
+  int64_t half() const { return D / 2; }
+};
+
+// As many pairs of each head as make whole lanes; returns how many.
+STARLING_AVX512_BF16 int64_t rotate_in_lanes(bf16* x, const Row& row) {
   int64_t i = 0;
-  for (; i + kLanes <= half; i += kLanes) {
-    const __m512 first = load_lanes(head + i), second = load_lanes(head + half + i), c = _mm512_loadu_ps(cosine + i),
-                 s = _mm512_mul_ps(_mm512_set1_ps(sign), _mm512_loadu_ps(sine + i));
-    store_lanes(head + i, _mm512_fmsub_ps(first, c, _mm512_mul_ps(second, s)));
-    store_lanes(head + half + i, _mm512_fmadd_ps(second, c, _mm512_mul_ps(first, s)));
+  for (; i + kLanes <= row.half(); i += kLanes) {
+    const __m512 c = _mm512_loadu_ps(row.cosine + i),
+                 s = _mm512_mul_ps(_mm512_set1_ps(row.sign), _mm512_loadu_ps(row.sine + i));
+    for (bf16* at = x + i; at < x + row.heads * row.D; at += row.D) {
+      const __m512 first = load_lanes(at), second = load_lanes(at + row.half());
+      store_lanes(at, _mm512_fmsub_ps(first, c, _mm512_mul_ps(second, s)));
+      store_lanes(at + row.half(), _mm512_fmadd_ps(second, c, _mm512_mul_ps(first, s)));
+    }
   }
   return i;
 }
 
 template <class T>
-STARLING_INLINE inline void rotate(T* __restrict head, const float* cosine, const float* sine, int64_t half,
-                                   float sign) {
-  int64_t i = 0;
+STARLING_INLINE inline void rotate(T* __restrict x, const Row& row) {
+  int64_t begin = 0;
   if constexpr (std::is_same_v<T, bf16>)
-    if (use_avx512_bf16()) i = rotate_in_lanes(head, cosine, sine, half, sign);
-  for (; i < half; ++i) {
-    const float first = to_float(head[i]), second = to_float(head[half + i]), s = sign * sine[i];
-    head[i] = from_float<T>(first * cosine[i] - second * s);
-    head[half + i] = from_float<T>(second * cosine[i] + first * s);
-  }
+    if (use_avx512_bf16()) begin = rotate_in_lanes(x, row);
+  if (begin == row.half()) return;
+  for (T* head = x; head < x + row.heads * row.D; head += row.D)
+    for (int64_t i = begin; i < row.half(); ++i) {
+      const float first = to_float(head[i]), second = to_float(head[row.half() + i]), s = row.sign * row.sine[i];
+      head[i] = from_float<T>(first * row.cosine[i] - second * s);
+      head[row.half() + i] = from_float<T>(second * row.cosine[i] + first * s);
+    }
 }
 
 }  // namespace
@@ -53,7 +64,7 @@ void Kernels<Device::cpu>::rope(Tensor x, ConstTensor table, ConstTensor positio
       with_widest_vectors([=]() STARLING_INLINE {
         for (int64_t n = begin; n < end; ++n) {
           const float* cosine = angles + places[n] * D;
-          for (int64_t h = 0; h < heads; ++h) rotate(rows + n * stride + h * D, cosine, cosine + D / 2, D / 2, sign);
+          rotate(rows + n * stride, {cosine, cosine + D / 2, heads, D, sign});
         }
       });
     });
