@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 
 #include "core/error.h"
 
@@ -83,7 +84,8 @@ class MpiCommunicator final : public Communicator {
     check(MPI_Alltoallv(data, counts.data(), offsets.data(), MPI_FLOAT, parts.data(), own_counts.data(),
                         own_offsets.data(), MPI_FLOAT, MPI_COMM_WORLD),
           "MPI_Alltoallv");
-    for (size_t i = 0; i < parts.size(); ++i) sums[i % sums.size()] += parts[i];
+    for (auto part = parts.cbegin(); part != parts.cend(); part += own)
+      std::transform(sums.begin(), sums.end(), part, sums.begin(), std::plus<>());
     check(MPI_Allgatherv(sums.data(), own, MPI_FLOAT, data, counts.data(), offsets.data(), MPI_FLOAT, MPI_COMM_WORLD),
           "MPI_Allgatherv");
   }
