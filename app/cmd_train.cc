@@ -35,6 +35,7 @@ void print_result(const TrainResult& r, bool json) {
         {"epochs_begun", r.epochs_begun},
         {"loss", r.loss},
         {"validation_bits_per_byte", r.validation_bits_per_byte},
+        {"validation_samples", r.validation_samples},
         {"seconds", r.seconds},
         {"tokens_per_s", r.tokens_per_s},
         {"tflops", r.tflops},
@@ -54,7 +55,8 @@ void print_result(const TrainResult& r, bool json) {
       "product peak)\n",
       r.name, static_cast<double>(r.parameters) / 1e6, r.steps, static_cast<double>(r.tokens) / 1e6, r.seconds,
       r.tokens_per_s, r.fraction_of_peak * 100, r.precision);
-  fmt::print("loss {:.3f} nats a token; {:.4f} bits per byte on later posts\n", r.loss, r.validation_bits_per_byte);
+  fmt::print("loss {:.3f} nats a token; {:.4f} bits per byte on {} later posts\n", r.loss, r.validation_bits_per_byte,
+             r.validation_samples);
 }
 
 void print_estimate(const TrainEstimate& e, bool json) {

@@ -46,9 +46,9 @@ std::string data_section(const DataSummary& data) {
 std::string evaluation_section(const TrainResult& r) {
   if (r.validation_bits_per_byte == 0) return "## Evaluation\n\nThere were no later posts to evaluate on.\n\n";
   return fmt::format(
-      "## Evaluation\n\n{:.4f} bits per byte on later posts that training has not seen, end of post included. "
+      "## Evaluation\n\n{:.4f} bits per byte on {} later posts that training has not seen, end of post included. "
       "`starling eval` compares that with xz, a unigram and a 5-gram model of the same tokens.\n\n",
-      r.validation_bits_per_byte);
+      r.validation_bits_per_byte, r.validation_samples);
 }
 
 }  // namespace

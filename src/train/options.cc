@@ -61,7 +61,9 @@ std::vector<ConfigKey> train_config_keys() {
       {"train.device", name_of(t.device), "cpu, or cuda: an NVIDIA GPU, in a build with it (cmake --preset cuda)"},
       {"train.log_interval", t.log_interval, "Steps between lines of log.jsonl"},
       {"train.evaluation_interval", t.evaluation_interval, "Steps between evaluations; 0: at the end only"},
-      {"train.evaluation_samples", t.evaluation_samples, "Validation samples while training; the end takes all"},
+      {"train.evaluation_samples", t.evaluation_samples,
+       "Later posts that are scored while training, evenly spaced in time"},
+      {"train.final_evaluation_samples", t.final_evaluation_samples, "The same at the end; 0: all"},
       {"train.checkpoint_interval", t.checkpoint_interval, "Steps between checkpoints"},
       {"train.keep_checkpoints", t.keep_checkpoints, "Checkpoints to keep"},
       {"train.communicator", t.communicator, "self, mpi (a rank for each process of mpirun) or auto: mpi under mpirun"},
@@ -107,6 +109,7 @@ TrainOptions train_options(const Config& config) {
   t.log_interval = at_least("train.log_interval", 1);
   t.evaluation_interval = at_least("train.evaluation_interval", 0);
   t.evaluation_samples = at_least("train.evaluation_samples", 1);
+  t.final_evaluation_samples = at_least("train.final_evaluation_samples", 0);
   t.checkpoint_interval = at_least("train.checkpoint_interval", 1);
   t.keep_checkpoints = at_least("train.keep_checkpoints", 1);
   t.communicator = config.text("train.communicator");

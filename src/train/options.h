@@ -37,10 +37,11 @@ struct TrainOptions {
   std::string precision = "auto";  // "auto", "bf16", "f32"
   std::string products = "auto";   // "auto", "onednn", "amx": of the bf16 products on the CPU, see products.h
   Device device = Device::cpu;
-  int64_t log_interval = 10;          // steps
-  int64_t evaluation_interval = 200;  // steps; 0: at the end only
-  int64_t evaluation_samples = 300;   // of the validation split while training; the end takes all
-  int64_t checkpoint_interval = 200;  // steps
+  int64_t log_interval = 10;                  // steps
+  int64_t evaluation_interval = 200;          // steps; 0: at the end only
+  int64_t evaluation_samples = 300;           // of the validation split while training
+  int64_t final_evaluation_samples = 10'000;  // of it at the end; 0: all
+  int64_t checkpoint_interval = 200;          // steps
   int64_t keep_checkpoints = 2;
   std::string communicator = "auto";  // "auto", "self", "mpi": communicator.h
 

@@ -385,9 +385,10 @@ class Trainer {
     checkpoint();  // before the evaluation, which may be long and may be stopped
     TrainResult summary = result();
     if (valid_.count > 0) {
-      summary.validation_bits_per_byte =
-          score_split(model_, valid_, {.batch_tokens = options_.micro_batch_tokens, .ends_with_a_stop = true})
-              .bits_per_byte();
+      const SplitScore score =
+          score_split(model_, spread_of(valid_, static_cast<uint64_t>(options_.final_evaluation_samples)),
+                      {.batch_tokens = options_.micro_batch_tokens, .ends_with_a_stop = true});
+      summary.validation_samples = score.samples, summary.validation_bits_per_byte = score.bits_per_byte();
       if (stopped_ = stop_requested(); stopped_) return result();
       log_validation(summary.validation_bits_per_byte);
     }

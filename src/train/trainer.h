@@ -22,7 +22,8 @@ struct TrainResult {
   int64_t parameters = 0, steps = 0, total_steps = 0, tokens = 0, epochs_begun = 0;
   int64_t counted_samples = 0;          // whose bigrams embedding and head began as; 0: they began random
   double loss = 0;                      // nats a token at the last logged step
-  double validation_bits_per_byte = 0;  // whole validation split; 0 when there is none
+  int64_t validation_samples = 0;       // scored at the end, of the validation split
+  double validation_bits_per_byte = 0;  // of these; 0 when there are none
   double seconds = 0, tokens_per_s = 0, tflops = 0, peak_tflops = 0, fraction_of_peak = 0;
   std::string precision, products;
   int64_t skipped_steps = 0;                 // updates that stood out (train.spike_deviations)
