@@ -20,6 +20,7 @@
 #include "model/gguf_encode.h"
 #include "model/gguf_writer.h"
 #include "model/safetensors.h"
+#include "tokenizer/tokenizer.h"
 
 namespace starling {
 namespace {
@@ -40,6 +41,26 @@ GgufType type_of(const ExportOptions& options) {
   return found->second;
 }
 
+const char* torch_name(GgufType type) {
+  return type == GgufType::f32 ? "float32" : type == GgufType::f16 ? "float16" : "bfloat16";
+}
+
+// Where it names no class, Hugging Face takes Llama's for a Llama: that adds a <s> of its own to other vocabularies.
+void write_tokenizer_config(const fs::path& folder, const fs::path& to, const ModelConfig& config) {
+  const fs::path given = folder / "tokenizer_config.json";
+  auto json = fs::exists(given) ? try_parse_ordered_json(read_file(given)) : nlohmann::ordered_json::object();
+  if (!json.is_object() || json.contains("tokenizer_class")) return link_or_copy(given, to / given.filename());
+  json["tokenizer_class"] = "PreTrainedTokenizerFast";
+  const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  for (const SpecialToken& special : tokenizer->special_tokens()) {
+    if (special.id == config.bos_token) json["bos_token"] = special.text;
+    if (special.id == config.eos_token) json["eos_token"] = special.text;
+  }
+  json["clean_up_tokenization_spaces"] = false;  // " ." stays; decoding would take the space
+  json["model_max_length"] = config.max_positions;
+  write_file_atomic(to / given.filename(), dump_json_lossy(json, 2) + "\n");
+}
+
 void write_huggingface(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
   std::vector<std::vector<std::byte>> data;
@@ -58,12 +79,11 @@ void write_huggingface(const fs::path& folder, const fs::path& to, const ModelCo
     tensors.push_back({parameter.name, gguf_block(type).name, parameter.shape, bytes.data(), bytes.size()});
   }
   fs::create_directories(to);
-  config.save(to / "config.json");
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", kChatTemplateFile}) {
-    if (!fs::exists(folder / name)) continue;
-    fs::remove(to / name);
-    link_or_copy(folder / name, to / name);
-  }
+  config.save(to / "config.json", torch_name(type));
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", kChatTemplateFile}) fs::remove(to / name);
+  for (const char* name : {"tokenizer.json", kChatTemplateFile})
+    if (fs::exists(folder / name)) link_or_copy(folder / name, to / name);
+  write_tokenizer_config(folder, to, config);
   write_safetensors(to / "model.safetensors", tensors, {{"format", "pt"}});
 }
 
@@ -130,10 +150,12 @@ GgufTensorToWrite rope_factors(const ModelConfig& config) {
           }};
 }
 
-// A router stays exact: rounded, it would choose other experts.
+// A router stays exact: rounded, it would choose other experts. Rows that are not whole blocks of 256 are mostly of 32.
 GgufType tensor_type(const ParameterShape& parameter, GgufType wanted) {
   if (parameter.shape.size() == 1 || parameter.name.ends_with("block_sparse_moe.gate.weight")) return GgufType::f32;
-  return parameter.shape.back() % gguf_block(wanted).values == 0 ? wanted : GgufType::f16;
+  for (const GgufType type : {wanted, GgufType::q8_0})
+    if (parameter.shape.back() % gguf_block(type).values == 0) return type;
+  return GgufType::f16;
 }
 
 // The tensors of a model in GGUF's names and order of rows; an expert's matrix joins those of the experts before it.

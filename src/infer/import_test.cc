@@ -293,6 +293,37 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
   EXPECT_THROW(export_model("/nonexistent", source, {}), IoError);
 }
 
+// What other programs need to read an own model: the class that adds no tokens, the ends of a text, the weights' type.
+TEST_F(ImportTest, AHuggingFaceExportSaysHowItsTokenizerAndWeightsAreLoaded) {
+  const ModelConfig config = ModelConfig::load(model.folder() / "config.json");
+  const auto read = [&](const char* name) { return nlohmann::json::parse(read_file(source / name)); };
+  for (const auto& [type, torch] : {std::pair{"f32", "float32"}, {"f16", "float16"}, {"bf16", "bfloat16"}}) {
+    export_model(model.folder(), source, {.format = "safetensors", .type = type, .replace = true});
+    EXPECT_EQ(read("config.json")["torch_dtype"], torch);
+    EXPECT_EQ(read("tokenizer_config.json")["tokenizer_class"], "PreTrainedTokenizerFast");
+    EXPECT_EQ(read("tokenizer_config.json")["bos_token"], kBeginToken);
+    EXPECT_EQ(read("tokenizer_config.json")["eos_token"], kEndToken);
+    EXPECT_EQ(read("tokenizer_config.json")["model_max_length"], config.max_positions);
+  }
+  const std::string given = R"({"tokenizer_class":"LlamaTokenizer"})";
+  write_file_atomic(model.folder() / "tokenizer_config.json", given);
+  export_model(model.folder(), source, {.format = "safetensors", .type = "f32", .replace = true});
+  EXPECT_EQ(read_file(source / "tokenizer_config.json"), given);
+  write_file_atomic(model.folder() / "tokenizer_config.json", R"({"chat_template":"<|im_start|>"})");
+  export_model(model.folder(), source, {.format = "safetensors", .type = "f32", .replace = true});
+  EXPECT_EQ(read("tokenizer_config.json")["chat_template"], "<|im_start|>");
+  EXPECT_EQ(read("tokenizer_config.json")["bos_token"], kBeginToken);
+}
+
+// Q4_K's blocks have 256 values: rows of 64 and 96 took four times the room they were asked for.
+TEST_F(ImportTest, RowsThatAreNotWholeBlocksOfQ4KAreQ80InAGguf) {
+  export_model(model.folder(), source, {.format = "gguf", .type = "q4_k"});
+  const GgufFile file(source);
+  EXPECT_EQ(file.tensors().at("blk.0.attn_q.weight").type, GgufType::q8_0);
+  EXPECT_EQ(file.tensors().at("blk.0.ffn_down.weight").type, GgufType::q8_0);
+  EXPECT_EQ(file.tensors().at("output_norm.weight").type, GgufType::f32);
+}
+
 TEST_F(ImportTest, AModelIsNotExportedIntoItsOwnFolder) {
   const std::string weights = read_file(model.folder() / "model.safetensors");
   EXPECT_THROW(

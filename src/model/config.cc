@@ -320,7 +320,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& path) {
   }
 }
 
-void ModelConfig::save(const std::filesystem::path& path) const {
+void ModelConfig::save(const std::filesystem::path& path, const char* torch_dtype) const {
   const auto index = static_cast<size_t>(type);
   Json json = {
       {"architectures", {kArchitectures[index]}},
@@ -340,7 +340,7 @@ void ModelConfig::save(const std::filesystem::path& path) const {
       {"tie_word_embeddings", tied_head},
       {"bos_token_id", bos_token},
       {"eos_token_id", eos_token},
-      {"torch_dtype", "float32"},
+      {"torch_dtype", torch_dtype},
   };
   if (type == ModelType::mistral || type == ModelType::mixtral)
     json["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);

@@ -79,7 +79,8 @@ struct ModelConfig {
 
   void check() const;                                                 // throws ConfigError that names the wrong field
   static ModelConfig load(const std::filesystem::path& config_json);  // throws DataError, IoError
-  void save(const std::filesystem::path& config_json) const;
+  // `torch_dtype` is what other programs hold the weights in when they load them.
+  void save(const std::filesystem::path& config_json, const char* torch_dtype = "float32") const;
 
   int64_t parameter_count() const;
   int64_t matrix_parameter_count() const;  // those that take part in products (head included, embedding look-up not)
