@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "app/command.h"
 #include "core/error.h"
@@ -25,6 +26,9 @@ void run_import(const ImportArguments& arguments, const GlobalOptions& options) 
   check_name(arguments.name);
   const std::filesystem::path folder = options.open_workspace().model(arguments.name);
   const ImportReport report = import_model(arguments.path, folder, arguments.options);
+  if (report.unknown_chat_template)
+    spdlog::warn(
+        "the model's chat template is not one of docs/formats/models.md: conversations are `role: content` lines");
   if (options.json) {
     const nlohmann::json json = {{"name", arguments.name},
                                  {"folder", folder.string()},
@@ -38,7 +42,9 @@ void run_import(const ImportArguments& arguments, const GlobalOptions& options) 
   fmt::print("Model {} is ready in {}: {:.1f} million parameters, {:.1f} MB as {}, chat template: {}\n", arguments.name,
              folder.string(), static_cast<double>(report.parameters) / 1e6,
              static_cast<double>(report.weight_bytes) / 1e6, report.format,
-             report.chat_template.empty() ? "none" : report.chat_template);
+             report.unknown_chat_template   ? "not known"
+             : report.chat_template.empty() ? "none"
+                                            : report.chat_template);
 }
 
 }  // namespace

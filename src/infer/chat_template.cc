@@ -419,14 +419,18 @@ std::optional<ChatTemplate> recognise_chat_template(std::string_view text) {
   return found;
 }
 
-std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
+std::string chat_template_text(const std::filesystem::path& folder) {
   if (const std::filesystem::path jinja = folder / kChatTemplateFile; std::filesystem::exists(jinja))
-    return recognise_chat_template(read_file(jinja));
+    return read_file(jinja);
   const std::filesystem::path path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!std::filesystem::exists(path)) return {};
   const nlohmann::json json = try_parse_json(read_file(path));
   if (!json.is_object()) throw DataError(fmt::format("{}: not a JSON object", path.string()));
-  return recognise_chat_template(template_text(json));
+  return template_text(json);
+}
+
+std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& folder) {
+  return recognise_chat_template(chat_template_text(folder));
 }
 
 std::string without_role_marks(std::string_view text, std::span<const std::string> marks) {

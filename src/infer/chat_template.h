@@ -48,8 +48,10 @@ std::optional<ChatTemplate> recognise_chat_template(std::string_view jinja);
 // A model's template in a file of its own, as newer Hugging Face folders have it.
 inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
 
-// From a model folder's kChatTemplateFile or tokenizer_config.json, when there is one. Throws DataError for a damaged
-// one.
+// Of a model folder's kChatTemplateFile or tokenizer_config.json; empty when there is none. Throws DataError for a
+// damaged one.
+std::string chat_template_text(const std::filesystem::path& model_folder);
+// Recognised.
 std::optional<ChatTemplate> load_chat_template(const std::filesystem::path& model_folder);
 
 // `tools` are those that the assistant may call, see Engine::tool_prompt. Throws ConfigError for a role other than

@@ -77,6 +77,7 @@ ImportReport check_model(const fs::path& folder) {
   }
   ImportReport report{.parameters = config.parameter_count(), .weight_bytes = weight_file_bytes(folder)};
   if (const auto chat_template = load_chat_template(folder)) report.chat_template = chat_template->name;
+  else report.unknown_chat_template = !chat_template_text(folder).empty();
   return report;
 }
 
@@ -95,7 +96,9 @@ void put_in_place(const fs::path& staged, const fs::path& folder) {
 
 void link_or_copy(const fs::path& from, const fs::path& to) {
   std::error_code error;
-  fs::create_hard_link(fs::canonical(from), to, error);
+  const fs::path file = fs::canonical(from, error);  // Hugging Face's cache is a folder of symbolic links
+  if (error) throw IoError(fmt::format("{}: {}", from.string(), error.message()));
+  fs::create_hard_link(file, to, error);
   if (!error) return;
   fs::copy_file(from, to, error);
   if (error) throw IoError(fmt::format("{}: copy to {}: {}", from.string(), to.string(), error.message()));

@@ -18,8 +18,9 @@ struct ImportOptions {
 struct ImportReport {
   std::string format;
   int64_t parameters = 0;
-  uint64_t weight_bytes = 0;  // on disk
-  std::string chat_template;  // its name (infer/chat_template.h) or empty
+  uint64_t weight_bytes = 0;           // on disk
+  std::string chat_template;           // its name (infer/chat_template.h) or empty
+  bool unknown_chat_template = false;  // it has one that is not known
 };
 
 // `from` is a Hugging Face folder or a single file; `folder` is made. Everything is written and checked beside it and

@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 void refuse_unsupported(const GgufFile& gguf, const std::string& architecture) {
+  if (const int64_t parts = gguf.integer("split.count", 1); parts > 1)
+    throw DataError(fmt::format("this is one of {} parts of a model; join them by `llama-gguf-split --merge`", parts));
   if (architecture != "llama" && architecture != "qwen2")
     throw DataError(fmt::format("general.architecture is \"{}\"; only llama and qwen2 are supported", architecture));
   if (architecture != "llama" && gguf.integer(architecture + ".expert_count", 0) != 0)

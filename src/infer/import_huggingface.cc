@@ -57,7 +57,11 @@ void import_huggingface(const fs::path& from, const fs::path& folder) {
   const fs::path source = single ? fs::absolute(from).parent_path() : from;
   copy_config(source / "config.json", folder / "config.json");
   const ModelConfig config = ModelConfig::load(folder / "config.json");
-  if (!fs::exists(folder / "tokenizer.json")) link_or_copy(source / "tokenizer.json", folder / "tokenizer.json");
+  if (!fs::exists(folder / "tokenizer.json")) {
+    if (!fs::exists(source / "tokenizer.json"))
+      throw DataError(fmt::format("{}: no tokenizer.json here; name one with --tokenizer", source.string()));
+    link_or_copy(source / "tokenizer.json", folder / "tokenizer.json");
+  }
   for (const char* name : {"tokenizer_config.json", kChatTemplateFile, "model.safetensors.index.json"}) {
     if (fs::exists(source / name) && !(single && std::string_view(name).starts_with("model")))
       link_or_copy(source / name, folder / name);
@@ -66,12 +70,17 @@ void import_huggingface(const fs::path& from, const fs::path& folder) {
     refuse_unknown_biases(from, config);
     return link_or_copy(from, folder / "model.safetensors");
   }
+  bool any = false;
   for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("model") || entry.path().extension() != ".safetensors") continue;
     refuse_unknown_biases(entry.path(), config);
     link_or_copy(entry.path(), folder / name);
+    any = true;
   }
+  if (!any)
+    throw DataError(fmt::format("{}: no model*.safetensors here; other files of weights (*.bin, *.pth) are not read",
+                                source.string()));
 }
 
 }  // namespace starling

@@ -528,6 +528,7 @@ TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {
   EXPECT_THAT(error_of(small_gguf("gemma")), HasSubstr("\"gemma\"; only llama"));
   EXPECT_THAT(error_of(small_gguf(), {.sha256 = std::string(64, '0')}), HasSubstr("SHA-256 is"));
   EXPECT_THAT(error_of_path("/nonexistent"), HasSubstr("no such file"));
+  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = "/nonexistent.json"}), HasSubstr("/nonexistent.json: No such"));
   const std::string config = read_file(model.folder() / "config.json");
   const auto with = [&](const nlohmann::json& change) {
     nlohmann::json changed = nlohmann::json::parse(config);
@@ -537,11 +538,41 @@ TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {
     return error_of_path(model.folder() / "model.safetensors");
   };
   EXPECT_THAT(with({{"rope_scaling", {{"type", "dynamic"}, {"factor", 8}}}}), HasSubstr("rope_scaling.rope_type"));
-  EXPECT_THAT(with({{"model_type", "gemma"}}), HasSubstr("model_type"));
+  EXPECT_THAT(with({{"model_type", "gemma"}}), HasSubstr("model_type \"gemma\" is not supported; llama, mistral"));
   EXPECT_THAT(with({{"attention_bias", true}}), HasSubstr("attention_bias is set"));
   EXPECT_THAT(with({{"head_dim", 99}}), HasSubstr("head_dim"));
   EXPECT_THAT(with({{"model_type", "qwen2"}}), HasSubstr("q_proj.bias"));
   EXPECT_EQ(with({{"rope_scaling", nullptr}}), "imported");
+}
+
+TEST_F(ImportTest, AFolderWithoutWeightsOrTokenizerIsNamed) {
+  const fs::path folder = model.folder() / "folder";
+  fs::create_directories(folder);
+  fs::copy_file(model.folder() / "config.json", folder / "config.json");
+  EXPECT_THAT(error_of_path(folder), HasSubstr("folder: no tokenizer.json here; name one with --tokenizer"));
+  fs::copy_file(model.folder() / "tokenizer.json", folder / "tokenizer.json");
+  write_file_atomic(folder / "pytorch_model.bin", "weights");
+  EXPECT_THAT(error_of_path(folder), HasSubstr("folder: no model*.safetensors here"));
+}
+
+TEST_F(ImportTest, APartOfASplitGgufIsNamed) {
+  std::string part = small_gguf();
+  const std::string key = "llama.rope.dimension_count", count = "split.count";
+  const size_t at = part.find(key) - 8;
+  part.replace(at, 8 + key.size() + 8, Bytes().key(count, 3).data).append(32, '\0');  // the data begins elsewhere now
+  EXPECT_THAT(error_of(part), HasSubstr("one of 3 parts"));
+}
+
+TEST_F(ImportTest, ATemplateThatIsNotKnownIsNotNone) {
+  const auto import_with = [&](const std::string& tokenizer_config) {
+    write_file_atomic(model.folder() / "tokenizer_config.json", tokenizer_config);
+    return import_model(model.folder(), target, {.replace = true});
+  };
+  EXPECT_TRUE(import_with(R"({"chat_template":"<start_of_turn>user"})").unknown_chat_template);
+  EXPECT_FALSE(import_with("{}").unknown_chat_template);
+  const ImportReport known = import_with(R"({"chat_template":"<|im_start|><|im_end|>"})");
+  EXPECT_EQ(known.chat_template, "chatml");
+  EXPECT_FALSE(known.unknown_chat_template);
 }
 
 TEST_F(ImportTest, AnExistingModelIsKeptUnlessReplaced) {

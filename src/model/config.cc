@@ -1,6 +1,7 @@
 #include "model/config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <numbers>
@@ -25,7 +26,8 @@ template <class Enum, size_t N>
 Enum named(const char* const (&names)[N], const std::string& name, const char* field) {
   for (size_t i = 0; i < N; ++i)
     if (name == names[i]) return static_cast<Enum>(i);
-  throw ConfigError(fmt::format("model config: {} \"{}\" is not supported", field, name));
+  throw ConfigError(
+      fmt::format("model config: {} \"{}\" is not supported; {} are", field, name, fmt::join(names, ", ")));
 }
 
 // A count or a token. The library's own conversion of a real number is undefined when it does not fit.
