@@ -207,6 +207,9 @@ TEST(JsonSchema, TakesValidTextsAndNoOthers) {
       {R"({"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},"required":["v","next"],"additionalProperties":false}}})",
        {R"({"v":1,"next":null})", R"({"v":1,"next":{"v":2,"next":null}})"},
        {R"({"v":1})", R"({"v":1,"next":{}})"}},
+      // A reference is a URI, so a generator writes List<Post>, and a name with a slash, with escapes.
+      {R"({"$ref":"#/$defs/List%3CPost%3E~1a","$defs":{"List<Post>/a":{"type":"boolean"}}})", {"true"}, {"1"}},
+      {R"({"$ref":"#/$defs/5%","$defs":{"5%":{"type":"boolean"}}})", {"true"}, {"1"}},
   };
   for (const SchemaCase& c : cases) {
     for (const std::string& text : c.yes) EXPECT_TRUE(schema_accepts(c.schema, text)) << c.schema << " on " << text;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 namespace starling {
@@ -128,6 +129,19 @@ bool exclude_each_other(const Json& a, const Json& b) {
   return false;
 }
 
+// A $ref is a URI: a name such as List<Post> is written with escapes there.
+std::string percent_decoded(const std::string& text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const char* end = text.data() + std::min(i + 3, text.size());
+    if (text[i] == '%' && std::from_chars(text.data() + i + 1, end, byte, 16).ptr == text.data() + i + 3) i += 2;
+    else byte = static_cast<unsigned char>(text[i]);
+    decoded += static_cast<char>(byte);
+  }
+  return decoded;
+}
+
 }  // namespace
 
 ConfigError schema_refused(const std::string& where, std::string_view why) {
@@ -156,7 +170,7 @@ const Json& SchemaCombiner::target_of(const Json& reference, const std::string& 
   if (text.empty() || text[0] != '#')
     throw schema_refused(where, "`$ref` may only point into this schema (\"#/$defs/name\")");
   try {
-    const Json::json_pointer pointer(text.substr(1));
+    const Json::json_pointer pointer(percent_decoded(text.substr(1)));
     if (root_.contains(pointer)) return root_.at(pointer);
   } catch (const Json::exception&) {
   }
