@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "app/bench.h"
@@ -7,6 +8,8 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/progress.h"
+#include "core/stop.h"
 #include "core/threads.h"
 #include "infer/engine.h"
 
@@ -72,6 +75,7 @@ nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& argume
   const double before = prefill_tokens_per_s(engine, pieces, 3);
   std::vector<double> seconds_per_token;
   int64_t all_tokens = 0;
+  Progress progress("Scoring", static_cast<uint64_t>(arguments.candidates), "candidates");
   for (int64_t left = arguments.candidates; left > 0; left -= kPart) {
     std::vector<std::string> part;
     int64_t tokens = 0;
@@ -84,6 +88,8 @@ nlohmann::ordered_json measure(Engine& engine, const BenchScoreArguments& argume
     seconds_per_token.push_back((monotonic_s() - start) / static_cast<double>(tokens));
     if (all_tokens == 0) check(engine, query, part, scores);
     all_tokens += tokens;
+    progress.update(static_cast<uint64_t>(arguments.candidates - std::max<int64_t>(left - kPart, 0)));
+    if (stop_requested()) throw Error("stopped before all candidates were scored");
   }
   const double after = prefill_tokens_per_s(engine, pieces, 3), prefill = std::max(before, after);
   const Spread spread = spread_of(std::move(seconds_per_token));

@@ -15,7 +15,9 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/progress.h"
 #include "core/random.h"
+#include "core/stop.h"
 #include "core/time.h"
 
 namespace starling {
@@ -136,6 +138,7 @@ std::vector<LoadResult> run_load(const LoadTarget& target, const std::vector<Loa
   std::deque<std::unique_ptr<Stream>> streams;
   const double start_s = monotonic_s();
   double heard_s = start_s;
+  Progress progress("Requests", requests.size(), "requests");
   for (size_t next = 0; next < requests.size() || !streams.empty();) {
     const auto may_begin = [&] {
       if (next == requests.size()) return false;
@@ -155,6 +158,8 @@ std::vector<LoadResult> run_load(const LoadTarget& target, const std::vector<Loa
       if (waiting[i].revents != 0) streams[i]->move_bytes();
     std::erase_if(streams, [](const auto& stream) { return stream->ended(); });
     if (streams.empty()) heard_s = monotonic_s();
+    progress.update(next - streams.size());
+    if (stop_requested()) throw Error("stopped before every request was answered");
     if (monotonic_s() - heard_s > silence_s)
       throw IoError(fmt::format("the server at 127.0.0.1:{} sent nothing for {} s", target.port, silence_s));
   }

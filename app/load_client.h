@@ -34,7 +34,8 @@ struct LoadTarget {
 };
 
 // Sends each request in its time and returns when the last has ended. A request that fails is a result, not an
-// exception. Throws IoError when sockets cannot be made or nothing is received for `silence_s`.
+// exception. Throws IoError when sockets cannot be made or nothing is received for `silence_s`, Error when a
+// stop is requested.
 std::vector<LoadResult> run_load(const LoadTarget& target, const std::vector<LoadRequest>& requests,
                                  double silence_s = 60);
 

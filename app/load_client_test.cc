@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+
+#include "core/error.h"
+#include "core/stop.h"
 
 namespace starling {
 namespace {
@@ -72,6 +76,20 @@ TEST(LoadSummary, GoodputCountsRequestsThatKeepBothObjectives) {
   EXPECT_NEAR(sum.tpot_p99_ms, 80, 1e-9);
   EXPECT_DOUBLE_EQ(sum.itl_p50_ms, 10);
   EXPECT_EQ(summarize({}, {}).goodput_rps, 0);
+}
+
+// A stop cannot be taken back, so a process of its own gets it.
+TEST(RunLoadDeathTest, AStopEndsItBeforeTheNextRequest) {
+  const auto run_after_a_stop = [] {
+    request_stop();
+    try {
+      run_load({.port = 1}, {{.arrival_s = 5, .body = "{}"}});
+    } catch (const Error&) {
+      std::_Exit(0);
+    }
+    std::_Exit(1);
+  };
+  EXPECT_EXIT(run_after_a_stop(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

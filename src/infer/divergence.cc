@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/progress.h"
+#include "core/stop.h"
 
 namespace starling {
 namespace {
@@ -36,7 +38,7 @@ void add_position(Divergence& d, const std::vector<double>& p, const std::vector
 }
 
 void add_sample(Divergence& d, Decoder& reference, Decoder& other, CacheForm other_cache_form,
-                std::span<const TokenId> tokens) {
+                std::span<const TokenId> tokens, Progress& progress) {
   const auto vocab = static_cast<size_t>(reference.config().vocab_size);
   KvPagePool pages(reference.config()), other_pages(other.config(), other_cache_form);
   KvCache cache(pages), other_cache(other_pages);
@@ -56,6 +58,8 @@ void add_sample(Divergence& d, Decoder& reference, Decoder& other, CacheForm oth
       log_softmax(std::span<const float>(other_logits).subspan(i * vocab, vocab), q);
       add_position(d, p, q, tokens[first + i + 1]);
     }
+    progress.update(static_cast<uint64_t>(d.positions));
+    if (stop_requested()) throw Error("stopped before all positions were compared");
   }
 }
 
@@ -64,10 +68,14 @@ void add_sample(Divergence& d, Decoder& reference, Decoder& other, CacheForm oth
 Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples,
                               CacheForm other_cache) {
   Divergence d;
-  for (const std::vector<TokenId>& sample : samples) {
-    const auto size = std::min<size_t>(sample.size(), static_cast<size_t>(reference.config().max_positions));
-    add_sample(d, reference, other, other_cache, std::span(sample).first(size));
-  }
+  const auto size_of = [&](const std::vector<TokenId>& sample) {
+    return std::min<size_t>(sample.size(), static_cast<size_t>(reference.config().max_positions));
+  };
+  uint64_t positions = 0;
+  for (const std::vector<TokenId>& sample : samples) positions += std::max<size_t>(size_of(sample), 1) - 1;
+  Progress progress("Comparing", positions, "positions");
+  for (const std::vector<TokenId>& sample : samples)
+    add_sample(d, reference, other, other_cache, std::span(sample).first(size_of(sample)), progress);
   if (d.positions == 0) throw DataError("no sample has two tokens: there is nothing to compare on");
   for (double* sum : {&d.mean_kl, &d.same_first, &d.reference_nats, &d.other_nats})
     *sum /= static_cast<double>(d.positions);

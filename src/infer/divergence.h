@@ -18,7 +18,7 @@ struct Divergence {
 };
 
 // Every sample is read from its beginning; samples longer than max_positions are cut. Throws DataError when no sample
-// has two tokens.
+// has two tokens, Error when a stop is requested.
 // The reference's cache is f16.
 Divergence measure_divergence(Decoder& reference, Decoder& other, const std::vector<std::vector<TokenId>>& samples,
                               CacheForm other_cache = CacheForm::f16);

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "core/error.h"
+#include "core/stop.h"
 #include "infer/test_model.h"
 
 namespace starling {
@@ -31,6 +34,23 @@ TEST(Divergence, IsZeroBetweenEqualsAndGrowsWithFewerBits) {
   EXPECT_GT(cache, 0);
   EXPECT_LT(cache, eight) << "keys and values in 8 bits move less than all weights and activations in 8 bits";
   EXPECT_THROW(measure_divergence(bf16, int8, {{1}}), DataError);
+}
+
+// A stop cannot be taken back, so a process of its own gets it.
+TEST(DivergenceDeathTest, AStopEndsTheComparison) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto compare_after_a_stop = [] {
+    const TestModel model;
+    Decoder bf16 = decoder_of(model, WeightForm::bf16), same = decoder_of(model, WeightForm::bf16);
+    request_stop();
+    try {
+      measure_divergence(bf16, same, {{1, 2, 3}});
+    } catch (const Error&) {
+      std::_Exit(0);
+    }
+    std::_Exit(1);
+  };
+  EXPECT_EXIT(compare_after_a_stop(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
