@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kMaxMessages = 256, kMaxPrompts = 64, kMaxChoices = 16, kMaxBiases = 1024;
+constexpr int kMaxMessages = 2048, kMaxPrompts = 64, kMaxChoices = 16, kMaxBiases = 1024;
 constexpr size_t kMaxRequests = 128, kMaxStopBytes = 1024;  // each choice keeps its stop strings
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 

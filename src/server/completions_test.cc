@@ -438,6 +438,26 @@ TEST_F(CompletionsTest, EmbeddingsOfFewerDimensionsAreTheFirstOnesAtLengthOne) {
     EXPECT_EQ(error_of("/v1/embeddings", {{"input", "a"}, {"dimensions", wrong}})["param"], "dimensions");
 }
 
+TEST_F(CompletionsTest, AConversationMayHaveAsManyMessagesAsOpenAIs) {
+  start();
+  const auto code_of = [&](size_t messages) {
+    const json one = {{"role", "user"}, {"content", "a"}};
+    return error_of("/v1/chat/completions", {{"model", "own"}, {"messages", json(messages, one)}})["code"];
+  };
+  EXPECT_EQ(code_of(2048), "context_length_exceeded");  // read, and too much for this model
+  EXPECT_EQ(code_of(2049), "invalid_field");
+}
+
+// OpenAI's limit; LangChain sends 512 texts in one request unless it is told otherwise.
+TEST_F(CompletionsTest, EmbeddingsTakeAsManyInputsAsOpenAIs) {
+  start();
+  const json made = ok("POST", "/v1/embeddings", {{"model", "own"}, {"input", json(2048, "a")}, {"dimensions", 2}});
+  ASSERT_EQ(made["data"].size(), 2048u);
+  EXPECT_EQ(made["data"][2047]["index"], 2047);
+  EXPECT_EQ(made["data"][2047]["embedding"], made["data"][0]["embedding"]);
+  EXPECT_EQ(error_of("/v1/embeddings", {{"model", "own"}, {"input", json(2049, "a")}})["param"], "input");
+}
+
 TEST_F(CompletionsTest, TheFirstTokensTimeBeginsWhenTheRequestArrived) {
   start();
   Request request{.body = text_body().dump(), .key = {.name = "admin", .role = "admin"}};

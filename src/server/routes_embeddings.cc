@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "core/time.h"
 #include "server/completion_call.h"
 #include "server/json_body.h"
@@ -17,7 +18,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr size_t kMaxInputs = 256;
+constexpr size_t kMaxInputs = 2048;  // OpenAI's; its clients cut longer lists into parts of so many, or of 512
 
 // Each input's tokens, first those that open a text of the model. An input is a text or a list of tokens.
 std::vector<std::vector<TokenId>> inputs(const JsonBody& body, const Engine& engine) {
@@ -64,6 +65,18 @@ void shorten(std::vector<float>& vector, size_t dimensions) {
   for (float& value : vector) value = static_cast<float>(value * scale);
 }
 
+// The elements of `data`, each made into text by itself: as one tree of JSON they take many times the memory.
+std::string rows_of(const std::vector<std::vector<float>>& vectors, bool base64) {
+  std::string rows;
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    ordered_json row = {{"object", "embedding"}, {"index", i}};
+    if (base64) row["embedding"] = to_base64(vectors[i]);
+    else row["embedding"] = vectors[i];
+    rows += (i == 0 ? "" : ",") + dump_json(row);
+  }
+  return rows;
+}
+
 // How many tokens the inputs have; each must fit the model's context.
 size_t count_tokens(const Engine& engine, const std::vector<std::vector<TokenId>>& inputs) {
   size_t total = 0;
@@ -97,17 +110,9 @@ Response create_embeddings(Platform& platform, const Request& request) {
   platform.metrics.count_generation(engine.name(),
                                     {.prompt_tokens = static_cast<int>(tokens), .cancelled = service.is_cancelled()});
   quota->spend(static_cast<int64_t>(tokens));
-  ordered_json data = ordered_json::array();
-  for (size_t i = 0; i < vectors.size(); ++i) {
-    ordered_json item = {{"object", "embedding"}, {"index", i}};
-    if (format == "base64") item["embedding"] = to_base64(vectors[i]);
-    else item["embedding"] = vectors[i];
-    data.push_back(std::move(item));
-  }
-  return json_response(ordered_json{{"object", "list"},
-                                    {"data", std::move(data)},
-                                    {"model", engine.name()},
-                                    {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
+  ordered_json rest = {{"model", engine.name()}, {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
+  return {.body =
+              R"({"object":"list","data":[)" + rows_of(vectors, format == "base64") + "]," + dump_json(rest).substr(1)};
 }
 
 }  // namespace starling
