@@ -17,6 +17,7 @@
 namespace starling {
 
 struct Request {
+  std::string id;                            // the answer's x-request-id, by which its line in the log is found
   std::string method;                        // "GET", "POST", ...
   std::vector<std::string> path;             // percent-decoded segments: "/v1/posts/a%2Fb" -> {"v1", "posts", "a/b"}
   std::map<std::string, std::string> query;  // decoded; of a repeated name the last wins

@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "core/hash.h"
 #include "core/time.h"
 #include "server/exchange.h"
 #include "server/socket_stream.h"
@@ -75,10 +76,11 @@ bool gives(const Response& response, std::string_view name) {
 }
 
 // Up to and with the empty line; `payload` is the header that says how long the body is, or empty.
-std::string head_text(const Response& response, std::string_view payload, bool keep_alive) {
+std::string head_text(const Response& response, std::string_view request_id, std::string_view payload,
+                      bool keep_alive) {
   const auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(response.status)));
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\nServer: starling\r\nContent-Type: {}\r\n", response.status,
-                                 std::string_view(reason), response.content_type);
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\nServer: starling\r\nx-request-id: {}\r\nContent-Type: {}\r\n",
+                                 response.status, std::string_view(reason), request_id, response.content_type);
   const auto add = [&](std::string_view name, std::string_view value) {
     fmt::format_to(std::back_inserter(text), "{}: {}\r\n", name, value);
   };
@@ -175,6 +177,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   std::shared_ptr<asio::steady_timer> wake_;  // never expires; cancelled to wake the coroutine
   asio::steady_timer next_look_;
   asio::cancellation_signal stop_watching_;
+  std::string request_id_;  // of the request that is read or answered
   bool idle_ = true, http_10_ = false;
 };
 
@@ -231,10 +234,11 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   Parser parser;
   parser.header_limit(static_cast<uint32_t>(server_.options.max_header_bytes));
   parser.body_limit(static_cast<uint64_t>(server_.options.max_body_bytes));
+  request_id_ = "req_" + random_hex(12);
   if (const error_code error = co_await read_head(parser)) {
     if (!deserves_answer(error)) co_return false;
     Response refusal = refusal_for(error, server_.options);
-    const Request unread;
+    const Request unread{.id = request_id_};
     const std::string no_route;
     server_.on_finished({unread, no_route, refusal.status, 0});
     co_await refuse(std::move(refusal));
@@ -243,7 +247,8 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
   const double start_s = monotonic_s();
   const auto& head = parser.get();
   http_10_ = head.version() < 11;
-  Request request{.method = head.method_string(),
+  Request request{.id = request_id_,
+                  .method = head.method_string(),
                   .authorization = head[http::field::authorization],
                   .if_none_match = head[http::field::if_none_match],
                   .arrival_s = start_s};
@@ -369,14 +374,15 @@ asio::awaitable<bool> HttpServer::State::Connection::respond(Response response, 
   stream_.expires_after(milliseconds(server_.options.write_s));
   const bool bodyless = response.status == 304 || response.status == 204;
   const std::string length = bodyless ? "" : fmt::format("Content-Length: {}\r\n", response.body.size());
-  std::string text = head_text(response, length, keep_alive);
+  std::string text = head_text(response, request_id_, length, keep_alive);
   if (!head_only && !bodyless) text += response.body;
   const error_code error = co_await stream_.write(text);
   co_return !error;
 }
 
 asio::awaitable<bool> HttpServer::State::Connection::respond_streamed(const Response& head, bool keep_alive) {
-  const std::string text = head_text(head, http_10_ ? "" : "Transfer-Encoding: chunked\r\n", keep_alive && !http_10_);
+  const std::string text =
+      head_text(head, request_id_, http_10_ ? "" : "Transfer-Encoding: chunked\r\n", keep_alive && !http_10_);
   stream_.expires_after(milliseconds(server_.options.write_s));
   error_code error = co_await stream_.write(text);
   for (bool finished = false; !error && !finished;) {

@@ -126,10 +126,11 @@ void Server::State::on_finished(const FinishedRequest& finished) {
   const std::string method = kMethods.contains(finished.request.method) ? finished.request.method : "other";
   platform.metrics.count_request(route, method, finished.status, finished.seconds);
   if (log_requests)
-    spdlog::info("{} {} {} {:.1f} ms {}", method, route, finished.status, finished.seconds * 1000,
-                 finished.request.key.name);
+    spdlog::info("{} {} {} {:.1f} ms {} {}", method, route, finished.status, finished.seconds * 1000,
+                 finished.request.id, finished.request.key.name);
   if (log_content && !finished.request.body.empty())
-    spdlog::info("{} {} {} body {}", method, route, finished.request.key.name, log_text(finished.request.body));
+    spdlog::info("{} {} {} {} body {}", method, route, finished.request.id, finished.request.key.name,
+                 log_text(finished.request.body));
 }
 
 Server::Server(const Workspace& workspace, const Config& config, const ServerOptions& options)

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <future>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -81,6 +82,17 @@ TEST_F(ServerTest, ARevokedKeyIsWorthlessFromTheNextRequestOn) {
   EXPECT_EQ(call("GET", "/v1/info", {}, "read").status, 200);
   server_->platform().control.revoke_key("read");
   EXPECT_EQ(call("GET", "/v1/info", {}, "read").status, 401);
+}
+
+TEST_F(ServerTest, EveryAnswerHasAnIdOfItsOwn) {
+  start();
+  std::set<std::string> ids;
+  for (const char* path : {"/healthz", "/v1/models", "/v1/nowhere", "/%"}) {
+    const std::string id = call("GET", path).headers["x-request-id"];
+    EXPECT_TRUE(id.starts_with("req_")) << path << id;
+    ids.insert(id);
+  }
+  EXPECT_EQ(ids.size(), 4u);
 }
 
 TEST_F(ServerTest, AKeyThatIsTooFastIs429WithRetryAfterAndOthersGoOn) {
