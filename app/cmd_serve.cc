@@ -72,6 +72,7 @@ void look_for_deletions(DeletionWatch& deletions) try { deletions.look(); } catc
 
 void serve(const GlobalOptions& options, const Config& config) {
   share_heaps();
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%SZ %^%l%$: %v", spdlog::pattern_time_type::utc);
   const Workspace workspace = options.open_workspace();
   const ServerOptions settings = server_options(config);
   if (settings.http.host != "127.0.0.1" && settings.http.host != "::1" && settings.http.tls_certificate.empty())

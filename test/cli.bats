@@ -221,7 +221,7 @@ END
   [[ "$(served)" == *first* ]]
   new_certificate second
   kill -HUP "$server"
-  log_has "was read again"
+  log_has "^[0-9T:-]\{19\}Z info: .* was read again"
   [[ "$(served)" == *second* ]]
   echo damaged > chain.pem
   kill -HUP "$server"
