@@ -196,9 +196,9 @@ TEST(ParallelFor, RethrowsTheExceptionOfABody) {
 TEST(Progress, SaysWhatIsLeftOnceTheTotalIsKnown) {
   Progress progress("train own", 0, "steps");
   progress.update(10);
-  EXPECT_EQ(progress.line(5, "loss 3"), "train own: 10 steps, 2/s, 0:05  loss 3");
+  EXPECT_EQ(progress.line(5, "loss 3"), "train own: 10 steps, 2.0/s, 0:05  loss 3");
   progress.set_total(100);
-  EXPECT_EQ(progress.line(5), "train own: [==                      ]  10% 0:45 left, 10 steps, 2/s, 0:05");
+  EXPECT_EQ(progress.line(5), "train own: [==                      ]  10% 0:45 left, 10 steps, 2.0/s, 0:05");
 }
 
 // As when the connection ends over which a command was started that goes on.
@@ -221,7 +221,7 @@ TEST(Progress, ATerminalThatIsGoneDoesNotEndTheWork) {
 TEST(Progress, WhatWasDoneBeforeDoesNotCountForTheRate) {
   Progress progress("train own", 100, "steps", 90);
   progress.update(95);
-  EXPECT_EQ(progress.line(5), "train own: [======================  ]  95% 0:05 left, 95 steps, 1/s, 0:05");
+  EXPECT_EQ(progress.line(5), "train own: [======================  ]  95% 0:05 left, 95 steps, 1.0/s, 0:05");
 }
 
 TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {

@@ -57,7 +57,7 @@ std::string Progress::line(double elapsed_s, const std::string& note) const {
     if (rate > 0 && done_ < total_)
       line += fmt::format("{} left, ", clock_text(static_cast<double>(total_ - done_) / rate));
   }
-  line += fmt::format("{} {}, {:.0f}/s, {}", done_, unit_, rate, clock_text(elapsed_s));
+  line += fmt::format("{} {}, {:.{}f}/s, {}", done_, unit_, rate, rate < 10 ? 1 : 0, clock_text(elapsed_s));
   if (!note.empty()) line += "  " + note;
   return line;
 }
