@@ -9,7 +9,6 @@
 #include "core/json.h"
 #include "core/threads.h"
 #include "tokenizer/bpe_trainer.h"
-#include "tokenizer/tiktoken_ranks.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -40,11 +39,6 @@ Texts read_lines(const fs::path& path) {
   return texts;
 }
 
-std::unique_ptr<Tokenizer> load(const fs::path& path) {
-  if (path.extension() != ".tiktoken") return Tokenizer::load(path);
-  return tokenizer_from_ranks(MappedFile(path).text(), tiktoken_encoding(path.stem().string()), path.string());
-}
-
 std::unique_ptr<Tokenizer> train(const Texts& texts, int64_t vocab_size) {
   BpeTrainer trainer;
   for (const std::string_view line : texts.lines) trainer.add(line);
@@ -67,7 +61,7 @@ nlohmann::ordered_json measure(const BenchTokenizerArguments& arguments) {
   std::unique_ptr<Tokenizer> tokenizer;
   const Spread training = time_rounds(arguments.rounds, [&] { tokenizer = train(texts, arguments.vocab_size); });
   const auto trained_tokens = tokenizer->vocab_size();
-  if (!arguments.tokenizer.empty()) tokenizer = load(arguments.tokenizer);
+  if (!arguments.tokenizer.empty()) tokenizer = Tokenizer::load(arguments.tokenizer);
 
   std::vector<TokenId> ids;
   const auto encode = [&] {

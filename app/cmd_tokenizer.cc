@@ -26,8 +26,9 @@ using OrderedJson = nlohmann::ordered_json;
 struct TokenizerOptions {
   fs::path file;  // empty: the workspace's tokenizer.json
   fs::path text_file;
-  std::vector<std::string> words;  // the arguments; none: standard input
-  int64_t vocab_size = 0;          // 0: tokenizer.vocab_size
+  std::vector<std::string> words;            // the arguments; none: standard input
+  std::vector<std::string> allowed_special;  // texts of added tokens, or "all"
+  int64_t vocab_size = 0;                    // 0: tokenizer.vocab_size
 };
 
 fs::path tokenizer_file(const TokenizerOptions& options, const GlobalOptions& global) {
@@ -90,10 +91,29 @@ void train(const TokenizerOptions& options, const GlobalOptions& global) {
   }
 }
 
+// Ids of the special and marker tokens that the caller allows.
+std::vector<TokenId> allowed_ids(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  std::vector<SpecialToken> added = tokenizer.special_tokens();
+  added.insert(added.end(), tokenizer.marker_tokens().begin(), tokenizer.marker_tokens().end());
+  std::vector<TokenId> ids;
+  for (const std::string& text : texts) {
+    const size_t before = ids.size();
+    for (const SpecialToken& token : added)
+      if (text == "all" || text == token.text) ids.push_back(token.id);
+    if (ids.size() == before)
+      throw ConfigError(
+          fmt::format("--allow-special \"{}\": the vocabulary has no such special token; "
+                      "`starling tokenizer info` lists them",
+                      text));
+  }
+  return ids;
+}
+
 void encode(const TokenizerOptions& options, const GlobalOptions& global) {
   const auto tokenizer = Tokenizer::load(tokenizer_file(options, global));
   const std::string text = arguments_or_stdin(options.words);
-  const std::vector<TokenId> ids = tokenizer->encode(text);
+  const std::vector<TokenId> ids =
+      tokenizer->encode_with_special(text, allowed_ids(*tokenizer, options.allowed_special));
   if (!global.json) return fmt::print("{}\n", fmt::join(ids, " "));
   OrderedJson tokens = OrderedJson::array();
   for (const TokenId id : ids) tokens.push_back(tokenizer->token_bytes(id));
@@ -138,7 +158,8 @@ using Action = void (*)(const TokenizerOptions&, const GlobalOptions&);
 Command add_action(Command parent, const char* name, const char* help, Action action,
                    const std::shared_ptr<TokenizerOptions>& options, const GlobalOptions& global) {
   Command command = parent.add_subcommand(name, help);
-  command.add_option("--tokenizer", options->file, "A tokenizer.json (default: the workspace's)");
+  command.add_option("--tokenizer", options->file,
+                     "A tokenizer.json, or ranks named ENCODING.tiktoken (default: the workspace's)");
   command.callback([action, options, &global] { action(*options, global); });
   return command;
 }
@@ -156,6 +177,10 @@ void add_tokenizer(Command root, const GlobalOptions& global) {
   training.add_option("--vocab-size", options->vocab_size, "Tokens to make (default: tokenizer.vocab_size)").positive();
   Command encoding = add_action(command, "encode", "Text to token ids", encode, options, global);
   encoding.add_option("text", options->words, "The text (default: standard input)");
+  encoding
+      .add_option("--allow-special", options->allowed_special,
+                  "Take this special token, where the text spells it out, as that token (repeatable; all: any)")
+      .one_value_each();
   Command decoding = add_action(command, "decode", "Token ids to text", decode, options, global);
   decoding.add_option("ids", options->words, "The ids (default: standard input)");
   add_action(command, "info", "Size, special tokens and digest", info, options, global);
@@ -164,6 +189,7 @@ void add_tokenizer(Command root, const GlobalOptions& global) {
       "  starling tokenizer train --workspace demo --vocab-size 8192\n"
       "  starling tokenizer encode 'good morning'\n"
       "  starling tokenizer encode < post.txt | starling tokenizer decode\n"
+      "  starling tokenizer encode 'one<|endoftext|>two' --tokenizer cl100k_base.tiktoken --allow-special all\n"
       "  starling tokenizer info --tokenizer models/tinyllama/tokenizer.json");
 }
 

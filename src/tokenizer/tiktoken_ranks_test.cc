@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/random.h"
 
 namespace starling {
@@ -46,6 +50,20 @@ TEST(TiktokenRanks, MergeByRankAndTakeWholePieces) {
   EXPECT_EQ(tokenizer->encode("abcd"), (Ids{258}));
   EXPECT_EQ(tokenizer->encode("xab"), (Ids{'x', 257}));
   EXPECT_EQ(tokenizer->decode(Ids{'x', 257, 258}), "xababcd");
+}
+
+TEST(TiktokenRanks, AFileNamedAfterItsEncodingIsLoadedWhereverATokenizerIs) {
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("starling-ranks-{}", ::getpid());
+  std::filesystem::create_directories(folder);
+  std::vector<std::string> pairs;  // as many as r50k_base has merged tokens
+  for (int i = 0; i < 50000; ++i) pairs.push_back({static_cast<char>(i / 256), static_cast<char>(i % 256)});
+  write_file_atomic(folder / "r50k_base.tiktoken", ranks_of(pairs));
+  write_file_atomic(folder / "other.tiktoken", ranks_of(pairs));
+  const auto tokenizer = Tokenizer::load(folder / "r50k_base.tiktoken");
+  EXPECT_EQ(tokenizer->encode("ab"), (Ids{256 + 256 * 'a' + 'b'}));
+  EXPECT_EQ(tokenizer->special_id("<|endoftext|>"), 50256);
+  EXPECT_THROW(Tokenizer::load(folder / "other.tiktoken"), ConfigError);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(TiktokenRanks, SpecialTokensComeOnlyWhereTheCallerAllowsThem) {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/threads.h"
+#include "tokenizer/tiktoken_ranks.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace starling {
@@ -122,9 +123,10 @@ std::vector<ConfigKey> tokenizer_config_keys() {
   return {{"tokenizer.vocab_size", int64_t{8192}, "tokens in the vocabulary that `starling tokenizer train` makes"}};
 }
 
-std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& tokenizer_json) {
-  const MappedFile file(tokenizer_json);
-  return tokenizer_from_json(file.text(), tokenizer_json.string());
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  if (path.extension() != ".tiktoken") return tokenizer_from_json(file.text(), path.string());
+  return tokenizer_from_ranks(file.text(), tiktoken_encoding(path.stem().string()), path.string());
 }
 
 }  // namespace starling

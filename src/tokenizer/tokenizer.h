@@ -71,8 +71,9 @@ class Tokenizer {
 
   std::optional<TokenId> special_id(std::string_view text) const;  // exact text of a special token
 
-  // Throws DataError for a kind of tokenizer.json that is not supported, naming what it found.
-  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& tokenizer_json);
+  // A tokenizer.json, or tiktoken's ranks in a file named ENCODING.tiktoken (tiktoken_ranks.h). Throws DataError for a
+  // kind of tokenizer.json that is not supported, naming what it found, ConfigError for another encoding.
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
 
  private:
   virtual bool opens_texts() const = 0;  // where there is no frame
