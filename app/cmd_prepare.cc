@@ -38,6 +38,7 @@ void print_row(const std::string& name, uint64_t posts, uint64_t all, const std:
 }
 
 std::string span(const SplitCounts& split) {
+  if (split.posts == 0) return {};
   return fmt::format("{} tokens, {} to {}", split.tokens, format_day(split.first_time_s),
                      format_day(split.last_time_s));
 }

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <numeric>
 
@@ -34,7 +35,8 @@ void print_result(const TrainResult& r, bool json) {
         {"tokens", r.tokens},
         {"epochs_begun", r.epochs_begun},
         {"loss", r.loss},
-        {"validation_bits_per_byte", r.validation_bits_per_byte},
+        {"validation_bits_per_byte",
+         r.validation_bits_per_byte > 0 ? nlohmann::ordered_json(r.validation_bits_per_byte) : nullptr},
         {"validation_samples", r.validation_samples},
         {"seconds", r.seconds},
         {"tokens_per_s", r.tokens_per_s},
@@ -55,8 +57,10 @@ void print_result(const TrainResult& r, bool json) {
       "product peak)\n",
       r.name, static_cast<double>(r.parameters) / 1e6, r.steps, static_cast<double>(r.tokens) / 1e6, r.seconds,
       r.tokens_per_s, r.fraction_of_peak * 100, r.precision);
-  fmt::print("loss {:.3f} nats a token; {:.4f} bits per byte on {} later posts\n", r.loss, r.validation_bits_per_byte,
-             r.validation_samples);
+  fmt::print("loss {:.3f} nats a token; {}\n", r.loss,
+             r.validation_samples > 0 ? fmt::format("{:.4f} bits per byte on {} later posts",
+                                                    r.validation_bits_per_byte, r.validation_samples)
+                                      : std::string("no later posts to score"));
 }
 
 void print_estimate(const TrainEstimate& e, bool json) {
@@ -131,11 +135,30 @@ void set_depth(Config& config, const GlobalOptions& options, const TrainFlags& f
   const bool bounded = flags.steps > 0 || flags.minutes > 0;
   for (int round = 0; bounded && round < 3; ++round) {  // the batch depends on the tokens, and they on the batch
     const TrainOptions train = train_options(config);
-    tokens = flags.steps > 0 ? flags.steps * train.batch_tokens : estimate_training(model, train).tokens;
+    tokens =
+        flags.steps > 0 ? flags.steps * train.batch_tokens : estimate_training(model_of(options, config), train).tokens;
     apply();
     if (flags.minutes > 0) break;
   }
   if (!bounded) config.set(fmt::format("train.steps={}", tokens / train_options(config).batch_tokens));
+}
+
+// A resumed run has the settings saved with it, whatever this command line says.
+void warn_of_other_settings(const GlobalOptions& options, const TrainFlags& flags) {
+  const std::filesystem::path settings = options.open_workspace().run(flags.request.name) / "starling.toml";
+  if (!flags.request.resume || !std::filesystem::exists(settings)) return;
+  std::vector<std::string> assignments = options.assignments;
+  if (flags.steps > 0) assignments.push_back(fmt::format("train.steps={}", flags.steps));
+  if (flags.minutes > 0) assignments.push_back(fmt::format("train.minutes={:f}", flags.minutes));
+  if (flags.depth > 0) assignments.push_back(fmt::format("model.layers={}", flags.depth));
+  Config saved(all_config_keys());
+  saved.load_file(settings);
+  for (const std::string& assignment : assignments) {
+    Config asked = saved;
+    asked.set(assignment);
+    if (asked.to_toml() != saved.to_toml())
+      spdlog::warn("the run goes on with its own settings, without {}; they are in {}", assignment, settings.string());
+  }
 }
 
 void run(const GlobalOptions& options, const TrainFlags& flags) {
@@ -150,6 +173,7 @@ void run(const GlobalOptions& options, const TrainFlags& flags) {
   if (flags.estimate)
     return print_estimate(estimate_training(model_of(options, config), train_options(config)), options.json);
   if (flags.profile) return print_profile(model_of(options, config), train_options(config), options.json);
+  warn_of_other_settings(options, flags);
   const TrainResult result = train(options.open_workspace(), config, flags.request);
   if (result.rank > 0) return;  // rank 0 speaks for all
   if (result.stopped)
@@ -172,9 +196,12 @@ void add_train(Command root, const GlobalOptions& options) {
       .add_option("--depth", flags->depth,
                   "Blocks; sets width, heads, learning rate and batch by published scaling laws")
       .positive();
-  command.add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
-  command.add_flag("--profile", flags->profile,
-                   "Print a table of operators with time, operations, bytes and percent of the limit; do not train");
+  const Option estimate =
+      command.add_flag("--estimate", flags->estimate, "Print memory, time and tokens, and do not train");
+  command
+      .add_flag("--profile", flags->profile,
+                "Print a table of operators with time, operations, bytes and percent of the limit; do not train")
+      .excludes(estimate);
   command.add_flag("--resume", flags->request.resume,
                    "Go on from the last checkpoint, with the settings saved with the run");
   command.footer(

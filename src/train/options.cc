@@ -175,6 +175,9 @@ ModelConfig model_config(const Config& config, int64_t vocab_size, int64_t begin
   model.bos_token = begin_token;
   model.eos_token = end_token;
   model.check();
+  if (const int64_t length = config.integer("train.sequence_length"); length > model.max_positions)
+    throw ConfigError(
+        fmt::format("train.sequence_length {} is above model.max_positions {}", length, model.max_positions));
   return model;
 }
 

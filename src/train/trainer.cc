@@ -34,7 +34,8 @@ namespace starling {
 namespace {
 
 constexpr int64_t kMostSkippedInRow = 10;
-constexpr int64_t kFirstPlan = 10;  // step at which a time budget becomes a number of steps; it lies in the warm-up
+constexpr uint64_t kProbedSamples = 8;  // to see whether the finished weights give numbers
+constexpr int64_t kFirstPlan = 10;      // step at which a time budget becomes a number of steps; it lies in the warm-up
 constexpr int64_t kSlowSteps = 3, kLeastMeasured = 7;  // the first of a process are no measure; how many a plan needs
 constexpr int64_t kEndless = int64_t{1} << 40;         // steps, of a run whose decay is far away
 
@@ -56,9 +57,6 @@ class Trainer {
         model_(model_config_, options_.compute(), std::max(options_.micro_batch_tokens, model_config_.max_positions),
                {.recompute = options_.recompute ? Recompute::blocks : Recompute::none, .device = options_.device}),
         optimizer_(model_.parameters(), options_.optimizer == "muon") {
-    if (options_.sequence_length > model_config_.max_positions)
-      throw ConfigError(fmt::format("train.sequence_length {} is above model.max_positions {}",
-                                    options_.sequence_length, model_config_.max_positions));
     if (options_.device != Device::cpu && world_.size() > 1)
       throw ConfigError("train.device = cuda is one process with one GPU: start it without mpirun");
     if (options_.batch_rows() < world_.size())
@@ -279,13 +277,14 @@ class Trainer {
 
   bool is_finite() const { return std::isfinite(loss_ + gradient_norm_); }  // what the last step gave
 
-  // One batch may give what is no number; several in a row say that the weights do, and so no run ends.
+  Error divergence(int64_t step) const {
+    return Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate in {} and resume", step,
+                             loss_, (folder_ / "starling.toml").string()));
+  }
+
+  // One batch may give what is no number; several in a row say that the weights do.
   void skip() {
-    const int64_t in_row = guard_.state().skipped_in_row;
-    const bool last = state_.step + 1 == state_.total_steps;
-    if (!is_finite() && (in_row >= kMostSkippedInRow || (last && in_row > 1)))
-      throw Error(fmt::format("training diverged at step {} (loss {}); lower train.learning_rate in {} and resume",
-                              state_.step + 1, loss_, (folder_ / "starling.toml").string()));
+    if (!is_finite() && guard_.state().skipped_in_row >= kMostSkippedInRow) throw divergence(state_.step + 1);
     spdlog::warn("step {}: loss {:.3f}, gradient norm {:.3f} stand out; the update is skipped", state_.step + 1, loss_,
                  gradient_norm_);
   }
@@ -381,7 +380,16 @@ class Trainer {
     if (is_root() && state_.total_steps > 0 && is_finite()) checkpoint();
   }
 
+  // The last update has no step after it that would tell.
+  void check_divergence() {
+    const SplitScore score =
+        score_split(model_, spread_of(train_, kProbedSamples),
+                    {.batch_tokens = options_.micro_batch_tokens, .progress = "", .ends_with_a_stop = true});
+    if (!std::isfinite(score.nats)) throw divergence(state_.step);
+  }
+
   TrainResult finish() {
+    check_divergence();
     checkpoint();  // before the evaluation, which may be long and may be stopped
     TrainResult summary = result();
     if (valid_.count > 0) {

@@ -235,6 +235,11 @@ TEST_F(TrainerTest, ARunKilledBeforeItsModelIsWrittenIsNotTakenForTheOlderOne) {
   EXPECT_NE(read_file(workspace_.model("own") / "lineage.json").find("\"seed\": 2"), std::string::npos);
 }
 
+TEST(TrainOptions, ASequenceBeyondTheModelsPositionsIsRefusedBeforeAnythingRuns) {
+  const Config config = small_config({"train.sequence_length=128", "train.micro_batch_tokens=256"});
+  EXPECT_THROW(model_config(config, 320, 1, 2), ConfigError);
+}
+
 TEST_F(TrainerTest, SettingsThatAreRefusedLeaveTheFinishedRunAsItWas) {
   train(workspace_, small_config({"train.steps=2"}), {});
   EXPECT_THROW(train(workspace_, small_config({"model.heads=3"}), {}), ConfigError);
@@ -257,6 +262,15 @@ TEST_F(TrainerTest, ADivergedRunTakesNeitherTheModelsNorTheLastCheckpointsPlace)
   }
   EXPECT_EQ(sha256_file_hex(workspace_.model("own") / "model.safetensors"), older);
   EXPECT_EQ(read_file(workspace_.run("own") / "checkpoints/latest"), "step-00000001\n");
+}
+
+TEST_F(TrainerTest, WeightsThatTheLastUpdatesRuinedAreNoModel) {
+  for (const char* steps : {"train.steps=1", "train.steps=2"}) {
+    const Config config = small_config({steps, "train.learning_rate=1e30", "train.embedding_learning_rate=1e30"});
+    EXPECT_THROW(train(workspace_, config, {}), Error) << steps;
+    EXPECT_FALSE(fs::exists(workspace_.model("own"))) << steps;
+    EXPECT_FALSE(fs::exists(workspace_.run("own") / "checkpoints/latest")) << steps;
+  }
 }
 
 TEST_F(TrainerTest, ATrainedRunWhoseLogIsLostIsFinished) {
