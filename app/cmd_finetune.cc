@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 struct FinetuneArguments {
   std::string data, base = "own", name, adapter, objective = "supervised", general;
-  bool full = false, replace = false;
+  bool full = false, replace = false, resume = false;
   int64_t newest = 0;
   double general_share = Replay{}.share;
   LoraOptions lora;
@@ -125,6 +125,19 @@ void print(const FinetuneArguments& a, const fs::path& folder, const FineTuneRes
                r.accuracy_before * 100, r.accuracy_after * 100);
 }
 
+// What decides the result beside the records and the objective's options.
+std::string what_is_tuned(const FinetuneArguments& a) {
+  const std::string adapters =
+      a.full ? "whole" : fmt::format("{} {} {}", a.lora.rank, a.lora.alpha, fmt::join(a.lora.targets, ","));
+  return fmt::format("{} {} {} {} {}", a.base, a.objective, adapters, a.adapter, a.general_share);
+}
+
+void check_unfinished(const FinetuneArguments& a, const fs::path& folder) {
+  if (fs::exists(folder) && !a.resume && !a.replace)
+    throw ConfigError(fmt::format("{} is not finished: go on with --resume, take another --name, or delete {}", a.name,
+                                  folder.string()));
+}
+
 void run(const GlobalOptions& options, FinetuneArguments a) {
   const Workspace workspace = options.open_workspace();
   const fs::path base = workspace.model(a.base), target = workspace.model(a.name);
@@ -134,6 +147,8 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
     throw IoError(fmt::format("{}: no such model; `starling import` or `starling train` makes one", base.string()));
   if (fs::exists(target) && !a.replace)
     throw ConfigError(fmt::format("{} exists: take another --name, or say --replace", target.string()));
+  const fs::path unfinished = workspace.run(a.name) / "checkpoints" / "finetune";
+  check_unfinished(a, unfinished);
   if (!a.trains() && a.adapter.empty())
     throw ConfigError(
         "give a file of records to train on, --objective text or contrastive for the posts, or --adapter FOLDER");
@@ -150,8 +165,11 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   if (!a.adapter.empty()) model.lora()->load(a.adapter);
   FineTuneLineage lineage{a.base, a.data,   a.trains() ? a.objective : "merge", {}, a.general, a.general_share,
                           {},     a.adapter};
+  a.options.checkpoint = {.folder = unfinished, .resume = a.resume, .base = what_is_tuned(a)};
+  a.options.checkpoint.add_lineage = [&](const fs::path& folder) { save_seen(base, lineage, folder / "seen.bin"); };
   if (a.trains()) lineage.result = tune(model, a, workspace, options.config(), lineage.seen);
   save_finetuned(model, base, target, lineage);
+  fs::remove_all(unfinished);
   print(a, target, lineage.result, options.json);
 }
 
@@ -199,6 +217,7 @@ void add_finetune(Command root, const GlobalOptions& options) {
       .between(0.0, 0.9)
       .show_default();
   command.add_flag("--replace", a->replace, "Replace a model of this name");
+  command.add_flag("--resume", a->resume, "Go on where the same command was stopped or killed");
   command.footer(
       "Examples:\n"
       "  starling finetune answers.jsonl --base tinyllama --name support\n"
@@ -206,7 +225,8 @@ void add_finetune(Command root, const GlobalOptions& options) {
       "  starling finetune answers.jsonl --full --learning-rate 1e-4 --base own --name own-chat\n"
       "  starling finetune --objective text --base tinyllama --name our-llama --general general.jsonl\n"
       "  starling finetune --objective contrastive --batch-tokens 8192 --base own --name own-vectors\n"
-      "  starling finetune --adapter downloads/adapter --base tinyllama --name merged");
+      "  starling finetune --adapter downloads/adapter --base tinyllama --name merged\n"
+      "Ctrl-C keeps what was learned for --resume; a kill loses ten minutes at most.");
   command.callback([a, &options] { run(options, *a); });
 }
 

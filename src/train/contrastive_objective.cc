@@ -79,7 +79,7 @@ class Contrastive : public Objective {
     return good(pairs_[item].anchor) && good(pairs_[item].positive);
   }
   bool fits(Items items) const override { return packed_rows(texts_of(items), length_) <= rows_; }
-  void train(Items items) override { run(items, true); }
+  double train(Items items) override { return run(items, true).loss / static_cast<double>(items.size()); }
   ObjectiveScore score(Items items) override { return run(items, false); }
 
  private:

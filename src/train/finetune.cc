@@ -7,15 +7,18 @@
 #include <cmath>
 #include <iterator>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/progress.h"
 #include "core/stop.h"
 #include "core/time.h"
 #include "ops/adamw.h"
 #include "ops/elementwise.h"
 #include "train/data_loader.h"
+#include "train/finetune_checkpoint.h"
 #include "train/objectives.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -37,6 +40,14 @@ class Updater {
     second_ = Buffer(DType::f32, model.lora()->values().shape());
   }
   Tensor gradients() const { return model_.lora() ? model_.lora()->gradients() : model_.parameters().gradients(); }
+  TuningState state() const {
+    if (!optimizer_) return {model_.lora()->values(), first_.tensor(), second_.tensor()};
+    return {model_.parameters().values(), optimizer_->first_moment(), optimizer_->second_moment()};
+  }
+  void refresh_compute() const {
+    if (optimizer_) model_.parameters().refresh_compute();
+    else model_.lora()->refresh_compute();
+  }
   void zero() const { std::fill_n(gradients().as<float>(), gradients().elements(), 0.0f); }
 
   void step(int64_t step, double rate) {
@@ -82,13 +93,17 @@ void check_stop() {
   if (stop_requested()) throw Error("fine-tuning was stopped; no model was written");
 }
 
-ObjectiveScore score_all(Objective& objective, Items items) {
+ObjectiveScore score_all(Objective& objective, Items items, const char* what) {
   ObjectiveScore total;
-  for (const std::vector<uint32_t>& batch : batches_of(objective, items)) {
+  const Batches batches = batches_of(objective, items);
+  Progress progress(what, batches.size(), "batches");
+  for (size_t i = 0; i < batches.size(); ++i) {
     check_stop();
-    const ObjectiveScore score = objective.score(batch);
+    progress.update(i);
+    const ObjectiveScore score = objective.score(batches[i]);
     total.loss += score.loss, total.weight += score.weight, total.correct += score.correct;
   }
+  progress.update(batches.size());
   return total;
 }
 
@@ -154,19 +169,44 @@ Batches all_batches(const Objective& objective, Items items, Items replay, const
   return all;
 }
 
+// Of all that decides what the steps do: options, and which items, of what lengths, each of them takes.
+std::string digest_of(const Objective& objective, const Batches& batches, const FineTuneOptions& o) {
+  std::string text =
+      fmt::format("{} {} {} {} {} {} {} {} {} {}", o.checkpoint.base, o.seed, o.max_length, o.batch_tokens,
+                  o.learning_rate, o.weight_decay, o.clip_norm, o.held_out, o.beta, o.temperature);
+  for (const std::vector<uint32_t>& batch : batches) {
+    text += '/';
+    for (uint32_t item : batch) text += fmt::format(" {}:{}", item, objective.places(item));
+  }
+  return fmt::format("{:016x}", hash64(text));
+}
+
 // One pass over the batches, the rate rising and then falling in a line. Returns the number of trained values.
 int64_t train_batches(Transformer& model, Objective& objective, const Batches& batches,
                       const FineTuneOptions& options) {
   Updater updater(model, options);
   const auto total = static_cast<int64_t>(batches.size());
+  const FineTuneCheckpoint& checkpoint = options.checkpoint;
+  const bool is_kept = !checkpoint.folder.empty();
+  const std::string digest = is_kept ? digest_of(objective, batches, options) : "";
+  const int64_t first = load_tuning(checkpoint, updater.state(), digest);
+  if (first > 0) updater.refresh_compute();
   const Schedule schedule{.warmup_steps = std::max<int64_t>(1, total * 3 / 100), .decay_fraction = 1.0};
-  Progress progress("finetune", batches.size(), "steps");
-  for (int64_t step = 0; step < total; ++step) {
-    check_stop();
+  Progress progress("finetune", batches.size(), "steps", static_cast<uint64_t>(first));
+  double kept_s = monotonic_s();
+  for (int64_t step = first; step < total; ++step) {
+    if (!is_kept) check_stop();
     updater.zero();
-    objective.train(batches[static_cast<size_t>(step)]);
+    const double loss = objective.train(batches[static_cast<size_t>(step)]);
     updater.step(step + 1, options.learning_rate * schedule.factor(step, total));
-    progress.update(static_cast<uint64_t>(step + 1));
+    progress.update(static_cast<uint64_t>(step + 1), fmt::format("loss {:.3f}", loss));
+    if (!is_kept || !(stop_requested() || step + 1 == total || monotonic_s() - kept_s >= checkpoint.interval_s))
+      continue;
+    save_tuning(checkpoint, updater.state(), step + 1, digest);  // at the end, too: the scores that follow take long
+    kept_s = monotonic_s();
+    if (stop_requested())
+      throw Error(fmt::format("fine-tuning was stopped after step {} of {}; the same command with --resume goes on",
+                              step + 1, total));
   }
   return updater.gradients().elements();
 }
@@ -195,21 +235,21 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
       .replay_held_out = static_cast<int64_t>(general.held_out.size())};
   const Batches batches = all_batches(objective, split.train, general.train, options);
   result.steps = static_cast<int64_t>(batches.size());
-  const ObjectiveScore before = score_all(objective, judged);
+  const ObjectiveScore before = score_all(objective, judged, "score before");
   if (before.weight == 0)
     spdlog::warn("nothing can be scored: no batch holds texts of two groups; larger batches hold more");
   result.loss_before = before.mean();
   result.accuracy_before = before.accuracy();
-  result.general_before = score_all(objective, remembered).mean();
+  result.general_before = score_all(objective, remembered, "score the general set").mean();
   result.trained_parameters = train_batches(model, objective, batches, options);
-  const ObjectiveScore after = score_all(objective, judged);
+  const ObjectiveScore after = score_all(objective, judged, "score after");
   if (!std::isfinite(after.loss))
     throw Error(
         fmt::format("fine-tuning diverged (loss {} before, {} after): lower the learning rate; no model was written",
                     before.mean(), after.mean()));
   result.loss_after = after.mean();
   result.accuracy_after = after.accuracy();
-  result.general_after = score_all(objective, remembered).mean();
+  result.general_after = score_all(objective, remembered, "score the general set").mean();
   result.seconds = monotonic_s() - start;
   return result;
 }

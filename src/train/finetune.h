@@ -11,7 +11,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <span>
+#include <string>
 
 #include "model/transformer.h"
 #include "train/example_batch.h"
@@ -28,6 +31,15 @@ struct TextPair {
   uint64_t group = 0;
 };
 
+// Where a tuning that is stopped or killed leaves what it has learned, and goes on from (finetune_checkpoint.h).
+struct FineTuneCheckpoint {
+  std::filesystem::path folder;  // empty: nothing is kept
+  bool resume = false;           // go on from the folder; from the start when there is none
+  std::string base;              // names what the records and options do not: the model and the objective
+  double interval_s = 600;       // between two; a stop makes one at once
+  std::function<void(const std::filesystem::path& folder)> add_lineage;  // seen.bin
+};
+
 struct FineTuneOptions {
   uint64_t seed = 1;
   int64_t epochs = 2;
@@ -39,6 +51,7 @@ struct FineTuneOptions {
   double held_out = 0.05;     // part of the examples that is not trained on but scored before and after
   double beta = 0.1;          // preference: strength of the pull to the model before
   float temperature = 0.05f;  // contrastive
+  FineTuneCheckpoint checkpoint;
 };
 
 // Against forgetting what a model could before: examples of a general set are mixed into every epoch, as many as make
@@ -63,7 +76,8 @@ struct FineTuneResult {
 
 // Trains the adapters when the model has some, else all parameters. The order of the examples is a function of the
 // seed. Throws DataError when no example is left, ConfigError for max_length beyond the model's positions, ShapeError
-// when the model has fewer places than places_of(options), Error when a stop is requested or the loss is no number.
+// when the model has fewer places than places_of(options), Error when a stop is requested or the loss is no number. A
+// tuning that goes on from options.checkpoint ends with the bits of one that was not interrupted.
 FineTuneResult finetune(Transformer& model, std::span<const FineTuneExample> examples, const FineTuneOptions& options,
                         const Replay& replay = {});
 FineTuneResult finetune(Transformer& model, std::span<const PreferencePair> pairs, const FineTuneOptions& options);

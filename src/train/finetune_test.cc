@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -210,6 +211,47 @@ TEST(FineTune, TooLongExamplesArePassedOverAndNoneLeftIsAnError) {
   examples[4].answer_tokens = 0;
   EXPECT_EQ(finetune(model, examples, tiny_options(1e-3, 1)).passed_over, 2);
   EXPECT_THROW(finetune(model, std::vector<FineTuneExample>(3, examples[3]), tiny_options(1e-3, 1)), DataError);
+}
+
+std::vector<float> trained_values(Transformer& model) {
+  const Tensor values = model.lora() ? model.lora()->values() : model.parameters().values();
+  return {values.as<float>(), values.as<float>() + values.elements()};
+}
+
+// The third checkpoint asks for a stop, in a process of its own: a stop cannot be taken back.
+void expect_the_bits_of_an_uninterrupted_tuning(const std::function<Transformer()>& fresh) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("starling-tuning-" + std::to_string(::getpgrp()));
+  std::filesystem::remove_all(folder);
+  FineTuneOptions options = tiny_options(3e-3, 2);
+  options.checkpoint = {.folder = folder, .base = "b", .interval_s = 0};
+  const auto stopped = [&] {
+    int saved = 0;
+    options.checkpoint.add_lineage = [&](const std::filesystem::path&) {
+      if (++saved == 3) request_stop();
+    };
+    Transformer model = fresh();
+    EXPECT_THROW(finetune(model, copy_task(100), options), Error);
+    _exit(testing::Test::HasFailure());
+  };
+  EXPECT_EXIT(stopped(), testing::ExitedWithCode(0), "");
+  ASSERT_TRUE(std::filesystem::exists(folder));
+  options.checkpoint.resume = true;
+  Transformer uninterrupted = fresh(), other = fresh(), resumed = fresh();
+  EXPECT_THROW(finetune(other, copy_task(99), options), ConfigError);
+  EXPECT_GT(finetune(resumed, copy_task(100), options).steps, 3);
+  finetune(uninterrupted, copy_task(100), tiny_options(3e-3, 2));
+  EXPECT_EQ(trained_values(resumed), trained_values(uninterrupted));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(FineTune, AStoppedTuningOfAWholeModelGoesOnWithTheSameBits) {
+  expect_the_bits_of_an_uninterrupted_tuning(make_model);
+}
+
+TEST(FineTune, AStoppedTuningOfAdaptersGoesOnWithTheSameBits) {
+  expect_the_bits_of_an_uninterrupted_tuning([] { return with_adapters(make_model(), DType::f32); });
 }
 
 TEST(FineTune, AModelThatDivergesIsAnError) {

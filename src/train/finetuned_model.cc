@@ -31,7 +31,8 @@ std::string lineage_json(const FineTuneLineage& lineage) {
   return dump_json(json, 2) + "\n";
 }
 
-// What was read now, what the base read, and what the model read that the adapter lies in.
+}  // namespace
+
 void save_seen(const fs::path& base_folder, const FineTuneLineage& lineage, const fs::path& path) {
   std::vector<fs::path> folders = {base_folder};
   if (!lineage.adapter.empty()) folders.push_back(lineage.adapter / "..");
@@ -40,8 +41,6 @@ void save_seen(const fs::path& base_folder, const FineTuneLineage& lineage, cons
   for (const fs::path& folder : folders) seen.merge(folder / "seen.bin");
   if (!folders.empty() || seen.size() > 0) seen.save(path);
 }
-
-}  // namespace
 
 void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::path& target,
                     const FineTuneLineage& lineage) {

@@ -21,6 +21,11 @@ struct FineTuneLineage {
   std::filesystem::path adapter;  // that training began from, or that is merged; empty without one
 };
 
+// seen.bin at `path`: what the tuning reads, what the base read, and the model that the adapter lies in. None when no
+// ids are known.
+void save_seen(const std::filesystem::path& base_folder, const FineTuneLineage& lineage,
+               const std::filesystem::path& path);
+
 // Writes `target` atomically: config.json, model.safetensors (adapters merged), the base's tokenizer files, seen.bin
 // (the ids of the base, of the model that the adapter lies in, and lineage.seen), lineage.json, and adapter/ in PEFT's
 // form when the model has adapters. They are merged into the model's parameters.

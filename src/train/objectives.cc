@@ -27,9 +27,10 @@ class Supervised : public Objective {
     return e.answer_tokens > 0 && places(item) >= e.answer_tokens && places(item) <= length_;
   }
   bool fits(Items items) const override { return packed_rows(chosen(items), length_) <= rows_; }
-  void train(Items items) override {
+  double train(Items items) override {
     const Batch batch = pack(items);
-    model_.train(batch, {.scale = 1.0f / static_cast<float>(batch.scored())});
+    const auto scored = static_cast<double>(batch.scored());
+    return model_.train(batch, {.scale = static_cast<float>(1 / scored)}) / scored;
   }
   ObjectiveScore score(Items items) override {
     const Batch batch = pack(items);
@@ -76,23 +77,26 @@ class Preference : public Objective {
     const std::vector<double> nats = row_nats(items);
     for (size_t i = 0; i < items.size(); ++i) before_[items[i]] = {nats[2 * i], nats[2 * i + 1]};
   }
-  void train(Items items) override {
+  double train(Items items) override {
+    double loss = 0;
     model_.train_sequences(batch_of(items), [&](std::span<const double> nats) {
       std::vector<float> weights;
       for (size_t i = 0; i < items.size(); ++i) {
         const double slope = options_.beta / (1 + std::exp(margin(items, nats, i))) / static_cast<double>(items.size());
         weights.push_back(static_cast<float>(slope));
         weights.push_back(static_cast<float>(-slope));
+        loss += loss_of(margin(items, nats, i));
       }
       return weights;
     });
+    return loss / static_cast<double>(items.size());
   }
   ObjectiveScore score(Items items) override {
     const std::vector<double> nats = row_nats(items);
     ObjectiveScore score{.weight = static_cast<double>(items.size())};
     for (size_t i = 0; i < items.size(); ++i) {
       const double z = margin(items, nats, i);
-      score.loss += std::log1p(std::exp(-std::abs(z))) + std::max(-z, 0.0);  // -log sigmoid(z)
+      score.loss += loss_of(z);
       score.correct += z > 0;
     }
     return score;
@@ -118,6 +122,7 @@ class Preference : public Objective {
       sums[i / static_cast<size_t>(batch.length)] += static_cast<double>(nats[i]);
     return sums;
   }
+  static double loss_of(double z) { return std::log1p(std::exp(-std::abs(z))) + std::max(-z, 0.0); }  // -log sigmoid(z)
   // beta ((c - c0) - (r - r0)), where c = -nats.
   double margin(Items items, std::span<const double> nats, size_t i) const {
     const auto& [chosen, rejected] = before_[items[i]];

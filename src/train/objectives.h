@@ -29,7 +29,7 @@ class Objective {
   virtual bool usable(uint32_t item) const = 0;
   virtual bool fits(Items items) const = 0;  // into one batch
   virtual void begin(Items) {}               // before the first step
-  virtual void train(Items items) = 0;       // forward and backward of the mean loss
+  virtual double train(Items items) = 0;     // forward and backward of the mean loss, which is returned
   virtual ObjectiveScore score(Items items) = 0;
 };
 
