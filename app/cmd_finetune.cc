@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <system_error>
 
 #include "app/command.h"
 #include "core/error.h"
@@ -138,6 +139,14 @@ void check_unfinished(const FinetuneArguments& a, const fs::path& folder) {
                                   folder.string()));
 }
 
+// With the run's folders around it, unless a training of this name has something there.
+void remove_unfinished(const fs::path& folder) {
+  std::error_code not_empty;
+  fs::remove_all(folder);
+  fs::remove(folder.parent_path(), not_empty);
+  fs::remove(folder.parent_path().parent_path(), not_empty);
+}
+
 void run(const GlobalOptions& options, FinetuneArguments a) {
   const Workspace workspace = options.open_workspace();
   const fs::path base = workspace.model(a.base), target = workspace.model(a.name);
@@ -169,7 +178,7 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   a.options.checkpoint.add_lineage = [&](const fs::path& folder) { save_seen(base, lineage, folder / "seen.bin"); };
   if (a.trains()) lineage.result = tune(model, a, workspace, options.config(), lineage.seen);
   save_finetuned(model, base, target, lineage);
-  fs::remove_all(unfinished);
+  remove_unfinished(unfinished);
   print(a, target, lineage.result, options.json);
 }
 

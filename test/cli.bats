@@ -146,6 +146,22 @@ make_small_model() {
   [[ "$output" == *"--general"* ]]
 }
 
+@test "a tuning that is stopped goes on with --resume, and without it is not overwritten" {
+  make_small_model
+  for i in $(seq 300); do echo "{\"prompt\":\"what is number $i\",\"completion\":\"the number $i\"}"; done > "$folder/answers.jsonl"
+  tune=("$STARLING" --workspace "$workspace" finetune "$folder/answers.jsonl" --base own --name told --epochs 500 --max-length 128 --batch-tokens 128)
+  "${tune[@]}" 2> "$folder/progress" & tuning=$!
+  for i in $(seq 300); do grep -q "^finetune: .*loss" "$folder/progress" && break; sleep 0.2; done
+  kill "$tuning"
+  wait "$tuning" && false || [ "$?" -eq 1 ]
+  [ -f "$workspace/runs/told/checkpoints/finetune/state.safetensors" ]
+  run "$STARLING" --workspace "$workspace" audit data --post 1
+  [[ "$output" == *"runs/told/checkpoints/finetune"* ]]
+  run "${tune[@]}"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--resume"* ]]
+}
+
 @test "a model learns which texts belong together, from a file or the workspace's own posts, and embeds" {
   make_small_model
   for i in $(seq 60); do echo "{\"anchor\":\"rivers and number $i\",\"positive\":\"the number $i in a text on rivers\"}"; done > "$folder/pairs.jsonl"
@@ -196,6 +212,30 @@ END
   [ "$status" -eq 0 ]
   python3 -c "import json,sys; r=json.loads(sys.argv[1]); assert sum(o['share'] for o in r['operators']) > 0.99, r" "$output"
   [ ! -e "$workspace/runs/other" ]
+}
+
+@test "train --resume says that the run keeps its own settings, and --estimate which setting is too large" {
+  make_small_model
+  rm "$workspace/runs/own/card.md"  # as if it had been killed
+  run "$STARLING" --workspace "$workspace" --quiet train --name own --steps 9 --resume
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"train.steps=9"*"runs/own/starling.toml"* ]]
+  run "$STARLING" --workspace "$workspace" train --depth 1 --minutes 1 --set train.sequence_length=1024 --estimate
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"train.sequence_length 1024"*"model.max_positions"* ]]
+  run "$STARLING" --workspace "$workspace" train --estimate --profile
+  [ "$status" -eq 2 ]
+}
+
+@test "special tokens are encoded only where the caller names them" {
+  make_small_model
+  encode() { "$STARLING" --workspace "$workspace" tokenizer encode 'a<|endofpost|>' "$@"; }
+  [ "$(encode --allow-special '<|endofpost|>' | wc -w)" -eq 2 ]
+  [ "$(encode --allow-special all)" = "$(encode --allow-special '<|endofpost|>')" ]
+  [ "$(encode | wc -w)" -gt 2 ]
+  run encode --allow-special '<|none|>'
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"tokenizer info"* ]]
 }
 
 @test "a TLS certificate without its key, or a file that is none, is named" {

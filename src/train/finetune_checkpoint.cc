@@ -4,11 +4,13 @@
 
 #include <array>
 #include <charconv>
-#include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "model/safetensors.h"
+#include "tensor/device.h"
 #include "train/checkpoint.h"
 
 namespace starling {
