@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/memory_limit.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/threads.h"
@@ -70,6 +71,26 @@ TEST_F(Files, AFullDiskIsReportedWithThePath) {
 TEST_F(Files, ASecondHolderOfALockIsRefused) {
   FileLock first(folder_ / "lock", "train");
   EXPECT_THROW(FileLock(folder_ / "lock", "train"), IoError);
+}
+
+// A container's view, and that of a job in groups within groups.
+TEST_F(Files, TheLeastMemoryLimitOfTheControlGroupsThatHoldTheProcessCounts) {
+  const fs::path groups = folder_ / "cgroup", own = folder_ / "own";
+  fs::create_directories(groups / "job/step");
+  write_file_atomic(own, "12:cpu:/other\n0::/job/step\n");
+  const int64_t machine = memory_limit_bytes(groups, own);
+  EXPECT_GT(machine, int64_t{1} << 28);
+  write_file_atomic(groups / "job/step/memory.max", "max\n");
+  EXPECT_EQ(memory_limit_bytes(groups, own), machine);
+  write_file_atomic(groups / "job/memory.max", "2097152\n");
+  EXPECT_EQ(memory_limit_bytes(groups, own), 2097152);
+  write_file_atomic(groups / "job/step/memory.max", "1048576\n");
+  EXPECT_EQ(memory_limit_bytes(groups, own), 1048576);
+  write_file_atomic(own, "0::/\n");
+  EXPECT_EQ(memory_limit_bytes(groups, own), machine);
+  write_file_atomic(groups / "memory.max", "4096\n");
+  EXPECT_EQ(memory_limit_bytes(groups, own), 4096);
+  EXPECT_EQ(memory_limit_bytes(groups, folder_ / "none"), machine);
 }
 
 TEST_F(Settings, LaterSourcesOverrideEarlierOnes) {

@@ -1,12 +1,12 @@
 #include "train/estimate.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "core/error.h"
+#include "core/memory_limit.h"
 #include "core/random.h"
 #include "core/time.h"
 #include "model/transformer.h"
@@ -15,8 +15,6 @@
 
 namespace starling {
 namespace {
-
-int64_t machine_memory_bytes() { return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE); }
 
 int64_t block_matrix_elements(const ModelConfig& model) {
   return model.matrix_parameter_count() - model.vocab_size * model.hidden_size;
@@ -100,12 +98,12 @@ MeasuredSteps measure_steps(const ModelConfig& model_config, const TrainOptions&
 
 TrainEstimate estimate_training(const ModelConfig& model, const TrainOptions& options) {
   TrainEstimate e{.memory = train_memory(model, options), .parameters = model.parameter_count()};
-  if (e.memory.total() > machine_memory_bytes())
+  if (const int64_t limit = memory_limit_bytes(); e.memory.total() > limit)
     throw ConfigError(fmt::format(
-        "this run needs {:.1f} GB, of which {:.1f} for activations; the machine has {:.1f}: take a smaller model or "
+        "this run needs {:.1f} GB, of which {:.1f} for activations; it may use {:.1f}: take a smaller model or "
         "train.micro_batch_tokens, or train.recompute=true",
         static_cast<double>(e.memory.total()) / 1e9, static_cast<double>(e.memory.activations_bytes) / 1e9,
-        static_cast<double>(machine_memory_bytes()) / 1e9));
+        static_cast<double>(limit) / 1e9));
   std::vector<double> seconds = measure_steps(model, options, 3).seconds;
   std::sort(seconds.begin(), seconds.end());
   e.step_s = seconds[1];

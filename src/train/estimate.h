@@ -36,7 +36,7 @@ struct TrainEstimate {
   double step_s = 0, tokens_per_s = 0, seconds = 0;  // training alone: evaluation and checkpoints come on top
 };
 // With options.steps = 0, as many steps as nine tenths of options.minutes allow. Throws ConfigError when the run needs
-// more memory than the machine has, and says which part is largest.
+// more memory than it may use (core/memory_limit.h), and says which part is largest.
 TrainEstimate estimate_training(const ModelConfig& model, const TrainOptions& options);
 
 }  // namespace starling
