@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -48,6 +49,16 @@ uint64_t file_size(int fd, const std::string& path) {
 
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
+// In one step where the file system can, so that neither a reader nor a kill finds no `target`; the older folder is
+// then at `fresh`. Otherwise it goes to `replaced` first.
+void put_in_place(const fs::path& fresh, const fs::path& target, const fs::path& replaced) {
+  if (!fs::exists(target)) return fs::rename(fresh, target);
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) throw io_error(target.string(), "rename");
+  fs::rename(target, replaced);
+  fs::rename(fresh, target);
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -87,6 +98,29 @@ void write_file_atomic(const fs::path& path, const std::function<void(const Appe
     throw;
   }
   sync_path(folder_of(path));
+}
+
+void write_folder_atomic(const fs::path& target, const std::function<void(const fs::path&)>& write) {
+  const fs::path hidden = target.parent_path() / ("." + target.filename().string() + ".new");
+  const fs::path replaced = target.parent_path() / ("." + target.filename().string() + ".old");
+  try {
+    fs::create_directories(target.parent_path());
+    fs::remove_all(hidden);
+    fs::remove_all(replaced);
+    fs::create_directory(hidden);
+    write(hidden);
+    sync_path(hidden);
+    put_in_place(hidden, target, replaced);
+    sync_path(target.parent_path());
+    fs::remove_all(hidden);
+    fs::remove_all(replaced);
+  } catch (const std::exception& error) {
+    std::error_code ignored;  // the first error is the one to report
+    fs::remove_all(hidden, ignored);
+    if (dynamic_cast<const fs::filesystem_error*>(&error))
+      throw IoError(fmt::format("{}: {}", target.string(), error.what()));
+    throw;
+  }
 }
 
 MappedFile::MappedFile(const fs::path& path) {

@@ -21,6 +21,11 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 using AppendBytes = std::function<void(const void* data, size_t size)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const AppendBytes&)>& write);
 
+// Makes `target` (a folder) from what `write` puts into a hidden folder beside it, synced and renamed; replaces
+// `target`.
+void write_folder_atomic(const std::filesystem::path& target,
+                         const std::function<void(const std::filesystem::path&)>& write);
+
 // fsync of a file or folder by path.
 void sync_path(const std::filesystem::path& path);
 

@@ -19,25 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Removes a half-made folder when the import fails.
-class Staging {
- public:
-  explicit Staging(fs::path folder) : folder_(std::move(folder)) {
-    fs::remove_all(folder_);
-    std::error_code error;
-    fs::create_directories(folder_, error);
-    if (error) throw IoError(fmt::format("{}: make folder: {}", folder_.string(), error.message()));
-  }
-  ~Staging() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  const fs::path& folder() const { return folder_; }
-
- private:
-  fs::path folder_;
-};
-
 std::string detect_format(const fs::path& from) {
   if (fs::is_directory(from) || from.extension() == ".safetensors") return "safetensors";
   std::ifstream file(from, std::ios::binary);
@@ -81,17 +62,6 @@ ImportReport check_model(const fs::path& folder) {
   return report;
 }
 
-void put_in_place(const fs::path& staged, const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(staged)) sync_path(entry.path());
-  fs::path old = folder;
-  old += ".old";
-  fs::remove_all(old);
-  if (fs::exists(folder)) fs::rename(folder, old);
-  fs::rename(staged, folder);
-  sync_path(folder.parent_path());
-  fs::remove_all(old);
-}
-
 }  // namespace
 
 void link_or_copy(const fs::path& from, const fs::path& to) {
@@ -111,22 +81,21 @@ ImportReport import_model(const fs::path& from, const fs::path& folder, const Im
   }
   check_digest(from, options.sha256);
   const std::string format = options.format == "auto" ? detect_format(from) : options.format;
-  fs::path beside = folder;
-  beside += ".importing";
-  const Staging staging(beside);
-  if (!options.tokenizer_json.empty()) link_or_copy(options.tokenizer_json, staging.folder() / "tokenizer.json");
-  if (format == "safetensors") import_huggingface(from, staging.folder());
-  else if (format == "gguf") import_gguf(from, staging.folder());
-  else if (format == "llama2c") import_llama2c(from, staging.folder());
-  else throw ConfigError(fmt::format("format {} is not known; auto, safetensors, gguf and llama2c are", format));
   ImportReport report;
-  try {
-    report = check_model(staging.folder());
-  } catch (const DataError& error) {
-    throw DataError(fmt::format("{}: {}", from.string(), error.what()));
-  }
+  write_folder_atomic(folder, [&](const fs::path& hidden) {
+    if (!options.tokenizer_json.empty()) link_or_copy(options.tokenizer_json, hidden / "tokenizer.json");
+    if (format == "safetensors") import_huggingface(from, hidden);
+    else if (format == "gguf") import_gguf(from, hidden);
+    else if (format == "llama2c") import_llama2c(from, hidden);
+    else throw ConfigError(fmt::format("format {} is not known; auto, safetensors, gguf and llama2c are", format));
+    try {
+      report = check_model(hidden);
+    } catch (const DataError& error) {
+      throw DataError(fmt::format("{}: {}", from.string(), error.what()));
+    }
+    for (const fs::directory_entry& entry : fs::directory_iterator(hidden)) sync_path(entry.path());
+  });
   report.format = format;
-  put_in_place(staging.folder(), folder);
   return report;
 }
 

@@ -24,8 +24,9 @@ struct ImportReport {
 };
 
 // `from` is a Hugging Face folder or a single file; `folder` is made. Everything is written and checked beside it and
-// then renamed, so a failed import leaves nothing. Throws IoError, DataError (what the file lacks or has that is not
-// supported), ConfigError (wrong option, folder exists, another checksum).
+// then put in its place in one step, so a failed import leaves nothing, and a model that is replaced is never missing.
+// Throws IoError, DataError (what the file lacks or has that is not supported), ConfigError (wrong option, folder
+// exists, another checksum).
 ImportReport import_model(const std::filesystem::path& from, const std::filesystem::path& folder,
                           const ImportOptions& options);
 

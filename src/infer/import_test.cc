@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -154,6 +156,21 @@ TEST_F(ImportTest, AGgufRunsAndItsRotaryRowsAreReordered) {
   reader->read_row(1, row);
   EXPECT_EQ(row[0], 2.0f);
   EXPECT_EQ(Engine::load(target)->complete("ab", {.max_tokens = 3}).prompt_tokens > 1, true);
+}
+
+TEST_F(ImportTest, AModelIsThereWhileItIsReplaced) {
+  write_file_atomic(source, small_gguf());
+  import_model(source, target, {});
+  std::atomic<bool> done = false;
+  std::atomic<int> missing = 0;
+  std::thread reader([&] {
+    while (!done) missing += fs::exists(target / "config.json") ? 0 : 1;
+  });
+  for (int i = 0; i < 300; ++i) import_model(source, target, {.replace = true});
+  done = true;
+  reader.join();
+  EXPECT_EQ(missing, 0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(target.parent_path()), {}), 1) << "nothing is left beside it";
 }
 
 TEST_F(ImportTest, ALlama2cCheckpointRunsAndItsRotaryRowsAreReordered) {

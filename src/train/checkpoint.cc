@@ -1,11 +1,8 @@
 #include "train/checkpoint.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "core/error.h"
@@ -118,40 +115,7 @@ void remove_old(const fs::path& checkpoints, const std::string& newest, int64_t 
   for (size_t i = 0; i + static_cast<size_t>(keep) < complete.size(); ++i) fs::remove_all(complete[i]);
 }
 
-// In one step where the file system can, so that neither a reader nor a kill finds no `target`; the older folder is
-// then at `fresh`. Otherwise it goes to `replaced` first.
-void put_in_place(const fs::path& fresh, const fs::path& target, const fs::path& replaced) {
-  if (!fs::exists(target)) return fs::rename(fresh, target);
-  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
-  if (errno != EINVAL && errno != ENOSYS) throw io_error(target.string(), "rename");
-  fs::rename(target, replaced);
-  fs::rename(fresh, target);
-}
-
 }  // namespace
-
-void write_folder_atomic(const fs::path& target, const std::function<void(const fs::path&)>& write) {
-  const fs::path hidden = target.parent_path() / ("." + target.filename().string() + ".new");
-  const fs::path replaced = target.parent_path() / ("." + target.filename().string() + ".old");
-  try {
-    fs::create_directories(target.parent_path());
-    fs::remove_all(hidden);
-    fs::remove_all(replaced);
-    fs::create_directory(hidden);
-    write(hidden);
-    sync_path(hidden);
-    put_in_place(hidden, target, replaced);
-    sync_path(target.parent_path());
-    fs::remove_all(hidden);
-    fs::remove_all(replaced);
-  } catch (const std::exception& error) {
-    std::error_code ignored;  // the first error is the one to report
-    fs::remove_all(hidden, ignored);
-    if (dynamic_cast<const fs::filesystem_error*>(&error))
-      throw IoError(fmt::format("{}: {}", target.string(), error.what()));
-    throw;
-  }
-}
 
 void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, const Parameters& parameters,
                      const Optimizer& optimizer, const TrainState& state, SeenIds& seen, const fs::path& tokenizer_json,

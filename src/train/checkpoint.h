@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -40,10 +39,5 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 
 // Checks every file's SHA-256 first. Throws DataError naming the damaged file, IoError for a missing one.
 TrainState load_checkpoint(const std::filesystem::path& checkpoint, Parameters& parameters, Optimizer& optimizer);
-
-// Makes `target` (a folder) from what `write` puts into a hidden folder beside it, synced and renamed; replaces
-// `target`.
-void write_folder_atomic(const std::filesystem::path& target,
-                         const std::function<void(const std::filesystem::path&)>& write);
 
 }  // namespace starling

@@ -16,7 +16,6 @@
 #include "core/time.h"
 #include "model/model_folder.h"
 #include "tokenizer/tokenizer.h"
-#include "train/checkpoint.h"
 #include "train/data_loader.h"
 #include "train/info_nce.h"
 #include "train/lineage.h"

@@ -6,7 +6,6 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "model/model_folder.h"
-#include "train/checkpoint.h"
 
 namespace starling {
 namespace {
