@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <optional>
 #include <unordered_set>
@@ -117,6 +118,29 @@ void examine(const Rules& rules, Candidate& candidate) {
   candidate.has_signature = rules.similarity < 1 && normalized.size() >= kMinNearDuplicateBytes;
   if (candidate.has_signature) candidate.signature = minhash_signature(normalized);
   if (rules.personal_data) candidate.text = replace_personal_data(candidate.text, &candidate.personal_data);
+}
+
+struct TextRange {
+  uint64_t offset, bytes;
+};
+
+// Where the texts of deleted posts lie in a part's file that are not zeros yet.
+std::vector<TextRange> texts_of(const DeletedIds& deleted, const Workspace& workspace, const Part& part) {
+  const MappedFile texts(part_file(workspace, part, "texts")), records(part_file(workspace, part, "records"));
+  std::vector<TextRange> found;
+  for (size_t i = 0; i < records.bytes().size() / sizeof(Record); ++i) {
+    Record record;
+    std::memcpy(&record, records.bytes().data() + i * sizeof(Record), sizeof record);
+    const CleanedPost& post = record.post;
+    const uint64_t names = uint64_t{post.id_bytes} + post.author_bytes, bytes = names + post.text_bytes;
+    const std::string_view all = texts.text().substr(std::min<uint64_t>(post.offset, texts.text().size()), bytes);
+    if (all.size() < bytes) continue;  // a damaged file, which no merge takes
+    const std::string id(all.substr(0, post.id_bytes)), author(all.substr(post.id_bytes, post.author_bytes));
+    if (!deleted.posts.contains(id) && !deleted.authors.contains(author)) continue;
+    if (all.find_first_not_of('\0', names) != std::string_view::npos)
+      found.push_back({post.offset + names, post.text_bytes});
+  }
+  return found;
 }
 
 struct Batch {
@@ -362,6 +386,7 @@ class Cleaner {
     std::string inputs;
     for (Part part{1, count}; part.index <= count; ++part.index) {
       end_prepare_if_stopped();
+      const std::unique_ptr<FileLock> lock = lock_part(part);
       const PartManifest manifest = read_part_manifest(workspace_, part);
       if (part.index == 1) inputs = manifest.inputs;
       if (manifest.inputs != inputs)
@@ -370,6 +395,12 @@ class Cleaner {
       add_part(part, manifest);
       progress_("parts", part.index, count);
     }
+  }
+
+  // While a part is read, no deletion overwrites texts in it. Null where there are no parts, which its manifest tells.
+  std::unique_ptr<FileLock> lock_part(const Part& part) const {
+    if (!std::filesystem::exists(parts_folder(workspace_))) return nullptr;
+    return std::make_unique<FileLock>(part_file(workspace_, part, "lock"), "prepare --merge");
   }
 
   void add_part(const Part& part, const PartManifest& manifest) {
@@ -533,6 +564,28 @@ void clean_part(const Workspace& workspace, const Config& config, const ControlD
   Cleaner(workspace, config, control, part_file(workspace, part, "texts"), part_file(workspace, part, "signatures"),
           progress, report)
       .run_part(part);
+}
+
+void purge_part(const Workspace& workspace, const DeletedIds& deleted, const Part& part) {
+  if (!std::filesystem::exists(part_file(workspace, part, "json")) ||
+      !std::filesystem::exists(part_file(workspace, part, "records")))
+    return remove_part(workspace, part);
+  const std::vector<TextRange> ranges = texts_of(deleted, workspace, part);
+  if (ranges.empty()) return;
+  PartManifest manifest;
+  try {
+    manifest = read_part_manifest(workspace, part);
+  } catch (const DataError&) {
+    return remove_part(workspace, part);
+  }
+  const std::filesystem::path path = part_file(workspace, part, "texts");
+  std::fstream texts(path, std::ios::in | std::ios::out | std::ios::binary);
+  for (const TextRange& text : ranges)
+    texts.seekp(static_cast<std::streamoff>(text.offset)) << std::string(text.bytes, '\0');
+  texts.close();
+  if (!texts) throw IoError(fmt::format("{}: texts of deleted posts cannot be overwritten", path.string()));
+  sync_path(path);
+  write_part_manifest(workspace, part, manifest);
 }
 
 }  // namespace starling

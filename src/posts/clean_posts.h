@@ -43,4 +43,8 @@ CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const
 void clean_part(const Workspace& workspace, const Config& config, const ControlDb& control, const Part& part,
                 const PrepareProgress& progress, PrepareReport& report);
 
+// Writes zeros over the texts of deleted posts in a part's files, which stay whole for the merge; removes those that
+// are not. Nobody may be at work on the part.
+void purge_part(const Workspace& workspace, const DeletedIds& deleted, const Part& part);
+
 }  // namespace starling

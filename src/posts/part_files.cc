@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <system_error>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -39,6 +42,27 @@ void write_part_manifest(const Workspace& workspace, const Part& part, const Par
                      {"languages", manifest.languages},
                      {"files", files}};
   write_file_atomic(part_file(workspace, part, "json"), dump_json(json, 1) + "\n");
+}
+
+std::vector<Part> parts_of(const Workspace& workspace) {
+  std::vector<Part> parts;
+  if (!fs::exists(parts_folder(workspace))) return parts;
+  for (const auto& entry : fs::directory_iterator(parts_folder(workspace))) {
+    Part part;
+    if (std::sscanf(entry.path().filename().c_str(), "%u-of-%u.texts", &part.index, &part.count) == 2 &&
+        entry.path() == part_file(workspace, part, "texts"))
+      parts.push_back(part);
+  }
+  return parts;
+}
+
+void remove_part(const Workspace& workspace, const Part& part) {
+  for (const char* extension : {"json", "texts", "signatures", "records"}) {
+    const fs::path file = part_file(workspace, part, extension);
+    std::error_code code;
+    fs::remove(file, code);
+    if (code) throw IoError(fmt::format("{}: cannot remove the file: {}", file.string(), code.message()));
+  }
 }
 
 PartManifest read_part_manifest(const Workspace& workspace, const Part& part) {

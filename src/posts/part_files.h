@@ -27,6 +27,10 @@ std::filesystem::path part_file(const Workspace& workspace, const Part& part, co
 // Durable when it returns.
 void write_part_manifest(const Workspace& workspace, const Part& part, const PartManifest& manifest);
 
+// All parts of which there are texts, whole or not.
+std::vector<Part> parts_of(const Workspace& workspace);
+void remove_part(const Workspace& workspace, const Part& part);  // throws IoError
+
 // Throws IoError when the part is missing, DataError when a file of it is damaged; both name the command to run.
 PartManifest read_part_manifest(const Workspace& workspace, const Part& part);
 

@@ -19,8 +19,10 @@
 #include "posts/clean_posts.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
+#include "posts/purge.h"
 #include "posts/row_progress.h"
 #include "posts/shards.h"
+#include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -34,6 +36,15 @@ fs::path unfinished_folder(const Workspace& workspace) { return workspace.shards
 fs::path lock_file(const Workspace& workspace) { return workspace.root / "prepare.lock"; }
 // Where the old shards are for a moment on file systems that cannot swap two folders.
 fs::path replaced_folder(const Workspace& workspace) { return workspace.shards().string() + ".old"; }
+
+// Null when another process is at work there.
+std::unique_ptr<FileLock> lock_if_free(const fs::path& path) {
+  try {
+    return std::make_unique<FileLock>(path, "take deleted posts out of what `prepare` left");
+  } catch (const IoError&) {
+    return nullptr;
+  }
+}
 
 // rename(2) with RENAME_EXCHANGE: at no moment is there no `target`. File systems without it get two renames.
 void swap_in(const Workspace& workspace) {
@@ -236,9 +247,12 @@ PrepareReport prepare_part(const Workspace& workspace, const Config& config, con
   if (part.count == 0 || part.index == 0 || part.index > part.count)
     throw ConfigError(fmt::format("part {}/{}: the first of n is 1/n, the last n/n", part.index, part.count));
   fs::create_directories(parts_folder(workspace));
-  const FileLock lock(part_file(workspace, part, "lock"), "prepare --shard");
   PrepareReport report;
-  clean_part(workspace, config, control, part, progress, report);
+  {
+    const FileLock lock(part_file(workspace, part, "lock"), "prepare --shard");
+    clean_part(workspace, config, control, part, progress, report);
+  }
+  purge_parts(workspace, control);  // deletions that came meanwhile found the part locked
   return report;
 }
 
@@ -250,15 +264,19 @@ PrepareReport merge_parts(const Workspace& workspace, const Config& config, cons
   return report;
 }
 
+void purge_parts(const Workspace& workspace, const ControlDb& control) {
+  const std::vector<Part> parts = parts_of(workspace);
+  if (parts.empty()) return;
+  const DeletedIds deleted = deleted_ids(control.tombstones());  // all: the last time a part may have been locked
+  for (const Part& part : parts)
+    if (const auto lock = lock_if_free(part_file(workspace, part, "lock"))) purge_part(workspace, deleted, part);
+}
+
 void remove_unfinished_shards(const Workspace& workspace) {
   const std::array folders = {unfinished_folder(workspace), replaced_folder(workspace)};
   if (std::none_of(folders.begin(), folders.end(), [](const fs::path& folder) { return fs::exists(folder); })) return;
-  std::unique_ptr<FileLock> lock;
-  try {
-    lock = std::make_unique<FileLock>(lock_file(workspace), "delete what an earlier `prepare` left");
-  } catch (const IoError&) {
-    return;
-  }
+  const std::unique_ptr<FileLock> lock = lock_if_free(lock_file(workspace));
+  if (!lock) return;
   for (const fs::path& folder : folders) {
     std::error_code code;
     fs::remove_all(folder, code);

@@ -70,7 +70,7 @@ PrepareReport prepare(const Workspace& workspace, const Config& config, const Co
 // The same work shared by many machines. prepare_part() reads, cleans and examines every count-th segment of the posts
 // and leaves the result in shards.parts/; its report counts what it read and dropped. merge_parts() does the rest from
 // the files of all parts: the same bytes as prepare(). What is deleted or opted out meanwhile is dropped by the merge,
-// and the files are removed with the shards in place: a later deletion would not reach their texts.
+// which removes the files with the shards in place.
 // merge_parts() throws IoError or DataError, naming the part, when one is missing, damaged, or made with other
 // settings or posts than the others.
 struct Part {
@@ -84,6 +84,10 @@ PrepareReport merge_parts(const Workspace& workspace, const Config& config, cons
 // Texts and old shards that a killed run left behind, which no deletion would reach; nothing while a run is at work,
 // which takes them away at its end. Throws IoError.
 void remove_unfinished_shards(const Workspace& workspace);
+
+// Takes the texts of deleted posts out of the parts. Of one that is being made prepare_part() does so at its end, and
+// one that is being merged is removed. Throws IoError.
+void purge_parts(const Workspace& workspace, const ControlDb& control);
 
 std::string to_json(const PrepareReport& report);
 

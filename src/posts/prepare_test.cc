@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <numeric>
 #include <set>
@@ -17,6 +18,7 @@
 #include "posts/canary.h"
 #include "posts/dedup.h"
 #include "posts/ingest.h"
+#include "posts/part_files.h"
 #include "posts/purge.h"
 #include "posts/shards.h"
 #include "posts/spam.h"
@@ -219,6 +221,60 @@ TEST_F(PrepareInParts, AMergeObeysDeletionsSinceThePartsWereMade) {
   ControlDb(workspace_.control_db()).add_tombstone({"author", "gone", 1, "test"});
   EXPECT_EQ(dropped(merge(), DropReason::kDeleted), 1u);
   EXPECT_FALSE(kept("mail"));
+}
+
+TEST_F(PrepareInParts, ADeletionReachesTheTextsOfThePartsAndTheMergeStillTakesThem) {
+  const auto parts_hold = [&](const std::string& text) {
+    for (const auto& entry : fs::directory_iterator(workspace_.root / "shards.parts"))
+      if (read_file(entry.path()).find(text) != std::string::npos) return true;
+    return false;
+  };
+  const std::string secret = "about " + sentence(7000);
+  PostStore posts(workspace_.posts());
+  ControlDb control(workspace_.control_db());
+  const auto forget = [&](const Tombstone& tombstone) {
+    control.add_tombstone(tombstone);
+    purge_deleted(workspace_, posts, control, {tombstone});
+  };
+  for (const uint32_t index : {1, 2, 3}) run_part(index);
+  EXPECT_TRUE(parts_hold(secret));
+  {
+    std::deque<FileLock> merging;
+    for (const uint32_t index : {1, 2, 3}) merging.emplace_back(part_file(workspace_, {index, 3}, "lock"), "merge");
+    forget({"author", "gone", 1, "test"});
+    EXPECT_TRUE(parts_hold(secret)) << "a merge that reads them must find them whole";
+  }
+  forget({"post", "filler-3", 1, "test"});
+  EXPECT_FALSE(parts_hold(secret));
+  EXPECT_FALSE(parts_hold(sentence(20)));
+  EXPECT_TRUE(parts_hold(sentence(21)));
+  EXPECT_EQ(dropped(merge(), DropReason::kDeleted), 2u);
+  EXPECT_FALSE(kept("mail"));
+  EXPECT_TRUE(kept("filler-4"));
+}
+
+// As when it was read before the tombstone came, and finished after.
+TEST_F(PrepareInParts, ADeletionWhileAPartIsMadeReachesItAtItsEnd) {
+  ControlDb control(workspace_.control_db());
+  const auto progress = [&](const std::string&, uint64_t, uint64_t) {
+    if (!control.tombstones().empty()) return;
+    control.add_tombstone({"post", "filler-3", 1, "test"});
+    purge_parts(workspace_, control);
+  };
+  prepare_part(workspace_, config(), control, {1, 3}, progress);
+  const std::string texts = read_file(workspace_.root / "shards.parts/00001-of-00003.texts");
+  EXPECT_NE(texts.find(sentence(21)), std::string::npos);
+  EXPECT_EQ(texts.find(sentence(20)), std::string::npos);
+}
+
+TEST_F(PrepareInParts, ADeletionRemovesAPartThatAKillLeftHalfMade) {
+  run_part(1);
+  const fs::path folder = workspace_.root / "shards.parts";
+  fs::remove(folder / "00001-of-00003.json");
+  purge_parts(workspace_, ControlDb(workspace_.control_db()));
+  EXPECT_FALSE(fs::exists(folder / "00001-of-00003.texts"));
+  run_part(1);
+  EXPECT_TRUE(fs::exists(folder / "00001-of-00003.texts"));
 }
 
 TEST_F(PrepareInParts, AMissingOrDamagedOrForeignPartIsNamed) {

@@ -7,13 +7,19 @@
 
 namespace starling {
 
-PurgedRows purge_deleted(const Workspace& workspace, PostStore& posts, ControlDb& control,
-                         const std::vector<Tombstone>& tombstones) {
-  remove_unfinished_shards(workspace);
-  if (tombstones.empty()) return {};
+DeletedIds deleted_ids(const std::vector<Tombstone>& tombstones) {
   DeletedIds deleted;
   for (const Tombstone& tombstone : tombstones)
     (tombstone.kind == "author" ? deleted.authors : deleted.posts).insert(tombstone.id);
+  return deleted;
+}
+
+PurgedRows purge_deleted(const Workspace& workspace, PostStore& posts, ControlDb& control,
+                         const std::vector<Tombstone>& tombstones) {
+  remove_unfinished_shards(workspace);
+  purge_parts(workspace, control);
+  if (tombstones.empty()) return {};
+  const DeletedIds deleted = deleted_ids(tombstones);
   PurgedRows purged;
   posts.with_lock([&] {
     purged.posts = posts.purge(deleted);
