@@ -57,7 +57,7 @@ std::vector<RelatedTexts> related_posts(const Workspace& workspace, const Config
   return std::move(pairs.texts);
 }
 
-// Ids of posts of the workspace that are trained on go to `seen`.
+// Ids of posts that are trained on go to `seen`.
 FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Workspace& workspace, const Config& settings,
                     SeenIds& seen) {
   const fs::path base = workspace.model(a.base);
@@ -76,11 +76,12 @@ FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Worksp
     return text_examples(texts, *tokenizer, {opening, static_cast<TokenId>(config.eos_token)}, longest);
   };
   std::vector<FineTuneExample> general, examples;
-  if (!a.general.empty()) general = examples_of(read_text_records(a.general));
+  SeenIds scored;
+  if (!a.general.empty()) general = examples_of(read_text_records(a.general, a.general_share > 0 ? seen : scored));
   if (a.objective == "supervised")
     examples = supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder);
   else if (a.data.empty()) examples = examples_of(prepared_texts(workspace, static_cast<uint64_t>(a.newest), seen));
-  else examples = examples_of(read_text_records(a.data));
+  else examples = examples_of(read_text_records(a.data, seen));
   return finetune(model, examples, a.options, {general, a.general_share});
 }
 

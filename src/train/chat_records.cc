@@ -64,6 +64,13 @@ std::vector<Record> read_lines(const std::filesystem::path& path,
   return records;
 }
 
+// A string or a whole number, as in a file of posts; empty for anything else.
+std::string id_in(const nlohmann::json& json, const char* field) {
+  const auto id = json.find(field);
+  if (id == json.end()) return {};
+  return id->is_string() ? id->get<std::string>() : id->is_number_integer() ? id->dump() : std::string();
+}
+
 FineTuneExample example_of(std::vector<TokenId> prompt, const std::vector<TokenId>& answer) {
   FineTuneExample example{std::move(prompt), static_cast<int64_t>(answer.size())};
   example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
@@ -76,8 +83,12 @@ std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, Rec
   return read_lines<ChatRecord>(path, [kind](const nlohmann::json& json) { return parse(json, kind); });
 }
 
-std::vector<std::string> read_text_records(const std::filesystem::path& path) {
-  return read_lines<std::string>(path, [](const nlohmann::json& json) { return json.at("text").get<std::string>(); });
+std::vector<std::string> read_text_records(const std::filesystem::path& path, SeenIds& seen) {
+  return read_lines<std::string>(path, [&](const nlohmann::json& json) {
+    seen.add("post", id_in(json, "id"));
+    seen.add("author", id_in(json, "author"));
+    return json.at("text").get<std::string>();
+  });
 }
 
 std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& path) {

@@ -2,7 +2,7 @@
 //   supervised   {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}
 //   preference   {"messages": [... up to a user's], "chosen": "...", "rejected": "..."}
 // "prompt": "..." stands for one user message. Plain texts, for continued pretraining and against forgetting:
-//   text         {"text": "..."}; other fields are passed over, so that a file of posts holds such records
+//   text         {"text": "..."}; "id" and "author" where it is a post: a file of posts holds such records
 // Texts that belong together, for an embedding:
 //   contrastive  {"anchor": "...", "positive": "..."}, and "group": "..." where pairs are not each other's negatives
 #pragma once
@@ -14,6 +14,7 @@
 
 #include "train/contrastive.h"
 #include "train/finetune.h"
+#include "train/lineage.h"
 
 namespace starling {
 
@@ -31,7 +32,8 @@ enum class RecordKind { supervised, preference };
 // Throws IoError; DataError with file and line for a record that is not such.
 std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, RecordKind kind);
 
-std::vector<std::string> read_text_records(const std::filesystem::path& jsonl);  // throws as the former
+// The ids and authors of those that have them, as posts do, go to `seen`. Throws as the former.
+std::vector<std::string> read_text_records(const std::filesystem::path& jsonl, SeenIds& seen);
 
 std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& jsonl);  // throws as the former
 

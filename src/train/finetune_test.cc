@@ -316,12 +316,28 @@ TEST_F(ChatRecords, TextsAreTheFieldTextOfEachLine) {
                                          << "\n\n"
                                          << R"({"text":""})"
                                          << "\n";
-  EXPECT_EQ(read_text_records(path_), (std::vector<std::string>{"a post", ""}));
+  SeenIds seen;
+  EXPECT_EQ(read_text_records(path_, seen), (std::vector<std::string>{"a post", ""}));
   std::ofstream(path_, std::ios::binary) << R"({"text":"x"})"
                                          << "\n"
                                          << R"({"texts":"y"})"
                                          << "\n";
-  EXPECT_THROW(read_text_records(path_), DataError);
+  EXPECT_THROW(read_text_records(path_, seen), DataError);
+}
+
+TEST_F(ChatRecords, PostsAmongTextsAreSeen) {
+  std::ofstream(path_) << R"({"id":"1","author":"ada","text":"a post"})"
+                       << "\n"
+                       << R"({"id":12,"author":null,"text":"of a platform with numbers"})"
+                       << "\n"
+                       << R"({"text":"of a book"})"
+                       << "\n";
+  SeenIds seen;
+  read_text_records(path_, seen);
+  EXPECT_EQ(seen.size(), 3u);
+  seen.save(path_);
+  for (const char* id : {"1", "12"}) EXPECT_TRUE(SeenIds::contains(path_, "post", id)) << id;
+  EXPECT_TRUE(SeenIds::contains(path_, "author", "ada"));
 }
 
 // With bytes as tokens: every token but the begin mark is learned once, whatever the length of the pieces.
