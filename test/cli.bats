@@ -288,6 +288,13 @@ END
   grep -q '"line":2' "$workspace/posts/quarantine.jsonl"
 }
 
+@test "a model of one name is tuned by one process" {
+  echo '{"text":"a post"}' > "$folder/posts.jsonl"
+  run flock "$workspace/runs/.tuned.lock" "$STARLING" --workspace "$workspace" finetune "$folder/posts.jsonl" --name tuned
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"already holds this lock"*"finetune tuned"* ]]
+}
+
 @test "an ingestion finishes a deletion that could not write the posts" {
   echo '{"id":"1","author":"ada","text":"an unmistakable platypus"}' > "$folder/posts.jsonl"
   "$STARLING" --workspace "$workspace" ingest "$folder/posts.jsonl" > /dev/null
