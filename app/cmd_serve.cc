@@ -85,7 +85,7 @@ void serve(const GlobalOptions& options, const Config& config) {
   server.start();
   print_welcome(server.platform(), url_of(settings, server.port()), options.json);
   Platform& platform = server.platform();
-  DeletionWatch deletions(platform.workspace, platform.control, platform.posts, platform.search.get());
+  DeletionWatch deletions(platform.workspace, platform.control, platform.posts, platform.search.get(), platform.models);
   for (double next_look_s = 0; !stop_requested();) {
     if (certificate_renewed.exchange(false)) renew_certificate(server);
     if (monotonic_s() >= next_look_s) {

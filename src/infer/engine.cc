@@ -324,6 +324,7 @@ class LlamaEngine : public Engine {
     return totals;
   }
 
+  void forget_prefixes() override { scheduler_.forget_prefixes(); }
   EngineStats stats() const override { return scheduler_.stats(); }
 
  private:

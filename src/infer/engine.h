@@ -169,6 +169,8 @@ class Engine {
   // The same of many continuations of one prefix, which is computed once. Empty when `service` was cancelled.
   virtual std::vector<double> log_likelihoods(std::string_view prefix, const std::vector<std::string>& continuations,
                                               const Service& service = {});
+  // Forgets the keys and values of earlier prompts, and those of prompts under way when they end.
+  virtual void forget_prefixes() {}
   virtual EngineStats stats() const { return {}; }
 };
 

@@ -14,7 +14,7 @@ std::string next_name(const std::string& name, std::span<const TokenId> tokens, 
 
 }  // namespace
 
-PrefixCache::Chain PrefixCache::begin(std::string_view salt) { return {0, sha256_hex(salt)}; }
+PrefixCache::Chain PrefixCache::begin(std::string_view salt) const { return {0, sha256_hex(salt), clears_}; }
 
 void PrefixCache::restore(Chain& chain, KvCache& cache, std::span<const TokenId> tokens) {
   while ((chain.pages + 1) * kPagePositions <= static_cast<int64_t>(tokens.size())) {
@@ -23,11 +23,12 @@ void PrefixCache::restore(Chain& chain, KvCache& cache, std::span<const TokenId>
     if (found == by_name_.end()) return;
     entries_.splice(entries_.begin(), entries_, found->second);
     cache.append_full(found->second->page);
-    chain = {chain.pages + 1, std::move(name)};
+    chain = {chain.pages + 1, std::move(name), chain.clears};
   }
 }
 
 void PrefixCache::store(Chain& chain, KvCache& cache, std::span<const TokenId> tokens) {
+  if (chain.clears != clears_) return;
   while ((chain.pages + 1) * kPagePositions <= cache.length) {
     std::string name = next_name(chain.name, tokens, chain.pages);
     if (const auto known = by_name_.find(name); known != by_name_.end()) {
@@ -37,7 +38,7 @@ void PrefixCache::store(Chain& chain, KvCache& cache, std::span<const TokenId> t
       by_name_[name] = entries_.begin();
       if (const auto parent = by_name_.find(chain.name); parent != by_name_.end()) ++parent->second->children;
     }
-    chain = {chain.pages + 1, std::move(name)};
+    chain = {chain.pages + 1, std::move(name), chain.clears};
   }
 }
 
@@ -50,6 +51,12 @@ bool PrefixCache::evict() {
     return true;
   }
   return false;
+}
+
+void PrefixCache::clear() {
+  by_name_.clear();
+  entries_.clear();
+  ++clears_;
 }
 
 }  // namespace starling

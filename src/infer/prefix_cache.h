@@ -24,16 +24,18 @@ class PrefixCache {
   struct Chain {
     int64_t pages = 0;
     std::string name;
+    uint64_t clears = 0;  // of the cache before it began
   };
-  static Chain begin(std::string_view salt);
+  Chain begin(std::string_view salt) const;
 
   // Appends to `cache` (of chain.pages whole pages) the pages known for the tokens that follow.
   void restore(Chain& chain, KvCache& cache, std::span<const TokenId> tokens);
   // Remembers the pages of `cache` that became whole; tokens [cache.length or more] are those it was computed from.
-  // Where one is known already, `cache` gives up its own for it.
+  // Where one is known already, `cache` gives up its own for it. Of a chain that began before clear() it keeps nothing.
   void store(Chain& chain, KvCache& cache, std::span<const TokenId> tokens);
   // Forgets one page that no sequence holds; false when there is none.
   bool evict();
+  void clear();
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
 
  private:
@@ -42,6 +44,7 @@ class PrefixCache {
     KvPagePool::Page page;
     int64_t children = 0;
   };
+  uint64_t clears_ = 0;
   std::list<Entry> entries_;  // the latest used first
   std::unordered_map<std::string, std::list<Entry>::iterator> by_name_;
 };

@@ -93,6 +93,12 @@ void Scheduler::check(const Sequence& sequence) const {
 }
 
 EngineStats Scheduler::stats() const {
+void Scheduler::forget_prefixes() {
+  std::lock_guard lock(mutex_);
+  prefixes_.clear();
+  stats_.pages_cached = 0;
+}
+
   std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.jobs = static_cast<int64_t>(jobs_.size());
@@ -233,7 +239,7 @@ std::vector<Scheduler::Turn> Scheduler::next_batch() {
 // The prefix cache may know the first positions.
 void Scheduler::begin(Sequence& sequence, const Job& job) {
   sequence.cache.emplace(pages_);
-  sequence.chain = PrefixCache::begin(job.service.tenant);
+  sequence.chain = prefixes_.begin(job.service.tenant);
   const int64_t known = std::max(sequence.unread_positions(), sequence.delivered);
   const auto most = std::min<int64_t>(known, static_cast<int64_t>(sequence.tokens.size()) - 1);
   prefixes_.restore(sequence.chain, *sequence.cache, std::span(sequence.tokens).first(most));

@@ -70,6 +70,8 @@ class Scheduler {
   // than the model has. Thread-safe.
   void run(std::span<Sequence* const> sequences, const std::function<void()>& on_step = {},
            const Service& service = {});
+  // Forgets the prefixes that no sequence needs any more, and will not keep those of sequences under way.
+  void forget_prefixes();
   EngineStats stats() const;
 
  private:

@@ -244,6 +244,28 @@ TEST_F(SchedulerTest, OneTenantsPrefixDoesNotServeAnother) {
   EXPECT_EQ(cached("a"), 48);  // whole pages before the last position, whose logits are asked for
 }
 
+TEST_F(SchedulerTest, ForgottenPrefixesAreComputedAgainThoseOfJobsUnderWayToo) {
+  Scheduler scheduler(decoder_, 4096);
+  const std::vector<TokenId> prompt = random_prompt(3, 64);
+  const auto cached = [&](const std::function<void()>& on_step) {
+    Greedy sequence(prompt, 90);
+    Sequence* const job[] = {&sequence};
+    scheduler.run(job, on_step);
+    return sequence.cached_positions();
+  };
+  EXPECT_EQ(cached({}), 0);
+  EXPECT_EQ(cached({}), 48);
+  scheduler.forget_prefixes();
+  EXPECT_EQ(scheduler.stats().pages_used, 0);
+  bool forgotten = false;
+  EXPECT_EQ(cached([&] {
+              if (!std::exchange(forgotten, true)) scheduler.forget_prefixes();
+            }),
+            0);
+  EXPECT_EQ(scheduler.stats().pages_used, 0) << "what was computed later was kept";
+  EXPECT_EQ(cached({}), 0);
+}
+
 // Holds the scheduler in its first step until as many jobs wait as the test wants.
 struct Plug : Sequence {
   Plug(const Scheduler& s, int64_t jobs) : Sequence({1}), scheduler(s), wanted(jobs) {}
@@ -387,7 +409,7 @@ TEST(PrefixCache, ForgetsAChainsEndFirstAndNothingThatIsHeld) {
     KvCache cache(pages);
     cache.reserve(48);
     cache.length = 48;
-    auto chain = PrefixCache::begin("a");
+    auto chain = prefixes.begin("a");
     prefixes.store(chain, cache, tokens);
     EXPECT_EQ(prefixes.size(), 3);
     EXPECT_FALSE(prefixes.evict()) << "the sequence holds the pages";
@@ -395,17 +417,17 @@ TEST(PrefixCache, ForgetsAChainsEndFirstAndNothingThatIsHeld) {
   EXPECT_TRUE(prefixes.evict());
   EXPECT_EQ(pages.available(), 2);
   KvCache cache(pages);
-  auto chain = PrefixCache::begin("a");
+  auto chain = prefixes.begin("a");
   prefixes.restore(chain, cache, tokens);
   EXPECT_EQ(cache.length, 32) << "the end of the chain went first";
   KvCache other(pages);
-  auto salted = PrefixCache::begin("b");
+  auto salted = prefixes.begin("b");
   prefixes.restore(salted, other, tokens);
   EXPECT_EQ(other.length, 0);
   std::vector<TokenId> changed = tokens;
   changed[3] ^= 1;
   KvCache third(pages);
-  auto begun = PrefixCache::begin("a");
+  auto begun = prefixes.begin("a");
   prefixes.restore(begun, third, changed);
   EXPECT_EQ(third.length, 0) << "a page depends on every token before it";
   cache.reserve(64);
@@ -423,7 +445,7 @@ TEST(PrefixCache, KeepsOnePageOfTheSameBits) {
     cache.length = 48;
   }
   for (KvCache& cache : caches) {
-    auto chain = PrefixCache::begin("a");
+    auto chain = prefixes.begin("a");
     prefixes.store(chain, cache, tokens);
   }
   EXPECT_EQ(pages.available(), 5);

@@ -10,6 +10,7 @@
 #include "posts/post_store.h"
 #include "posts/purge.h"
 #include "search/search_service.h"
+#include "server/models.h"
 #include "store/bury.h"
 #include "store/control_db.h"
 #include "train/lineage.h"
@@ -77,7 +78,9 @@ void DeletionWatch::look() {
   const uint64_t version = control_.tombstone_version();
   const bool settled = version == seen_version_;
   seen_version_ = version;
-  if (!settled || version == purged_version_) return;
+  if (version == purged_version_) return;
+  models_.forget_prefixes();  // at the next call too: an Ask may have read a post before it was hidden, and begin now
+  if (!settled) return;
   const std::unique_lock lock(leftovers_mutex, std::try_to_lock);
   if (!lock) return;
   purged_version_ = version;

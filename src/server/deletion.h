@@ -12,6 +12,7 @@
 namespace starling {
 
 class ControlDb;
+class Models;
 class PostStore;
 class SearchService;
 
@@ -35,11 +36,12 @@ DeletionReport delete_content(const Workspace& workspace, ControlDb& control, Po
 class DeletionWatch {
  public:
   // `search` may be null. All references must outlive the watch.
-  DeletionWatch(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search)
-      : workspace_(workspace), control_(control), posts_(posts), search_(search) {}
+  DeletionWatch(const Workspace& workspace, ControlDb& control, PostStore& posts, SearchService* search,
+                const Models& models)
+      : workspace_(workspace), control_(control), posts_(posts), search_(search), models_(models) {}
 
-  // Takes new deletions out of the index now, and out of the raw posts at the next call: until then their own process
-  // may be at it. Cheap when there are none. Not thread-safe; throws Error.
+  // Takes new deletions out of the index and the models' prefix caches now, and out of the raw posts at the next call:
+  // until then their own process may be at it. Cheap when there are none. Not thread-safe; throws Error.
   void look();
 
  private:
@@ -47,6 +49,7 @@ class DeletionWatch {
   ControlDb& control_;
   PostStore& posts_;
   SearchService* search_;
+  const Models& models_;
   std::optional<uint64_t> seen_version_, purged_version_;  // of the tombstones
 };
 

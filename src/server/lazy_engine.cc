@@ -75,6 +75,11 @@ const LazyEngine::Lasting& LazyEngine::lasting() const {
   return *lasting_;
 }
 
+void LazyEngine::forget_prefixes() {
+  std::lock_guard lock(mutex_);
+  if (engine_) engine_->forget_prefixes();
+}
+
 EngineStats LazyEngine::stats() const {
   std::lock_guard lock(mutex_);
   EngineStats stats = engine_ ? engine_->stats() : EngineStats{};

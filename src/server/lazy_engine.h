@@ -70,6 +70,7 @@ class LazyEngine final : public Engine {
                                       const Service& service) override {
     return load()->log_likelihoods(prefix, continuations, service);
   }
+  void forget_prefixes() override;     // no use of it
   EngineStats stats() const override;  // neither loads nor waits for a load; counts go on over an unloading
 
  private:

@@ -137,6 +137,10 @@ bool Models::is_loaded(const std::string& name) const {
   return !lazy || lazy->is_loaded();
 }
 
+void Models::forget_prefixes() const {
+  for (const auto& [name, engine] : engines_) engine->forget_prefixes();
+}
+
 std::vector<std::string> Models::names() const {
   std::vector<std::string> found;
   for (const auto& [name, engine] : engines_) found.push_back(name);

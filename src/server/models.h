@@ -34,6 +34,7 @@ class Models {
   std::shared_ptr<Engine> require(const std::string& name) const;
   std::shared_ptr<Engine> require_embedder(const std::string& name) const;  // the same; empty: the embedder
   bool is_loaded(const std::string& name) const;                            // of one of names()
+  void forget_prefixes() const;                                             // of all of them
   std::vector<std::string> names() const;                                   // of all that require() knows
   const std::vector<std::string>& problems() const { return problems_; }
 

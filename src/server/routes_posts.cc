@@ -57,6 +57,7 @@ Response delete_and_report(Platform& platform, const Request& request, const std
   const std::string id = request.parameters.at("id");
   const DeletionReport report = delete_content(platform.workspace, platform.control, platform.posts,
                                                platform.search.get(), kind, id, "API request of " + request.key.name);
+  platform.models.forget_prefixes();
   platform.metrics.count_post("deleted");
   return {.body = to_json_text(report)};
 }

@@ -219,13 +219,37 @@ TEST_F(ServerTest, ADeletionReachesAPostThatComesInMeanwhile) {
   EXPECT_EQ(authors, std::vector<std::string>{"ada"});
 }
 
+// Its text may have been in a prompt, of an Ask or another.
+TEST_F(ServerTest, ADeletionEmptiesThePrefixCaches) {
+  start();
+  Platform& platform = server_->platform();
+  const auto complete = [&] {
+    ok("POST", "/v1/completions",
+       {{"model", "own"}, {"prompt", "a post about laptops and linux and more posts"}, {"max_tokens", 20}});
+  };
+  const auto cached = [&] { return platform.models.own()->stats().pages_cached; };
+  DeletionWatch watch(platform.workspace, platform.control, platform.posts, platform.search.get(), platform.models);
+  watch.look(), watch.look();
+  complete();
+  watch.look();
+  EXPECT_GT(cached(), 0) << "there was no deletion";
+  ok("DELETE", "/v1/posts/1");
+  EXPECT_EQ(cached(), 0);
+  watch.look(), watch.look();
+  complete();
+  EXPECT_GT(cached(), 0);
+  ControlDb(platform.workspace.control_db()).add_tombstone({"post", "2", 0, "by another process"});
+  watch.look();
+  EXPECT_EQ(cached(), 0);
+}
+
 // As by `starling delete`, which can write neither the posts nor the index while a server does.
 TEST_F(ServerTest, ADeletionOfAnotherProcessReachesTheIndexAndTheRawPosts) {
   start();
   Platform& platform = server_->platform();
   for (const char* id : {"1", "2"})
     ASSERT_EQ(call("POST", "/v1/posts", {{"id", id}, {"author", "ada"}, {"text", "a laptop"}}).status, 201);
-  DeletionWatch watch(platform.workspace, platform.control, platform.posts, platform.search.get());
+  DeletionWatch watch(platform.workspace, platform.control, platform.posts, platform.search.get(), platform.models);
   watch.look();
   {
     ControlDb control(platform.workspace.control_db());
