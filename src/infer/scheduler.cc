@@ -1,6 +1,7 @@
 #include "infer/scheduler.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -92,13 +93,13 @@ void Scheduler::check(const Sequence& sequence) const {
         fmt::format("{} tokens are more than the model's {} positions", most, decoder_.config().max_positions));
 }
 
-EngineStats Scheduler::stats() const {
 void Scheduler::forget_prefixes() {
   std::lock_guard lock(mutex_);
   prefixes_.clear();
   stats_.pages_cached = 0;
 }
 
+EngineStats Scheduler::stats() const {
   std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.jobs = static_cast<int64_t>(jobs_.size());
@@ -109,31 +110,51 @@ void Scheduler::forget_prefixes() {
 
 void Scheduler::loop() {
   for (;;) {
-    std::vector<Turn> batch;
     {
       std::unique_lock lock(mutex_);
       work_.wait(lock, [&] {
         return stop_ || std::any_of(jobs_.begin(), jobs_.end(), [](Job* job) { return !job->cancelled; });
       });
       if (stop_) break;
-      batch = next_batch();
     }
-    std::exception_ptr error;
     try {
-      step(batch);
-    } catch (...) {
-      error = std::current_exception();
+      run_step();
+    } catch (const std::exception& error) {
+      // Between steps: nobody knows how far which job came. Without them the state is that of the beginning.
+      spdlog::error("the inference engine failed, and all its jobs with it: {}", error.what());
+      fail_jobs(std::current_exception());
     }
+  }
+  fail_jobs(std::make_exception_ptr(IoError("the inference engine is shutting down")));
+}
+
+void Scheduler::run_step() {
+  std::vector<Turn> batch;
+  {
     std::lock_guard lock(mutex_);
-    finish(batch, error);
+    batch = next_batch();
+  }
+  std::exception_ptr error;
+  try {
+    step(batch);
+  } catch (...) {
+    error = std::current_exception();
   }
   std::lock_guard lock(mutex_);
+  finish(batch, error);
+}
+
+void Scheduler::fail_jobs(const std::exception_ptr& error) {
+  std::lock_guard lock(mutex_);
   for (Job* job : jobs_) {
-    job->error = std::make_exception_ptr(IoError("the inference engine is shutting down"));
+    for (Sequence* sequence : job->sequences) sequence->cache.reset();
+    job->error = error;
+    job->running = false;
     job->done = true;
     job->progress.notify_all();
   }
   jobs_.clear();
+  served_.clear();
 }
 
 // The most urgent first: interactive before batch, then the tenant that was served least, then who came first.

@@ -95,6 +95,8 @@ class Scheduler {
 
   void check(const Sequence& sequence) const;
   void loop();
+  void run_step();
+  void fail_jobs(const std::exception_ptr& error);
   std::vector<Turn> next_batch();
   std::vector<Job*> ranked_jobs() const;
   void share_pages(const std::vector<Job*>& ranked);

@@ -366,6 +366,32 @@ TEST_F(SchedulerTest, AnExceptionOfACallbackEndsItsJobAloneAndLeavesNoPage) {
   EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
 }
 
+// Fails when it is asked for the `question`th time after its third token whether it ended: first where a step is
+// finished, then where the next one is planned.
+struct Failing : Greedy {
+  Failing(std::vector<TokenId> prompt, int question) : Greedy(std::move(prompt), kGenerated), questions(question) {}
+  bool ended() const override {
+    if (tokens.size() == prompt_size + 3 && --questions == 0) throw DataError("no answer");
+    return Greedy::ended();
+  }
+  mutable int questions;
+};
+
+TEST_F(SchedulerTest, AnExceptionBetweenStepsFailsTheJobsOfTheTimeAndNoOthers) {
+  Scheduler scheduler(decoder_, 4096);
+  for (const int question : {1, 2}) {
+    Failing failing(random_prompt(5, 40), question);
+    Sequence* const job[] = {&failing};
+    EXPECT_THROW(scheduler.run(job, {}, {.speculate = false}), DataError);
+    Greedy other(random_prompt(6, 40), 5);
+    Sequence* const next[] = {&other};
+    scheduler.run(next);
+    EXPECT_EQ(other.tokens.size(), 45u);
+    EXPECT_EQ(scheduler.stats().jobs, 0);
+    EXPECT_EQ(scheduler.stats().pages_used, scheduler.stats().pages_cached);
+  }
+}
+
 // Waits at its third token until its caller is about to throw.
 struct Thrown : Greedy {
   using Greedy::Greedy;
