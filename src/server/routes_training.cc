@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <sstream>
 
@@ -38,7 +39,7 @@ bool is_training(const fs::path& lock) {
   const std::string text = read_file(lock);
   int process = 0;
   std::from_chars(text.data(), text.data() + text.size(), process);
-  return process > 0 && kill(process, 0) == 0;
+  return process > 0 && (kill(process, 0) == 0 || errno == EPERM);  // EPERM: another user's
 }
 
 json read_run(const Workspace& workspace, const std::string& name) {
