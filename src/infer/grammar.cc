@@ -65,12 +65,28 @@ Grammar::Node Grammar::optional_literal(Node from, std::string_view bytes) {
   return end;
 }
 
+bool Grammar::is_end(Node node) const {
+  const State& s = state(node);
+  return s.final && s.bytes.empty() && s.epsilon.empty() && s.calls.empty();
+}
+
 int32_t Grammar::distance_by(const State& state) const {
   int32_t best = state.final ? 0 : kNever;
   for (const Edge& edge : state.bytes) best = std::min(best, add_distances(1, this->state(edge.to).distance));
   for (const Node to : state.epsilon) best = std::min(best, this->state(to).distance);
   for (const Call& call : state.calls)
     best = std::min(best, add_distances(this->state(start_of(call.rule)).distance, this->state(call.to).distance));
+  return best;
+}
+
+int32_t Grammar::nesting_by(const State& state) const {
+  int32_t best = state.final ? 0 : kNever;
+  for (const Edge& edge : state.bytes) best = std::min(best, this->state(edge.to).nesting);
+  for (const Node to : state.epsilon) best = std::min(best, this->state(to).nesting);
+  for (const Call& call : state.calls) {
+    const int32_t inside = add_distances(is_end(call.to) ? 0 : 1, this->state(start_of(call.rule)).nesting);
+    best = std::min(best, std::max(inside, this->state(call.to).nesting));
+  }
   return best;
 }
 
@@ -81,9 +97,10 @@ void Grammar::finish(Rule root) {
     check_time();
     changed = false;
     for (size_t i = states_.size(); i-- > 0;) {
-      const int32_t distance = distance_by(states_[i]);
-      changed |= distance < states_[i].distance;
-      states_[i].distance = std::min(distance, states_[i].distance);
+      State& s = states_[i];
+      const int32_t distance = std::min(distance_by(s), s.distance), nesting = std::min(nesting_by(s), s.nesting);
+      changed |= distance < s.distance || nesting < s.nesting;
+      s.distance = distance, s.nesting = nesting;
     }
   }
   if (state(root_start()).distance == kNever) throw ConfigError("no text can satisfy it");

@@ -51,10 +51,13 @@ class Grammar {
     std::vector<Edge> bytes;
     std::vector<Node> epsilon;
     std::vector<Call> calls;
-    bool final = false;         // the end of its rule
-    int32_t distance = kNever;  // fewest bytes from here to the end of the rule; set by finish()
+    bool final = false;  // the end of its rule
+    // From here to the end of the rule, set by finish():
+    int32_t distance = kNever;  // fewest bytes
+    int32_t nesting = kNever;   // fewest levels of rules under way in each other; a call that ends the rule adds none
   };
   const State& state(Node node) const { return states_[static_cast<size_t>(node)]; }
+  bool is_end(Node node) const;  // of its rule, and nothing else follows
   Node start_of(Rule rule) const { return starts_[static_cast<size_t>(rule)]; }
   Node root_start() const { return start_of(root_); }
   int64_t node_count() const { return static_cast<int64_t>(states_.size()); }
@@ -63,6 +66,7 @@ class Grammar {
 
  private:
   int32_t distance_by(const State& state) const;
+  int32_t nesting_by(const State& state) const;
 
   GrammarLimits limits_;
   double deadline_s_;

@@ -15,8 +15,8 @@ constexpr size_t kMapNode = 48;  // bytes of a std::map's node beside its value
 GrammarAutomaton::GrammarAutomaton(std::shared_ptr<const Grammar> grammar) : grammar_(std::move(grammar)) {
   frames_.push_back({-1, -1, 0, 0});
   start_ = intern({{grammar_->root_start(), 0}});
-  // Texts there are, but each begins inside of rules too deep to follow: there is no state to start from.
-  if (start_ == kDead) throw ConfigError("its rules are nested too deeply before a text begins; make it simpler");
+  // Texts there are, but each is inside of rules too deep to follow: there is no state to start from.
+  if (start_ == kDead) throw ConfigError("its rules are nested too deeply; make it simpler");
 }
 
 // Before anything is added, so that what is there stays right for the other generations that use it.
@@ -28,13 +28,13 @@ void GrammarAutomaton::take(size_t bytes) {
 
 // A rule that ends where its caller ends returns to the caller's caller, so that lists do not grow the stack.
 GrammarAutomaton::FrameId GrammarAutomaton::push(Grammar::Node to, FrameId parent) {
-  const Grammar::State& state = grammar_->state(to);
-  if (state.final && state.bytes.empty() && state.epsilon.empty() && state.calls.empty()) return parent;
+  if (grammar_->is_end(to)) return parent;
   if (const auto known = known_frames_.find({to, parent}); known != known_frames_.end()) return known->second;
   take(sizeof(Frame) + sizeof(*known_frames_.begin()) + kMapNode);
   const auto made = static_cast<FrameId>(frames_.size());
   const Frame& outer = frames_[static_cast<size_t>(parent)];
-  frames_.push_back({to, parent, outer.depth + 1, Grammar::add_distances(outer.distance, state.distance)});
+  frames_.push_back(
+      {to, parent, outer.depth + 1, Grammar::add_distances(outer.distance, grammar_->state(to).distance)});
   known_frames_.emplace(std::pair{to, parent}, made);
   return made;
 }
@@ -44,13 +44,18 @@ int32_t GrammarAutomaton::distance_of(const Place& place) const {
                                 frames_[static_cast<size_t>(place.frame)].distance);
 }
 
+bool GrammarAutomaton::can_end(Grammar::Node node, FrameId frame) const {
+  return Grammar::add_distances(frames_[static_cast<size_t>(frame)].depth, grammar_->state(node).nesting) <= kMaxDepth;
+}
+
 // Follows everything that takes no byte; keeps the places that take one.
 void GrammarAutomaton::close(std::vector<Place>& places, bool& accepts) {
-  std::set<Place> seen(places.begin(), places.end());
-  std::vector<Place> waiting(seen.begin(), seen.end());
+  std::set<Place> seen;
+  std::vector<Place> waiting;
   const auto visit = [&](Grammar::Node node, FrameId frame) {
-    if (seen.insert({node, frame}).second) waiting.push_back({node, frame});
+    if (can_end(node, frame) && seen.insert({node, frame}).second) waiting.push_back({node, frame});
   };
+  for (const Place& place : places) visit(place.node, place.frame);
   places.clear();
   while (!waiting.empty()) {
     const Place place = waiting.back();
@@ -63,7 +68,7 @@ void GrammarAutomaton::close(std::vector<Place>& places, bool& accepts) {
     for (const Grammar::Node to : state.epsilon) visit(to, place.frame);
     const Frame frame = frames_[static_cast<size_t>(place.frame)];
     for (const Grammar::Call& call : state.calls)
-      if (frame.depth < kMaxDepth) visit(grammar_->start_of(call.rule), push(call.to, place.frame));
+      if (can_end(call.to, place.frame)) visit(grammar_->start_of(call.rule), push(call.to, place.frame));
     if (state.final && place.frame == 0) accepts = true;
     else if (state.final) visit(frame.to, frame.parent);
   }

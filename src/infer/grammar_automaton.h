@@ -19,7 +19,8 @@ class GrammarAutomaton {
   using StateId = int32_t;
   static constexpr StateId kDead = -1;  // no text of the language begins so
   static constexpr size_t kMaxBytes = size_t{64} << 20, kMaxPlaces = 2'000;
-  static constexpr int32_t kMaxDepth = 256;  // of nested rules: deeper alternatives are dropped
+  // Of nested rules. What can only be ended by deeper ones is dropped, so every state has a way to an end.
+  static constexpr int32_t kMaxDepth = 256;
 
   explicit GrammarAutomaton(std::shared_ptr<const Grammar> grammar);
 
@@ -54,6 +55,7 @@ class GrammarAutomaton {
   void take(size_t bytes);  // throws ConfigError when they are more than there may be
   FrameId push(Grammar::Node to, FrameId parent);
   int32_t distance_of(const Place& place) const;
+  bool can_end(Grammar::Node node, FrameId frame) const;
   StateId intern(std::vector<Place> reached);
   void close(std::vector<Place>& places, bool& accepts);
 

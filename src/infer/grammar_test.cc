@@ -354,6 +354,39 @@ TEST(JsonSchema, CutAndFlippedSchemasAreTakenOrRefusedButNeverCrash) {
   }
 }
 
+// As deep as the beginning of each text can be repeated, something may follow.
+TEST(GrammarAutomaton, AtTheLimitOfNestingEveryBeginningHasAWayOn) {
+  const struct {
+    std::shared_ptr<const Grammar> grammar;
+    const char* level;
+  } cases[] = {
+      {json_object_grammar(), R"({"a":)"},
+      {json_schema_grammar(Json::parse("{}")), R"([0,)"},
+      {json_schema_grammar(
+           Json::parse(R"({"type":"object","properties":{"a":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},)"
+                       R"("required":["a"],"additionalProperties":false})")),
+       R"({"a":)"},
+      {parse_grammar("root ::= \"(\" inner \")\"\ninner ::= \"x\" | \"-\" root \"-\""), "(-"},
+  };
+  for (const auto& c : cases) {
+    GrammarAutomaton automaton(c.grammar);
+    const auto goes_on = [&](GrammarAutomaton::StateId state) {
+      for (int byte = 0; byte < 256; ++byte)
+        if (automaton.step(state, static_cast<uint8_t>(byte)) != GrammarAutomaton::kDead) return true;
+      return automaton.accepts(state);
+    };
+    GrammarAutomaton::StateId state = automaton.start();
+    int levels = 0;
+    for (const std::string level = c.level; state != GrammarAutomaton::kDead && levels < 1000; ++levels)
+      for (const char byte : level) {
+        ASSERT_TRUE(goes_on(state)) << c.level << " " << levels;
+        state = automaton.step(state, static_cast<uint8_t>(byte));
+        if (state == GrammarAutomaton::kDead) break;
+      }
+    EXPECT_TRUE(levels > 50 && levels < 1000) << c.level << " " << levels;
+  }
+}
+
 TEST(GrammarText, ReadsRulesGroupsRepetitionsAndClasses) {
   const auto grammar = parse_grammar(
       "# yes or a list\nroot ::= \"yes\" | list\n  | \"\\\"\\u00e9\"\nlist ::= \"[\" item (\",\" item){0,2} "

@@ -228,10 +228,11 @@ void reserve_tokens(CompletionCall& call, const JsonBody& body, const ApiKey& ke
 
 // The output's form: response_format, or a grammar as text. `ordered` is the body with its properties in their order,
 // which is the order that the output's will have; `spelled` are special tokens that are text in it.
-std::shared_ptr<GrammarConstraint> constraint_of(const CompletionCall& call, const JsonBody& body,
+std::shared_ptr<GrammarConstraint> constraint_of(CompletionCall& call, const JsonBody& body,
                                                  const ordered_json& ordered,
                                                  const std::vector<SpecialToken>& spelled) {
   const auto compile = [&](const std::string& source, const char* field, const Constraints::Compile& make) {
+    call.form_field = field;
     try {
       return call.platform->constraints.get(*call.engine, source, make, spelled);
     } catch (const ConfigError& error) {

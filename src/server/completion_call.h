@@ -31,6 +31,7 @@ struct CompletionCall {
   std::vector<std::string> echo;  // text of each prompt, when the answer begins with it
   bool logprobs = false;
   Tools tools;
+  std::string form_field;  // of the request, which gives the answer's form; empty when nothing does
   bool stream = false, include_usage = false;
   std::string service_tier;  // as the answer says it: "default" or "flex"; empty when none was asked for
   std::shared_ptr<TokenQuota::Reservation> quota;  // the most tokens that it can use

@@ -238,6 +238,20 @@ TEST_F(FormsBesideAStream, AFormThatPassesTheLimitsIsRefused) {
   }
 }
 
+// After a beginning that can be any of 2^20, more than are followed before the answer begins, come 2^12 ways to read
+// the next byte.
+TEST_F(CompletionsTest, AFormThatPassesTheLimitsInTheAnswerIsNamedByItsField) {
+  start();
+  std::string grammar = "root ::= a0\n";
+  for (int i = 0; i < 20; ++i) grammar += fmt::format("a{} ::= \"a\" a{} \"a\" | \"b\" a{} \"b\"\n", i, i + 1, i + 1);
+  grammar += "a20 ::= \"c\" x0\n";
+  for (int i = 0; i < 12; ++i) grammar += fmt::format("x{} ::= x{} x{}\n", i, i + 1, i + 1);
+  grammar += "x12 ::= \"x\"?\n";
+  const json error = error_of("/v1/completions", text_body({{"grammar", grammar}, {"max_tokens", 200}}));
+  EXPECT_EQ(error["code"], "invalid_schema");
+  EXPECT_EQ(error["param"], "grammar");
+}
+
 // However long a form takes: this one is not refused before the stream has had a hundred tokens.
 TEST_F(FormsBesideAStream, TheStreamGetsItsTokensWhileAFormIsCompiled) {
   begin_stream();

@@ -310,8 +310,7 @@ class EventStream {
 
 // What a generation can fail with once it has begun; `error` is for the client.
 HttpError failure(const CompletionCall& call, const std::exception& error) {
-  if (dynamic_cast<const ConfigError*>(&error))
-    return HttpError(400, "invalid_schema", error.what(), "response_format");
+  if (dynamic_cast<const ConfigError*>(&error)) return HttpError(400, "invalid_schema", error.what(), call.form_field);
   spdlog::error("generating with {}: {}", call.engine->name(), error.what());
   return HttpError(500, "internal_error", "the generation failed; the server's log says why");
 }
