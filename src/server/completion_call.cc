@@ -268,8 +268,11 @@ CompletionCall begin_call(Platform& platform, const Request& request, const Json
   CompletionCall call{.platform = &platform, .engine = platform.models.require(body.text("model")), .kind = kind};
   call.n = static_cast<size_t>(body.integer("n", 1, 1, kMaxChoices));
   call.stream = body.boolean("stream", false);
-  if (const json* options = body.find("stream_options"); options && options->is_object())
+  if (const json* options = body.find("stream_options")) {
+    if (!call.stream || !options->is_object())
+      throw wrong_field("stream_options", "an object, given only with `stream`: true");
     call.include_usage = options->value("include_usage", json()) == true;
+  }
   call.id = (kind == ApiKind::chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
   call.created_s = now_s();
   call.start_s = request.arrival_s;

@@ -314,6 +314,14 @@ TEST_F(CompletionsTest, ARequiredToolIsCalledWithArgumentsOfItsSchema) {
   EXPECT_EQ(streamed, tool_call["function"]["arguments"]);
   EXPECT_EQ(reason, "tool_calls");
 
+  more["tool_choice"] = {{"type", "function"}, {"function", {{"name", "get_weather"}}}};
+  EXPECT_EQ(events_of(call("POST", "/v1/chat/completions", chat_body(more)).body).back()["choices"][0]["finish_reason"],
+            "stop");
+  more["stream"] = false;
+  const json named = chat(more)["choices"][0];
+  EXPECT_EQ(named["finish_reason"], "stop");
+  EXPECT_EQ(named["message"]["tool_calls"][0]["function"], tool_call["function"]);
+
   json messages = chat_body()["messages"];
   messages.push_back(choice["message"]);
   messages.push_back({{"role", "tool"}, {"tool_call_id", tool_call["id"]}, {"content", "sunny"}});
@@ -509,6 +517,8 @@ TEST_F(CompletionsTest, WhatCannotBeHonouredIsNamed) {
       {{{"stop", {"a", "b", "c", "d", "e"}}}, "stop"},
       {{{"stop", std::string(2000, 'x')}}, "stop"},
       {{{"modalities", {"audio"}}}, "modalities"},
+      {{{"stream_options", {{"include_usage", true}}}}, "stream_options"},
+      {{{"stream", true}, {"stream_options", true}}, "stream_options"},
   };
   for (const auto& [more, param] : cases)
     EXPECT_EQ(error_of("/v1/chat/completions", chat_body(more))["param"], param) << more;

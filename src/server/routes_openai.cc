@@ -89,9 +89,10 @@ std::span<const ScoredToken> echoed(const Engine& engine, const Generation& made
   return all.empty() || !engine.tokenizer().token_bytes(all[0].token).empty() ? all : all.subspan(1);
 }
 
-const char* finish_name(FinishReason reason, bool tool_call) {
+// OpenAI's API says "stop" where `tool_choice` left the model no choice of the tool.
+const char* finish_name(const CompletionCall& call, FinishReason reason, bool tool_call) {
   if (reason == FinishReason::length) return "length";
-  return tool_call ? "tool_calls" : "stop";
+  return tool_call && !call.tools.named ? "tool_calls" : "stop";
 }
 
 // A prompt counts once, however many choices were made from it.
@@ -195,7 +196,7 @@ ordered_json choice_of(const CompletionCall& call, size_t index, const Generatio
     }
   }
   choice["logprobs"] = std::move(logprobs);
-  choice["finish_reason"] = finish_name(made.finish, is_call);
+  choice["finish_reason"] = finish_name(call, made.finish, is_call);
   return choice;
 }
 
@@ -292,14 +293,14 @@ class EventStream {
   bool end(size_t index, const Generation& made) {
     if (holds_for_echo()) {
       const ordered_json choice = choice_of(call_, index, made);
-      return write(index, choice["text"], choice["logprobs"], finish_name(made.finish, false));
+      return write(index, choice["text"], choice["logprobs"], finish_name(call_, made.finish, false));
     }
     if (has_tools() && !show_part(index, choices_[index].reader.finish())) return false;
     const size_t told = std::min(choices_[index].told_tokens, made.tokens.size());  // tokens that gave no text
     const ordered_json rest =
         told < made.tokens.size() ? logprobs_of(index, std::span(made.tokens).subspan(told)) : ordered_json();
     return write(index, chat() ? ordered_json::object() : ordered_json(""), rest,
-                 finish_name(made.finish, choices_[index].reader.is_call()));
+                 finish_name(call_, made.finish, choices_[index].reader.is_call()));
   }
 
   const CompletionCall& call_;

@@ -56,6 +56,7 @@ void read_choice(const Json& choice, Tools& tools) {
           "tool_choice");
     tools.tools = {*named};
     tools.choice = Tools::Choice::must;
+    tools.named = true;
   }
 }
 

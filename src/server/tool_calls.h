@@ -24,6 +24,7 @@ struct Tools {
   enum class Choice { none, may, must };
   std::vector<Tool> tools;  // that may be called: of a named one only that
   Choice choice = Choice::none;
+  bool named = false;  // `tool_choice` names the one that must be called
 
   // From the body's `tools` and `tool_choice`. Throws HttpError 400 that names the field.
   static Tools read(const nlohmann::ordered_json& body);
