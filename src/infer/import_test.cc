@@ -166,7 +166,7 @@ TEST_F(ImportTest, AModelIsThereWhileItIsReplaced) {
   std::thread reader([&] {
     while (!done) missing += fs::exists(target / "config.json") ? 0 : 1;
   });
-  for (int i = 0; i < 300; ++i) import_model(source, target, {.replace = true});
+  for (int i = 0; i < 100; ++i) import_model(source, target, {.replace = true});
   done = true;
   reader.join();
   EXPECT_EQ(missing, 0);
