@@ -32,7 +32,7 @@ void change(const GlobalOptions& options, const OptOutArguments& arguments, bool
 void list_opt_outs(const GlobalOptions& options) {
   const ControlDb control(options.open_workspace().control_db());
   std::map<std::string, std::vector<std::string>> purposes;  // by author
-  for (const std::string& purpose : kOptOutPurposes)
+  for (const char* purpose : kOptOutPurposes)
     for (const std::string& author : control.opted_out_authors(purpose)) purposes[author].push_back(purpose);
   if (options.json) {
     nlohmann::json rows = nlohmann::json::array();

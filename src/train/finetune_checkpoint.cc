@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "model/safetensors.h"
 #include "tensor/device.h"
-#include "train/checkpoint.h"
 
 namespace starling {
 namespace {
