@@ -24,6 +24,27 @@ pageTest("the first run's curves appear while it runs", {}, async ({ page, open 
   await page.getByRole("img", { name: /Training loss/ }).waitFor();
 });
 
+pageTest("an answer that takes longer than the refresh is waited for", {}, async ({ page, open }) => {
+  let release;
+  let asked = 0;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.clock.install();
+  await page.route("**/v1/training", async (route) => {
+    asked += 1;
+    if (asked === 1) return route.fulfill({ json: { runs: [] } });
+    await held;
+    return route.continue();
+  });
+  await open("training");
+  const again = page.waitForRequest("**/v1/training");
+  await page.clock.runFor(5000);
+  await again;
+  await page.clock.runFor(20_000);
+  release();
+  await page.getByRole("img", { name: /Training loss/ }).waitFor();
+  assert.equal(asked, 2);
+});
+
 pageTest("the next records are asked for once", {}, async ({ page, open }) => {
   let release;
   const held = new Promise((resolve) => { release = resolve; });

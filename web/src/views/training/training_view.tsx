@@ -37,17 +37,17 @@ function Run({ run }: { run: TrainingRun }) {
 }
 
 export function TrainingView() {
-  const { data, error, reload } = useLoad("v1/training", load);
+  const { data, error, loading, reload } = useLoad("v1/training", load);
   const [name, setName] = useState("");
   const runs = data?.runs ?? [];
   const run = runs.find((candidate) => candidate.name === name) ?? runs[runs.length - 1];
   const live = run?.state === "running";
   const refreshes = live || (data !== undefined && !run); // the first run may begin at any time
   useEffect(() => {
-    if (!refreshes) return;
-    const timer = setInterval(() => void reload(), kRefreshMs);
-    return () => clearInterval(timer);
-  }, [refreshes, reload]);
+    if (!refreshes || loading) return; // asking again would end an answer that is under way
+    const timer = setTimeout(() => void reload(), kRefreshMs);
+    return () => clearTimeout(timer);
+  }, [refreshes, loading, reload]);
 
   return (
     <section class="view">
