@@ -249,8 +249,12 @@ TEST(Time, ReadsIsoAndSecondsAndRefusesTheRest) {
   EXPECT_EQ(parse_time("2017-03-01T12:00:00Z"), 1488369600);
   EXPECT_EQ(parse_time("2017-03-01T14:00:00.25+02:00"), 1488369600);
   EXPECT_EQ(parse_time("2017-03-01 12:00"), 1488369600);
+  for (const char* offset : {"14:00:00+02", "12:00:00+00", "14:00+0200", "07:30-04:30"})
+    EXPECT_EQ(parse_time(std::string("2017-03-01T") + offset), 1488369600) << offset;
   EXPECT_EQ(parse_time("1488369600"), 1488369600);
-  for (const char* bad : {"", "2017-13-01", "2017-02-30", "yesterday", "2017-03-01T25:00", "2017-03-01x"})
+  for (const char* bad :
+       {"", "2017-13-01", "2017-02-30", "yesterday", "2017-03-01T25:00", "2017-03-01x", "2017-03-01T12:00+",
+        "2017-03-01T12:00+2", "2017-03-01T12:00+02:", "2017-03-01T12:00+02:0", "2017-03-01T12:00+020"})
     EXPECT_FALSE(parse_time(bad)) << bad;
   EXPECT_EQ(format_time(1488369600), "2017-03-01T12:00:00Z");
 }

@@ -28,14 +28,13 @@ bool take(std::string_view& text, char c) {
   return true;
 }
 
-// "", "Z" or "+hh:mm": seconds to subtract.
+// "", "Z", "+hh:mm", "+hhmm" or "+hh": seconds to subtract.
 std::optional<int64_t> take_offset(std::string_view& text) {
   if (text.empty() || take(text, 'Z')) return 0;
   const int sign = text.front() == '-' ? -1 : 1;
   if (!take(text, '+') && !take(text, '-')) return std::nullopt;
   const auto hours = take_digits(text, 2);
-  take(text, ':');
-  const auto minutes = take_digits(text, 2);
+  const auto minutes = text.empty() ? 0 : (take(text, ':'), take_digits(text, 2));
   if (!hours || !minutes || *hours > 15 || *minutes > 59) return std::nullopt;
   return sign * (*hours * 3600 + *minutes * 60);
 }

@@ -14,7 +14,7 @@ int64_t now_s();                          // wall clock
 double monotonic_s();                     // for durations
 std::string format_time(int64_t time_s);  // 2017-03-01T12:00:00Z
 std::string format_day(int64_t time_s);   // 2017-03-01
-// Accepts 2017-03-01, 2017-03-01T12:00:00[.fff][Z|+hh:mm], the same with a space, and whole seconds since 1970.
+// Accepts 2017-03-01, 2017-03-01T12:00:00[.fff][Z|+hh[:mm]], the same with a space, and whole seconds since 1970.
 std::optional<int64_t> parse_time(std::string_view text);
 
 }  // namespace starling
