@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_set>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -58,10 +59,12 @@ bool takes_part_in_merges(std::string_view piece, int32_t type) {
 std::vector<Merge> merges_from_scores(const std::vector<std::string>& pieces, const std::vector<float>& scores,
                                       const std::vector<int32_t>& types) {
   std::unordered_map<std::string_view, TokenId> ids;
+  std::unordered_set<size_t> lengths;  // of a part that has none of them, a megabyte perhaps, no hash is taken
   std::vector<TokenId> by_score;
   for (size_t id = 0; id < pieces.size(); ++id) {
     if (!takes_part_in_merges(pieces[id], types[id])) continue;
     ids.emplace(pieces[id], static_cast<TokenId>(id));
+    lengths.insert(pieces[id].size());
     by_score.push_back(static_cast<TokenId>(id));
   }
   std::stable_sort(by_score.begin(), by_score.end(), [&](TokenId a, TokenId b) { return scores[a] > scores[b]; });
@@ -72,6 +75,7 @@ std::vector<Merge> merges_from_scores(const std::vector<std::string>& pieces, co
     if (i > 0 && scores[by_score[i]] != scores[by_score[i - 1]]) ++rank;
     const std::string_view piece = pieces[by_score[i]];
     for (size_t cut = utf8_length(piece); cut < piece.size(); cut += utf8_length(piece.substr(cut))) {
+      if (!lengths.contains(cut) || !lengths.contains(piece.size() - cut)) continue;
       const auto left = ids.find(piece.substr(0, cut)), right = ids.find(piece.substr(cut));
       if (left == ids.end() || right == ids.end()) continue;
       merges.push_back({.left = left->second, .right = right->second, .merged = by_score[i], .rank = rank});

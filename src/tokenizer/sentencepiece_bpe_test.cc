@@ -44,6 +44,15 @@ TEST(SentencePieceBpe, MergesTheHighestScoreFirstAndTheLeftmostOnTies) {
   EXPECT_EQ(tokenizer->encode("b a"), (Ids{space, b, space_a}));
 }
 
+// Looked up at each of its cuts, it would be read a million times.
+TEST(SentencePieceBpe, APieceOfAMegabyteIsLookedUpOnlyWhereItsPartsMayBePieces) {
+  Vocabulary v;
+  for (char c = 'a'; c <= 'z'; ++c) v.add(std::string(1, c), -2);
+  const TokenId aa = v.add("aa", -1);
+  v.add(std::string(1 << 20, 'a'), -3);
+  EXPECT_EQ(v.make()->encode_continuation("aa"), Ids{aa});
+}
+
 TEST(SentencePieceBpe, PutsOneSpaceBeforeATextAndNoneBeforeAContinuation) {
   Vocabulary v;
   const TokenId space = v.add("\u2581", -2), a = v.add("a", -3), space_a = v.add("\u2581a", -1);
