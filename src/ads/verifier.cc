@@ -359,11 +359,46 @@ class Clause {
       if (!fact.valid || fact.negative) continue;
       const bool uses = fact.name_words.contains(singular(word)) || fact.value_words.contains(singular(word));
       if (!uses || !quotes_in_full(fact)) continue;
+      const std::string subject = other_subject(at, fact);
+      if (!subject.empty()) return {{}, fmt::format("“{}” is said of “{}”", tokens_[at].raw, subject)};
       const std::string other = other_fact_after(at, fact);
       if (!other.empty()) return {{}, fmt::format("“{}” is said of the {} too", tokens_[at].raw, other)};
       return {fact.fact->id, {}};
     }
     return {{}, fmt::format("“{}” is absolute, and no fact says so in these words", tokens_[at].raw)};
+  }
+
+  // A word or number that tells of something: no absolute word, which is proven by itself.
+  bool states(size_t at) const {
+    const ScanToken& token = tokens_[at];
+    if (token.type == ScanType::number || token.type == ScanType::code) return true;
+    return token.type == ScanType::word && !is_structural_word(token.text) && !is_invitation_word(token.text) &&
+           !is_absolute_word(token.text);
+  }
+
+  // What an absolute word speaks of, where it is not the fact: "free shipping" speaks of what follows, "shipping is
+  // free" of what stands before, and "is" only of the last that "and" or "with" joins.
+  std::string other_subject(size_t at, const AttestedFact& fact) const {
+    const auto is_joint = [&](size_t i) { return tokens_[i].text == "and" || tokens_[i].text == "with"; };
+    size_t begin = at + 1, end = begin;
+    while (end < end_ && (states(end) || tokens_[end].text == "-" || is_absolute_word(tokens_[end].text))) ++end;
+    if (end == begin) {
+      begin = end = at;
+      const bool of_one = at > begin_ && tokens_[at - 1].text == "is";
+      while (begin > begin_ && !(of_one && is_joint(begin - 1))) --begin;
+    }
+    std::string other;
+    bool speaks = fact.name_words.contains(singular(tokens_[at].text));
+    for (size_t i = begin; i < end; ++i) {
+      if (!states(i)) continue;
+      const std::string word = singular(tokens_[i].text);
+      const bool own = fact.name_words.contains(word) || fact.value_words.contains(word) ||
+                       fact.value_numbers.contains(tokens_[i].text);
+      speaks = speaks || own;
+      if (!own && (other.empty() || !ledger_.names_product(word))) other = tokens_[i].raw;
+      if (!own && !ledger_.names_product(word)) return other;
+    }
+    return speaks ? std::string() : other;
   }
 
   // "free shipping and support": a name that another fact has, between an absolute word and what the clause says next.
@@ -407,11 +442,36 @@ class Clause {
         if (named && item.kind == ClaimKind::plain) kind = ClaimKind::name;
         return {{}, problem};
       }
+      if (at + 1 < end && !covered(at + 1) && !may_stand_together(at, at + 1))
+        return {{}, fmt::format("“{} {}”: no fact speaks of both", tokens_[at].raw, tokens_[at + 1].raw)};
       name = name || named;
       if (tokens_[at].type == ScanType::word) said.insert(singular(tokens_[at].text));
     }
     if (name && item.kind == ClaimKind::plain) kind = ClaimKind::name;
     return {best_fact(said), {}};
+  }
+
+  // Words side by side say something together, "open source processor": a fact must hold both, or both be of facts
+  // about the product itself, as "organic coffee" and "coffee beans".
+  bool may_stand_together(size_t first, size_t second) const {
+    const auto is_free = [&](size_t at) {
+      return tokens_[at].type != ScanType::word || !states(at) || ledger_.names_product(singular(tokens_[at].text));
+    };
+    if (is_free(first) || is_free(second)) return true;
+    const std::string a = singular(tokens_[first].text), b = singular(tokens_[second].text);
+    bool a_of_product = false, b_of_product = false;
+    for (const AttestedFact& fact : ledger_.facts()) {
+      if (!fact.valid) continue;
+      const auto holds = [&](const std::string& word) {
+        return fact.name_words.contains(word) || fact.value_words.contains(word);
+      };
+      if (holds(a) && holds(b)) return true;
+      const bool of_product = std::any_of(fact.name_words.begin(), fact.name_words.end(),
+                                          [&](const std::string& word) { return ledger_.names_product(word); });
+      a_of_product = a_of_product || (of_product && holds(a));
+      b_of_product = b_of_product || (of_product && holds(b));
+    }
+    return a_of_product && b_of_product;
   }
 
   std::string word_problem(const ScanToken& token) const {

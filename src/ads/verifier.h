@@ -2,7 +2,9 @@
 //
 // A claim is a clause, or the part of a clause round one checkable thing: a number with its unit or currency, a date, a
 // negation, a superlative or other absolute word. Every other word must be an ordinary function word, invite without
-// stating anything ("discover", "today"), or stand in the brief's product, advertiser or valid facts.
+// stating anything ("discover", "today"), or stand in the brief's product, advertiser or valid facts. Words side by
+// side stand in one fact, or in facts about the product itself, and what is called free or best is what its fact speaks
+// of. How prepositions join words of two facts is not checked: "beans by mail" may be true, "firmware by Intel" is not.
 #pragma once
 
 #include <string_view>

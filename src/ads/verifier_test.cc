@@ -121,6 +121,11 @@ TEST(Verifier, AcceptsWhatTheFactsProve) {
       "Meet the Lemur Pro laptop. Discover it today.",
       "Learn more.",
       "Looking for a laptop?",
+      "Shipping is free in Norway and Sweden.",
+      "3 years of warranty and shipping is free in Norway and Sweden.",
+      "16 GB memory and free shipping in Norway and Sweden.",
+      "Free shipping in Norway and Sweden with 16 GB memory.",
+      "A Debian Linux laptop of recycled aluminium and with open source firmware.",
       "１６ GB memory.",  // full-width digits
       "١٦ GB memory.",    // Arabic-Indic digits
   };
@@ -246,6 +251,14 @@ TEST(Verifier, RejectsWhatNoFactProves) {
       "Free shipping and support plan in Norway and Sweden.",
       "Free memory in Norway and Sweden shipping.",
       "The award of 2026: best laptop by Linux Magazine and best processor.",
+      "Free 16 GB memory and shipping in Norway and Sweden.",  // what free is said of
+      "Free Debian Linux and shipping in Norway and Sweden.",
+      "Memory and shipping are free in Norway and Sweden.",
+      "3 years of warranty and shipping free in Norway and Sweden.",
+      "The laptop is free and with shipping in Norway and Sweden.",
+      "An open source processor.",  // words of two facts
+      "A recycled battery.",
+      "A Debian support plan.",
   };
   for (const char* body : kFalse) {
     const std::vector<Claim> claims = claims_of(body);
@@ -273,6 +286,25 @@ facts = [{id = "price", name = "price", value = 99, unit = "CAD"},
     EXPECT_TRUE(proven(body)) << body;
   for (const char* body : {"The price is US$99.", "The price is A$99.", "A speed of 100 MBps."})
     EXPECT_FALSE(proven(body)) << body;
+}
+
+TEST(Verifier, FactsAboutTheProductItselfMayBeSaidTogether) {
+  const Brief coffee = brief_from_toml(R"(
+advertiser = "Harbour"
+payer = "Harbour Ltd"
+product = "Harbour coffee"
+landing_page = "https://harbour.example/"
+currency = "USD"
+budget = 10
+find_audiences = true
+facts = [{id = "organic", name = "organic coffee", value = true},
+         {id = "beans", name = "coffee beans", value = "whole"},
+         {id = "delivery", name = "delivery", value = "by mail"}]
+)",
+                                       "test.toml");
+  const FactLedger ledger(coffee, *parse_time("2026-06-01"));
+  EXPECT_TRUE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic whole beans and delivery by mail.")));
+  EXPECT_FALSE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic mail.")));
 }
 
 TEST(Verifier, HiddenCharactersAreNamed) {
