@@ -542,6 +542,8 @@ TEST(Spam, NamesItsReasons) {
   EXPECT_GE(spam_score("follow follow follow follow follow follow follow back now").score, 1.0);
   EXPECT_GE(spam_score("#a #b #c #d #e #f #g #h #i follow").score, 1.0);
   EXPECT_NE(spam_score("You have won a prize, click here").reasons.find("advertising words"), std::string::npos);
+  EXPECT_EQ(spam_score("free chat, 18+ only").score, spam_score("free chat, adult only").score);
+  EXPECT_EQ(spam_score("100% real, no fees").score, spam_score("valid real, no fees").score);
   for (const char* text :
        {"I won the race today, what a morning!", "Free as in freedom. The kernel patch is at https://example.org/p",
         "lol", "", "Can you call me when you get to the station?", "LOL THAT IS SO FUNNY I CAN NOT STOP LAUGHING"})

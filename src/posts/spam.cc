@@ -89,13 +89,13 @@ Shape shape_of(std::string_view text) {
 // Expressions of unasked advertising. Each counts once; a strong one weighs 0.5, a weak one 0.2.
 const RE2& strong_words() {
   static const RE2 pattern(
-      R"((?i)\b(you(?:'ve| have)? (?:been )?(?:won|selected|awarded)|claim (?:your|ur|now|code)|to claim|prize|guaranteed|free (?:entry|msg|ringtone|gift|trial|tones?)|ringtones?|click here|click below|to be removed|remove(?:d)? from (?:our|this|the) (?:mailing )?list|viagra|casino|money back|no obligation|risk[- ]free|work (?:at|from) home|earn \$|make money|cash (?:prize|bonus)|credit card debt|lowest rates?|refinance|double your|opt[- ]?out|this is not spam|order now|act now|limited time|call now|text (?:stop|win)|reply (?:stop|yes)|(?:specially|been) selected|(?:latest|free|poly(?:phonic)?) (?:colour|tones?|ringtones?|mobiles?)|po ?box|(?:18|16)\+|per (?:min|wk|week|msg)|p/?min|nigeria|million (?:dollars|us)|next of kin|weight loss|lose weight|mortgage|adult|xxx|sexy (?:singles|girls)|hot girls)\b)");
+      R"((?i)\b(?:18|16)\+|\b(you(?:'ve| have)? (?:been )?(?:won|selected|awarded)|claim (?:your|ur|now|code)|to claim|prize|guaranteed|free (?:entry|msg|ringtone|gift|trial|tones?)|ringtones?|click here|click below|to be removed|remove(?:d)? from (?:our|this|the) (?:mailing )?list|viagra|casino|money back|no obligation|risk[- ]free|work (?:at|from) home|earn \$|make money|cash (?:prize|bonus)|credit card debt|lowest rates?|refinance|double your|opt[- ]?out|this is not spam|order now|act now|limited time|call now|text (?:stop|win)|reply (?:stop|yes)|(?:specially|been) selected|(?:latest|free|poly(?:phonic)?) (?:colour|tones?|ringtones?|mobiles?)|po ?box|per (?:min|wk|week|msg)|p/?min|nigeria|million (?:dollars|us)|next of kin|weight loss|lose weight|mortgage|adult|xxx|sexy (?:singles|girls)|hot girls)\b)");
   return pattern;
 }
 
 const RE2& weak_words() {
   static const RE2 pattern(
-      R"((?i)\b(unsubscribe|txt|stop|reply|service|content|club|ur|2|free|win|winner|won|urgent|offer|offers|cash|bonus|discount|cheap|save|subscribe|voucher|award|awarded|reward|mobile|customer|landline|congratulations|congrats|dear (?:friend|sir|customer)|exclusive|investment|income|opportunity|100%|order|price|prices|deal|deals|fast|instant|latest|collect|draw|valid|sale|dating|chat)\b)");
+      R"((?i)\b100%|\b(unsubscribe|txt|stop|reply|service|content|club|ur|2|free|win|winner|won|urgent|offer|offers|cash|bonus|discount|cheap|save|subscribe|voucher|award|awarded|reward|mobile|customer|landline|congratulations|congrats|dear (?:friend|sir|customer)|exclusive|investment|income|opportunity|order|price|prices|deal|deals|fast|instant|latest|collect|draw|valid|sale|dating|chat)\b)");
   return pattern;
 }
 
