@@ -59,16 +59,16 @@ static_assert(sizeof(Record) == 80);  // the files of parts hold them
 
 struct Rules {
   explicit Rules(const Config& config)
-      : min_chars(static_cast<size_t>(config.integer("prepare.min_chars"))),
+      : min_chars(count_setting(config, "prepare.min_chars")),
         languages("," + config.text("prepare.languages") + ","),
         spam_threshold(config.number("prepare.spam_score")),
         similarity(config.number("prepare.near_duplicate_similarity")),
         strip_quotes(config.boolean("prepare.strip_quotes")),
         personal_data(config.boolean("prepare.replace_personal_data")),
-        max_feed_posts(static_cast<uint64_t>(config.integer("prepare.max_feed_posts"))),
-        max_template_posts(static_cast<uint64_t>(config.integer("prepare.max_template_posts"))),
-        max_posts_per_author(static_cast<uint64_t>(config.integer("prepare.max_posts_per_author"))),
-        memory_bytes(static_cast<uint64_t>(config.integer("prepare.memory_mb")) << 20) {
+        max_feed_posts(count_setting(config, "prepare.max_feed_posts")),
+        max_template_posts(count_setting(config, "prepare.max_template_posts")),
+        max_posts_per_author(count_setting(config, "prepare.max_posts_per_author")),
+        memory_bytes(count_setting(config, "prepare.memory_mb") << 20) {
     std::erase(languages, ' ');
   }
   // All that examine() depends on.
@@ -550,6 +550,12 @@ class Cleaner {
 };
 
 }  // namespace
+
+uint64_t count_setting(const Config& config, const std::string& name) {
+  const int64_t count = config.integer(name);
+  if (count < 0) throw ConfigError(fmt::format("{} must be 0 or more, not {}", name, count));
+  return static_cast<uint64_t>(count);
+}
 
 CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,
                          const std::filesystem::path& text_file, uint32_t parts, const PrepareProgress& progress,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "core/file.h"
@@ -32,6 +33,8 @@ struct CleanedPosts {
     return file.text().substr(posts[i].offset + posts[i].id_bytes + posts[i].author_bytes, posts[i].text_bytes);
   }
 };
+
+uint64_t count_setting(const Config& config, const std::string& name);  // throws ConfigError where it is below 0
 
 // Writes the cleaned texts to `text_file` and counts in `report` what was read and dropped. With `parts`, takes what
 // that many clean_part() left instead of reading the posts.

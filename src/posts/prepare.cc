@@ -98,7 +98,8 @@ class Preparation {
         config_(config),
         control_(control),
         progress_(progress),
-        folder_(unfinished_folder(workspace)) {}
+        folder_(unfinished_folder(workspace)),
+        max_tokens_(std::max<size_t>(count_setting(config, "prepare.max_tokens"), 2)) {}
 
   // From the post store, or, when there are any, from parts.
   PrepareReport run(uint32_t parts) {
@@ -181,13 +182,12 @@ class Preparation {
   // True when the post had to be cut.
   bool make_sample(const CleanedPosts& cleaned, size_t index, const Tokenizer& tokenizer, TokenId end_token,
                    Sample& sample) const {
-    const auto max_tokens = static_cast<size_t>(std::max<int64_t>(config_.integer("prepare.max_tokens"), 2));
     const std::string_view text = cleaned.text(index);
     sample.tokens = tokenizer.encode(text);
     sample.text_bytes = static_cast<uint32_t>(text.size());
-    const bool cut = sample.tokens.size() >= max_tokens;
+    const bool cut = sample.tokens.size() >= max_tokens_;
     if (cut) {
-      sample.tokens.resize(max_tokens - 1);
+      sample.tokens.resize(max_tokens_ - 1);
       sample.text_bytes = 0;
       for (const TokenId token : sample.tokens)
         sample.text_bytes += static_cast<uint32_t>(tokenizer.token_bytes(token).size());
@@ -224,6 +224,7 @@ class Preparation {
   const ControlDb& control_;
   const PrepareProgress& progress_;
   fs::path folder_;
+  size_t max_tokens_;
   PrepareReport report_;
 };
 

@@ -434,6 +434,19 @@ TEST_F(Prepare, CanariesArePlantedAsOftenAsTheySayAmongTheTrainingPostsOnly) {
   EXPECT_THROW(run({"prepare.canaries=-1"}), ConfigError);
 }
 
+TEST_F(Prepare, ACountBelowZeroIsRefusedByItsName) {
+  add_fillers(40);
+  for (const std::string name : {"min_chars", "max_tokens", "max_posts_per_author", "memory_mb", "max_feed_posts",
+                                 "max_template_posts", "canaries"}) {
+    try {
+      run({"prepare." + name + "=-1"});
+      ADD_FAILURE() << name;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find("prepare." + name), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST(Canaries, DifferInPrefixAndSecret) {
   std::set<std::string> prefixes, secrets;
   for (int64_t i = 0; i < 200; ++i) {
