@@ -1,4 +1,4 @@
-// The whole trainer on a small workspace made here: killed and resumed, stopped, budgeted, masked.
+// The whole trainer on a small workspace: killed and resumed, stopped, budgeted, masked.
 #include "train/trainer.h"
 
 #include <fmt/format.h>
@@ -6,14 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -22,83 +20,19 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "core/stop.h"
-#include "model/model_folder.h"
-#include "model/transformer.h"
 #include "ops/matmul.h"
 #include "posts/post_store.h"
-#include "posts/shards.h"
 #include "store/control_db.h"
-#include "tokenizer/tokenizer.h"
-#include "train/contrastive.h"
-#include "train/data_parallel.h"
 #include "train/lineage.h"
 #include "train/options.h"
 #include "train/run_log.h"
 #include "train/text_examples.h"
+#include "train/trainer_fixture.h"
 
 namespace starling {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kSentences[] = {
-    "the train to the city is late again, and nobody at the station knows why",
-    "made bread this morning: flour, water, salt and a whole night of waiting",
-    "does anyone know a good book about the history of bridges?",
-    "rain since five o'clock; the river is up to the second step",
-    "our team won in the last minute, what a game that was",
-    "new release is out: faster start, fewer bugs, same price",
-};
-
-std::string text_of(uint64_t i) {
-  const std::string a = kSentences[random_u64(1, 1, i) % std::size(kSentences)],
-                    b = kSentences[random_u64(1, 2, i) % std::size(kSentences)];
-  return a.substr(0, 20 + random_u64(1, 3, i) % 40) + " / " + b.substr(random_u64(1, 4, i) % 20);
-}
-
-Workspace make_workspace(const fs::path& folder, uint64_t later_posts = 20) {
-  fs::remove_all(folder);
-  const Workspace workspace = Workspace::create(folder, Config(train_config_keys()).to_toml());
-  uint64_t at = 0;
-  const auto tokenizer =
-      train_byte_level_bpe([&](std::string& text) { return at < 200 && (text = text_of(at++), true); }, 320);
-  tokenizer->save(workspace.tokenizer());
-  fs::create_directories(workspace.shards());
-  ShardWriter writer(workspace.shards(), {tokenizer->vocab_size(), sha256_file_hex(workspace.tokenizer()), 1 << 20});
-  for (uint64_t i = 0; i < 200 + later_posts; ++i) {
-    const std::string text = text_of(i), id = "p" + std::to_string(i), author = "a" + std::to_string(i % 11);
-    Sample sample{tokenizer->encode(text), static_cast<uint32_t>(text.size()), static_cast<int64_t>(1'000'000 + i), id,
-                  author};
-    sample.tokens.push_back(*tokenizer->special_id(kEndToken));
-    writer.add(i < 200 ? "train" : "valid", sample);
-  }
-  writer.finish();
-  return workspace;
-}
-
-Config small_config(std::initializer_list<const char*> more = {}) {
-  Config config(train_config_keys());
-  for (const char* setting :
-       {"model.hidden_size=32", "model.intermediate_size=64", "model.layers=2", "model.heads=2", "model.kv_heads=2",
-        "model.max_positions=64", "train.sequence_length=32", "train.batch_tokens=256", "train.micro_batch_tokens=128",
-        "train.steps=60", "train.warmup_steps=10", "train.log_interval=1", "train.evaluation_interval=0",
-        "train.checkpoint_interval=3"})
-    config.set(setting);
-  for (const char* setting : more) config.set(setting);
-  return config;
-}
-
-fs::path temporary(const char* name) {
-  return fs::temp_directory_path() / (std::string("starling-") + name + "-" + std::to_string(::getpid()));
-}
-
-int64_t logged_steps(const Workspace& workspace) {
-  const fs::path log = workspace.run("own") / "log.jsonl";
-  if (!fs::exists(log)) return 0;
-  const std::string text = read_file(log);
-  const size_t last = text.rfind("{\"step\":");
-  return last == std::string::npos ? 0 : std::atoll(text.c_str() + last + 8);
-}
 
 // Runs as a process of its own, started by the test below.
 TEST(TrainKill, DISABLED_Child) {
@@ -148,12 +82,6 @@ TEST(TrainKill, KilledTenTimesAtRandomItEndsWithTheBitsOfAnUninterruptedRun) {
   fs::remove_all(whole.root);
   fs::remove_all(killed.root);
 }
-
-class TrainerTest : public testing::Test {
- protected:
-  Workspace workspace_ = make_workspace(temporary("trainer"));
-  ~TrainerTest() override { fs::remove_all(workspace_.root); }
-};
 
 TEST_F(TrainerTest, LearnsAndLeavesARunFolderAndAModelFolder) {
   const TrainResult result = train(workspace_, small_config({"train.checkpoint_interval=1000"}), {});
@@ -493,228 +421,6 @@ TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
   write_file_atomic(workspace_.tokenizer(), read_file(workspace_.tokenizer()) + "\n");
   EXPECT_THROW(train(workspace_, small_config({"train.steps=6"}), {.name = "own", .resume = true}), DataError);
   EXPECT_THROW(train(workspace_, small_config({"train.steps=6"}), {}), ConfigError);  // unfinished, resume not asked
-}
-
-// One run by `count` ranks in threads of this process: rank 0's result.
-TrainResult train_on_ranks(int count, const Workspace& workspace, const Config& config,
-                           const TrainRequest& request = {}) {
-  auto ranks = make_thread_communicators(count);
-  std::vector<TrainResult> results(ranks.size());
-  std::vector<std::thread> threads;
-  for (size_t rank = 0; rank < ranks.size(); ++rank)
-    threads.emplace_back([&, rank] {
-      const std::unique_ptr<Communicator> world = std::move(ranks[rank]);
-      results[rank] = train(workspace, config, request, *world);
-    });
-  for (std::thread& thread : threads) thread.join();
-  for (const TrainResult& result : results) EXPECT_EQ(result.steps, results[0].steps);
-  return results[0];
-}
-
-std::vector<double> logged_losses(const Workspace& workspace) {
-  std::istringstream lines(read_file(workspace.run("own") / "log.jsonl"));
-  std::vector<double> losses;
-  for (std::string line; std::getline(lines, line);) losses.push_back(nlohmann::json::parse(line)["loss"]);
-  return losses;
-}
-
-Config exact_config(std::initializer_list<const char*> more = {}) {  // 8 sequences a step
-  Config config = small_config({"train.steps=20", "train.checkpoint_interval=10", "train.precision=f32"});
-  for (const char* setting : more) config.set(setting);
-  return config;
-}
-
-// Ranks add the same gradients in another order: a few units of 2^-24 of a loss of about 6. Where bf16 is fast, Muon
-// rounds them to it, some the other way then.
-constexpr double kRounding = 2e-6, kRoundingOfBf16 = 3e-4;
-
-void expect_near_losses(const std::vector<double>& got, const std::vector<double>& wanted,
-                        double rounding = bf16_products_are_fast() ? kRoundingOfBf16 : kRounding) {
-  ASSERT_EQ(got.size(), wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], rounding) << "step " << i + 1;
-}
-
-TEST_F(TrainerTest, WithAdamWAnyNumberOfRanksHasTheLossesOfOneOnEveryProcessor) {
-  const Config config = exact_config({"train.optimizer=adamw"});
-  train(workspace_, config, {});
-  const std::vector<double> alone = logged_losses(workspace_);
-  for (const int count : {2, 3}) {
-    train_on_ranks(count, workspace_, config);
-    expect_near_losses(logged_losses(workspace_), alone, kRounding);
-  }
-}
-
-TEST_F(TrainerTest, AnyNumberOfRanksHasTheLossesOfOneAndTheSameNumberTheSameBits) {
-  train(workspace_, exact_config(), {});
-  const std::vector<double> alone = logged_losses(workspace_);
-  const std::string seen = read_file(workspace_.model("own") / "seen.bin");
-  for (const int count : {2, 3, 4}) {  // 3: of 8 sequences 2, 3 and 3
-    const TrainResult result = train_on_ranks(count, workspace_, exact_config());
-    EXPECT_EQ(result.ranks, count);
-    expect_near_losses(logged_losses(workspace_), alone);
-    EXPECT_EQ(read_file(workspace_.model("own") / "seen.bin"), seen);
-  }
-  const std::string bits = sha256_file_hex(workspace_.model("own") / "model.safetensors");
-  train_on_ranks(4, workspace_, exact_config());
-  EXPECT_EQ(sha256_file_hex(workspace_.model("own") / "model.safetensors"), bits);
-}
-
-TEST_F(TrainerTest, ACheckpointOfTwoRanksGoesOnWithOneAndWithThree) {
-  train(workspace_, exact_config(), {});
-  const std::vector<double> alone = logged_losses(workspace_);
-  train_on_ranks(2, workspace_, exact_config());
-  for (const int count : {1, 3}) {
-    fs::remove_all(workspace_.model("own"));  // as if interrupted after step 15
-    write_file_atomic(workspace_.run("own") / "checkpoints" / "latest", "step-00000010\n");
-    EXPECT_EQ(train_on_ranks(count, workspace_, exact_config(), {.name = "own", .resume = true}).steps, 20);
-    expect_near_losses(logged_losses(workspace_), alone);
-  }
-}
-
-TEST_F(TrainerTest, AnErrorOfOneRankEndsAll) {
-  {
-    ControlDb db(workspace_.control_db());
-    for (int author = 0; author < 11; ++author) db.add_opt_out("a" + std::to_string(author), "training");
-  }
-  auto ranks = make_thread_communicators(2);
-  std::thread other([&] {
-    const std::unique_ptr<Communicator> world = std::move(ranks[1]);
-    EXPECT_THROW(train(workspace_, exact_config(), {}, *world), CommError);
-  });
-  std::unique_ptr<Communicator> world = std::move(ranks[0]);
-  EXPECT_THROW(train(workspace_, exact_config(), {}, *world), DataError);  // nothing to train on
-  world.reset();
-  other.join();
-}
-
-TEST_F(TrainerTest, MoreRanksThanSequencesAreRefused) {
-  auto ranks = make_thread_communicators(9);
-  std::vector<std::thread> threads;
-  for (auto& rank : ranks)
-    threads.emplace_back([this, world = std::move(rank)]() mutable {
-      EXPECT_THROW(train(workspace_, exact_config(), {}, *world), ConfigError);
-      world.reset();
-    });
-  for (std::thread& thread : threads) thread.join();
-}
-
-TEST(Ranks, WeightsThatDifferAreAnErrorOnEveryRank) {
-  auto ranks = make_thread_communicators(2);
-  std::vector<std::thread> threads;
-  for (auto& rank : ranks)
-    threads.emplace_back([world = std::move(rank)] {
-      float values[3] = {1, 2, 3};
-      const Tensor weights(values, DType::f32, {3});
-      EXPECT_NO_THROW(check_same(*world, weights, "weights"));
-      values[2] += 0.5f * static_cast<float>(world->rank());
-      EXPECT_THROW(check_same(*world, weights, "weights"), CommError);
-    });
-  for (std::thread& thread : threads) thread.join();
-}
-
-// These two are run by mpirun as well (train_test_mpi), where each process is a rank; else they are a world of one.
-class TrainWorld : public testing::Test {
- protected:
-  TrainWorld() {
-    std::string folder = temporary("world").string();  // rank 0's, for all
-    if (world_->rank() == 0) workspace_ = make_workspace(folder);
-    share(*world_, folder);
-    workspace_ = Workspace{folder};
-  }
-  ~TrainWorld() override {
-    world_->barrier();
-    if (world_->rank() == 0) fs::remove_all(workspace_.root);
-  }
-  std::unique_ptr<Communicator> world_ = make_communicator("auto");
-  Workspace workspace_;
-};
-
-TEST_F(TrainWorld, ProcessesHaveTheLossesOfOne) {
-  const TrainResult result = train(workspace_, exact_config(), {});
-  EXPECT_EQ(result.ranks, world_->size());
-  EXPECT_EQ(result.rank, world_->rank());
-  if (world_->rank() != 0) return;
-  const std::vector<double> together = logged_losses(workspace_);
-  train(workspace_, exact_config({"train.communicator=self"}), {});
-  expect_near_losses(together, logged_losses(workspace_));
-}
-
-TEST_F(TrainWorld, AStopAskedOfOneRankEndsAllAfterTheSameStepWithACheckpoint) {
-  if (world_->size() == 1) GTEST_SKIP() << "a stop cannot be taken back: it would end the tests after this one";
-  std::thread asks;
-  if (world_->rank() == 1)
-    asks = std::thread([this] {
-      while (logged_steps(workspace_) < 5) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      request_stop();
-    });
-  const TrainResult result = train(workspace_, exact_config({"train.steps=100000"}), {});
-  if (asks.joinable()) asks.join();
-  EXPECT_TRUE(result.stopped);
-  for (const double steps : world_->all_gather(static_cast<double>(result.steps)))
-    EXPECT_EQ(steps, static_cast<double>(result.steps));
-  EXPECT_TRUE(fs::exists(workspace_.run("own") / "checkpoints" / fmt::format("step-{:08}", result.steps)));
-}
-
-TEST_F(TrainerTest, TuningBringsTheTextsOfAPairTogether) {
-  train(workspace_, small_config({"train.steps=20", "train.checkpoint_interval=1000"}), {});
-  std::vector<RelatedTexts> pairs;
-  for (uint64_t i = 0; i < 160; ++i) {
-    const std::string sentence = kSentences[i % std::size(kSentences)];
-    pairs.push_back({sentence.substr(0, 30), sentence.substr(25), i % std::size(kSentences)});
-  }
-  const EmbeddingTuneResult result = tune_embeddings(workspace_.model("own"), workspace_.model("own-embed"), pairs,
-                                                     {.seconds = 30, .epochs = 10, .batch_pairs = 8});
-  EXPECT_LT(result.last_loss, 0.9 * result.first_loss);
-  EXPECT_EQ(checkpoints_that_saw(workspace_, "post", "nobody"), std::vector<std::string>{});
-
-  // A Llama without blocks, whose embedding of a text is the sum of its tokens' rows: their order does not matter.
-  const ModelConfig config = ModelConfig::load(workspace_.model("own-embed") / "config.json");
-  EXPECT_EQ(config.num_layers, 0);
-  EXPECT_THROW(Transformer(config, DType::f32, 8), ConfigError);
-  Parameters parameters(config, DType::f32);
-  load_parameters(parameters, workspace_.model("own-embed") / "model.safetensors");
-  const float* begin_row = parameters.value(0).as<float>() + config.bos_token * config.hidden_size;
-  EXPECT_TRUE(std::all_of(begin_row, begin_row + config.hidden_size, [](float value) { return value == 0; }));
-}
-
-// A vocabulary in SentencePiece's style puts a space of its own before a text, not before each of its words.
-TEST_F(TrainerTest, TuningReadsTheWordsOfATextAsTheTextHasThem) {
-  std::vector<std::string> pieces = {"<unk>", "<s>", "</s>"};
-  std::vector<int32_t> types = {PieceType::unknown, PieceType::control, PieceType::control};
-  for (int byte = 0; byte < 256; ++byte)
-    pieces.push_back(fmt::format("<0x{:02X}>", byte)), types.push_back(PieceType::byte);
-  for (const char* piece : {"▁", "a", "b", "▁a", "▁b"}) pieces.push_back(piece), types.push_back(PieceType::normal);
-  std::vector<float> scores(pieces.size());
-  for (size_t i = 0; i < scores.size(); ++i) scores[i] = static_cast<float>(i);
-  const fs::path folder = workspace_.model("pieces");
-  fs::create_directories(folder);
-  make_sentencepiece_bpe(pieces, scores, types)->save(folder / "tokenizer.json");
-  ModelConfig config;
-  config.vocab_size = static_cast<int64_t>(pieces.size());
-  config.hidden_size = 16, config.intermediate_size = 32, config.num_layers = 1;
-  config.num_heads = config.num_kv_heads = 2, config.max_positions = 16;
-  config.save(folder / "config.json");
-  Parameters parameters(config, DType::f32);
-  parameters.initialize(1);
-  save_parameters(parameters, folder / "model.safetensors");
-  const std::vector<RelatedTexts> pairs(4, {"a b", "b a", 0});
-  tune_embeddings(folder, workspace_.model("tuned"), pairs, {.epochs = 0});
-
-  Parameters tuned(ModelConfig::load(workspace_.model("tuned") / "config.json"), DType::f32);
-  load_parameters(tuned, workspace_.model("tuned") / "model.safetensors");
-  const float* lone_space = tuned.value(0).as<float>() + 259 * config.hidden_size;
-  const float square = std::inner_product(lone_space, lone_space + config.hidden_size, lone_space, 0.0f);
-  EXPECT_NEAR(square, 1, 1e-5) << "the weight of a token that no text holds";
-}
-
-TEST_F(TrainerTest, TuningRefusesABeginTokenThatIsNotInTheVocabulary) {
-  train(workspace_, small_config({"train.steps=1"}), {});
-  const fs::path folder = workspace_.model("own");
-  ModelConfig config = ModelConfig::load(folder / "config.json");
-  config.bos_token = 100'000'000;
-  config.save(folder / "config.json");
-  const std::vector<RelatedTexts> pairs(4, {"one text of two", "another text", 0});
-  EXPECT_THROW(tune_embeddings(folder, workspace_.model("own-embed"), pairs, {.seconds = 1}), DataError);
 }
 
 }  // namespace
