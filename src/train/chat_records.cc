@@ -96,7 +96,7 @@ std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& path) 
   return read_lines<RelatedTexts>(path, [&](const nlohmann::json& json) {
     const uint64_t alone = hash64(fmt::format("line {}", ++lines));
     return RelatedTexts{json.at("anchor"), json.at("positive"),
-                        json.contains("group") ? hash64(json.at("group").get<std::string>()) : alone};
+                        json.contains("group") ? hash64("group " + json.at("group").get<std::string>()) : alone};
   });
 }
 

@@ -377,6 +377,11 @@ TEST_F(ChatRecords, RelatedTextsAreOfOneGroupWhereTheySaySo) {
   EXPECT_EQ(pairs[1].second, "");
   EXPECT_EQ(pairs[1].group, pairs[2].group);
   EXPECT_NE(pairs[0].group, pairs[1].group);
+  write(R"({"anchor":"a","positive":"b"})"
+        "\n"
+        R"({"anchor":"c","positive":"d","group":"line 1"})");
+  EXPECT_NE(read_related_texts(path_)[0].group, read_related_texts(path_)[1].group)
+      << "a name that looks like a line's";
   write(R"({"anchor":"a"})");
   EXPECT_THROW(read_related_texts(path_), DataError);
 }
