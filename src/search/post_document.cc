@@ -19,7 +19,7 @@ constexpr Xapian::termpos kFirstPosition = 1;
 
 std::string bounded(const std::string& prefix, const std::string& value) {
   if (value.size() <= kMaxTermBytes && value.find('\0') == std::string::npos) return prefix + value;
-  return fmt::format("{}{:016x}", prefix, hash64(value));
+  return prefix + "\n" + sha256_hex(value);  // no id has a line break, so that no short one is taken for it
 }
 
 void add_words(Xapian::Document& document, const Post& post) {

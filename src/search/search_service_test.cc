@@ -1,5 +1,6 @@
 #include "search/search_service.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <xapian.h>
@@ -12,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/time.h"
 #include "search/index_sync.h"
 #include "search/post_index.h"
@@ -315,6 +317,14 @@ TEST_F(SearchServiceTest, AHashtagOfAnyLengthIsIndexed) {
   EXPECT_THAT(ids("heron"), ElementsAre("1"));
   EXPECT_THAT(ids("bird"), ElementsAre("1"));
   EXPECT_THAT(ids("#" + post.hashtags[0]), ElementsAre("1"));
+}
+
+TEST_F(SearchServiceTest, NoPostTakesThePlaceOfOneWithALongId) {
+  const std::string long_id(300, 'x');
+  store(
+      {make_post(long_id, "ann", "rain in Bergen"), make_post(fmt::format("{:016x}", hash64(long_id)), "eve", "rain")});
+  open();
+  EXPECT_EQ(ids("rain").size(), 2u);
 }
 
 TEST_F(SearchServiceTest, AWordIsCorrectedWhereItStandsByItself) {
