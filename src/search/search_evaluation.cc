@@ -34,6 +34,10 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
+void check_not_stopped() {
+  if (stop_requested()) throw Error("stopped before the evaluation was complete");
+}
+
 std::vector<ScoredDocument> documents_of(const PostIndexReader& reader, const Ranking& ranking) {
   std::vector<ScoredDocument> out;
   for (const RankedMatch& match : ranking.matches) {
@@ -50,6 +54,7 @@ void index_corpus(const TrecInput& input, const std::filesystem::path& folder, E
     Progress progress("index", 0, "documents");
     uint64_t count = 0;
     read_corpus(input.corpus, input.language, [&](const Post& post) {
+      check_not_stopped();
       writer.put(post);
       progress.update(++count);
     });
@@ -83,7 +88,7 @@ SearchEvaluation evaluate_stages(const PostIndexReader& reader, const Ranker& ra
   Progress progress("evaluate", queries.size(), "queries");
   uint64_t done = 0;
   for (const EvaluationQuery& query : queries) {
-    if (stop_requested()) throw DataError("stopped before the evaluation was complete");
+    check_not_stopped();
     const Candidates candidates =
         ranker.retrieve(query.query, SearchStage::ranked, kRunDepth, without_source(query, accept));
     for (StageResult& result : evaluation.stages)

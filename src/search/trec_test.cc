@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/progress.h"
 #include "core/random.h"
+#include "core/stop.h"
 #include "search/search_evaluation.h"
 #include "search/trec_files.h"
 
@@ -134,6 +135,25 @@ TEST(TrecFiles, DamagedFilesGiveADataErrorAndNeverCrash) {
       }
     }
   }
+}
+
+// In a process of its own, since a stop cannot be taken back. The corpus' second line is not read any more: it is none.
+TEST(TrecEvaluation, AStopEndsTheIndexing) {
+  const Scratch folder("stop");
+  write_file_atomic(folder / "c.jsonl", "{\"_id\":\"1\",\"text\":\"BBC cuts\"}\nno document\n");
+  write_file_atomic(folder / "t.jsonl", "{\"_id\":\"1\",\"text\":\"BBC\"}\n");
+  write_file_atomic(folder / "q.qrels", "1 0 1 1\n");
+  const auto evaluate = [&] {
+    request_stop();
+    try {
+      evaluate_trec({folder / "c.jsonl", folder / "t.jsonl", folder / "q.qrels"}, folder / "index",
+                    Config(search_config_keys()), nullptr);
+    } catch (const Error& error) {
+      std::fputs(error.what(), stderr);
+    }
+    std::exit(0);
+  };
+  EXPECT_EXIT(evaluate(), testing::ExitedWithCode(0), "stopped");
 }
 
 // The figures of the data's README: BM25, k1 = 0.9, b = 0.4, light stemming, these qrels. Within 3 percent.
