@@ -96,6 +96,12 @@ struct Bidders {
   std::map<std::string, size_t> excluded;  // how many campaigns do not take part, by reason
 };
 
+// Does the tag of a page's language ("en-US") fall into a brief's? Basic filtering of RFC 4647, 3.3.1.
+bool matches_language(const std::string& range, const std::string& tag) {
+  const std::string folded = fold_text(tag);
+  return folded.starts_with(range) && (folded.size() == range.size() || folded[range.size()] == '-');
+}
+
 // Why a campaign does not take part now; empty when it does, and then `bid` is made.
 std::string ineligible(soci::session& sql, const Match& match, const DecideRequest& request, const std::string& viewer,
                        const AdsOptions& options, int64_t clock_s, Bid& bid) {
@@ -104,7 +110,7 @@ std::string ineligible(soci::session& sql, const Match& match, const DecideReque
   const int64_t now_s = request.now_s.value_or(clock_s);
   if ((brief.starts_s && now_s < *brief.starts_s) || (brief.ends_s && now_s >= *brief.ends_s))
     return "outside its dates";
-  if (!request.language.empty() && request.language != brief.language) return "in another language";
+  if (!request.language.empty() && !matches_language(brief.language, request.language)) return "in another language";
   if (brief.currency != options.currency) return "in another currency";
   if (match.variant == nullptr) return "with facts that are no longer valid";
   if (brief.max_bid_micros < options.reserve_price_micros) return "with a bid below the reserve price";

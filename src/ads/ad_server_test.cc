@@ -333,6 +333,9 @@ TEST_F(AdServerTest, DatesLanguageContextAndFactsDecideWhoTakesPart) {
   EXPECT_THAT(at("r5", kNow + 600, "laptop", "en").reason, testing::HasSubstr("no longer valid"));
   EXPECT_TRUE(at("r6", kNow, "laptop", "en").ad.has_value());
   EXPECT_TRUE(at("r7", kNow, "", "").ad.has_value());
+  EXPECT_TRUE(at("r8", kNow, "laptop", "en-US").ad.has_value());
+  EXPECT_TRUE(at("r9", kNow, "laptop", "EN-gb").ad.has_value());
+  EXPECT_THAT(at("r10", kNow, "laptop", "enm").reason, testing::HasSubstr("another language"));
 }
 
 // Winner and price among what a page finds are those of the auction as it is defined, over every campaign; campaigns
