@@ -21,6 +21,13 @@ void save_parameters(const Parameters& parameters, const std::filesystem::path& 
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
+void save_model(const ModelConfig& config, const Parameters& parameters, const std::filesystem::path& folder) {
+  bool bf16 = false;
+  for (size_t i = 0; i < parameters.list().size(); ++i) bf16 = bf16 || parameters.weight(i).dtype() == DType::bf16;
+  config.save(folder / "config.json", bf16 ? "bfloat16" : "float32");
+  save_parameters(parameters, folder / "model.safetensors");
+}
+
 void load_parameters(Parameters& parameters, const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   for (size_t i = 0; i < parameters.list().size(); ++i) {

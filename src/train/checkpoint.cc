@@ -122,8 +122,7 @@ void save_checkpoint(const fs::path& checkpoints, const ModelConfig& config, con
                      int64_t keep) {
   const fs::path folder = checkpoints / folder_name(state.step);
   write_folder_atomic(folder, [&](const fs::path& hidden) {
-    config.save(hidden / "config.json");
-    save_parameters(parameters, hidden / "model.safetensors");
+    save_model(config, parameters, hidden);
     write_file_atomic(hidden / "tokenizer.json", read_file(tokenizer_json));
     save_moments(optimizer, hidden / "optimizer.safetensors");
     seen.save(hidden / "seen.bin");

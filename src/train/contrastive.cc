@@ -211,8 +211,7 @@ class Tuner {
 
   void save(const std::filesystem::path& target) const {
     write_folder_atomic(target, [&](const std::filesystem::path& hidden) {
-      config_.save(hidden / "config.json");
-      save_parameters(parameters_, hidden / "model.safetensors");
+      save_model(config_, parameters_, hidden);
       write_file_atomic(hidden / "tokenizer.json", read_file(source_ / "tokenizer.json"));
       SeenIds seen;
       if (std::filesystem::exists(source_ / "seen.bin")) seen.merge(source_ / "seen.bin");

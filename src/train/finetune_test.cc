@@ -10,6 +10,8 @@
 #include <functional>
 
 #include "core/error.h"
+#include "core/file.h"
+#include "core/json.h"
 #include "core/random.h"
 #include "core/stop.h"
 #include "ops/profile.h"
@@ -273,6 +275,19 @@ TEST(FinetunedModel, AnAdapterThatIsMergedElsewhereBringsWhatItSaw) {
                  {.base = "base", .objective = "merge", .adapter = root / "tuned/adapter/"});
   EXPECT_TRUE(std::filesystem::exists(root / "merged/seen.bin") &&
               SeenIds::contains(root / "merged/seen.bin", "post", "7"));
+  std::filesystem::remove_all(root);
+}
+
+TEST(FinetunedModel, ItsConfigSaysTheTypeOfItsWeights) {
+  const std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("starling-torch-dtype-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(root / "base");
+  const Transformer base = make_model();
+  for (const auto& [compute, name] : {std::pair{DType::f32, "float32"}, {DType::bf16, "bfloat16"}}) {
+    Transformer tuned = with_adapters(base, compute);
+    save_finetuned(tuned, root / "base", root / name, {.base = "base", .objective = "text"});
+    EXPECT_EQ(parse_json(read_file(root / name / "config.json"))["torch_dtype"], std::string(name));
+  }
   std::filesystem::remove_all(root);
 }
 

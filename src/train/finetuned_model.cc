@@ -49,8 +49,7 @@ void save_finetuned(Transformer& model, const fs::path& base_folder, const fs::p
       lora->save(hidden / "adapter", lineage.base);
       lora->merge_into(model.parameters());
     }
-    model.config().save(hidden / "config.json");
-    save_parameters(model.parameters(), hidden / "model.safetensors");
+    save_model(model.config(), model.parameters(), hidden);
     for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
       if (fs::exists(base_folder / name)) write_file_atomic(hidden / name, read_file(base_folder / name));
     save_seen(base_folder, lineage, hidden / "seen.bin");

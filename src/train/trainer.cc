@@ -418,8 +418,7 @@ class Trainer {
 
   void write_model(const std::string& card) {
     write_folder_atomic(workspace_.model(name_), [&](const std::filesystem::path& hidden) {
-      model_config_.save(hidden / "config.json");
-      save_parameters(model_.parameters(), hidden / "model.safetensors");
+      save_model(model_config_, model_.parameters(), hidden);
       write_file_atomic(hidden / "tokenizer.json", read_file(workspace_.tokenizer()));
       write_file_atomic(hidden / "README.md", card);
       write_file_atomic(hidden / "lineage.json", lineage_json());
