@@ -30,6 +30,15 @@ teardown() { rm -rf "$folder"; }
   [[ "$output" == *"starling init"* ]]
 }
 
+@test "init makes the folder of --workspace where it is given no other, and says it in JSON" {
+  run "$STARLING" --workspace "$folder/named" --json init
+  [ "$status" -eq 0 ]
+  [ -f "$folder/named/starling.toml" ]
+  [[ "$output" == *"\"workspace\": \"$folder/named\""* ]]
+  STARLING_WORKSPACE="$folder/named" "$STARLING" init "$folder/other" > /dev/null
+  [ -f "$folder/other/starling.toml" ]
+}
+
 @test "where nobody can read the error the exit code still tells it" {
   run bash -c '"$STARLING" --workspace "$1" prepare 2> /dev/full' _ "$folder"
   [ "$status" -eq 2 ]
