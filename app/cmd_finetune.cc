@@ -12,6 +12,7 @@
 #include "infer/read_parameters.h"
 #include "ops/matmul.h"
 #include "search/thread_pairs.h"
+#include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
 #include "train/chat_records.h"
 #include "train/finetuned_model.h"
@@ -78,11 +79,15 @@ FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Worksp
   };
   std::vector<FineTuneExample> general, examples;
   SeenIds scored;
-  if (!a.general.empty()) general = examples_of(read_text_records(a.general, a.general_share > 0 ? seen : scored));
+  const ControlDb control(workspace.control_db());
+  const auto examples_in = [&](const fs::path& file, SeenIds& ids) {
+    return examples_of(allowed_texts(read_text_records(file), control, ids));
+  };
+  if (!a.general.empty()) general = examples_in(a.general, a.general_share > 0 ? seen : scored);
   if (a.objective == "supervised")
     examples = supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder);
   else if (a.data.empty()) examples = examples_of(prepared_texts(workspace, static_cast<uint64_t>(a.newest), seen));
-  else examples = examples_of(read_text_records(a.data, seen));
+  else examples = examples_in(a.data, seen);
   return finetune(model, examples, a.options, {general, a.general_share});
 }
 

@@ -288,7 +288,9 @@ TEST_F(ImportTest, AnExportIsImportedAndWritesTheSameText) {
       const fs::path to = model.folder() / "exported";
       const ExportReport report = export_model(from, to, {.format = format, .type = type});
       EXPECT_GT(report.bytes, static_cast<uint64_t>(report.parameters) * 2);
-      if (fs::is_directory(to)) EXPECT_THAT(read_file(to / "config.json"), HasSubstr("\"torch_dtype\": \"bfloat16\""));
+      if (fs::is_directory(to)) {
+        EXPECT_THAT(read_file(to / "config.json"), HasSubstr("\"torch_dtype\": \"bfloat16\""));
+      }
       EXPECT_THROW(export_model(from, to, {.format = format, .type = type}), ConfigError) << "it exists";
       import_model(to, target, {.tokenizer_json = from / "tokenizer.json"});
       EXPECT_EQ(ModelConfig::load(target / "config.json").qkv_bias, from == other.folder());

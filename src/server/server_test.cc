@@ -492,9 +492,13 @@ TEST_F(ServerTest, TrainingShowsEveryRunWithItsPointsAndCard) {
   // Process 1 is root's, to whom another user's server may send no signal.
   std::ofstream(root_ / "workspace/runs/.own.lock") << "1\n";
   const bool root = ::geteuid() == 0;
-  if (root) ASSERT_EQ(::setresuid(65534, 65534, 0), 0);
+  if (root) {
+    ASSERT_EQ(::setresuid(65534, 65534, 0), 0);
+  }
   const json of_others = ok("GET", "/v1/training")["runs"][0];
-  if (root) ASSERT_EQ(::setresuid(0, 0, 0), 0);
+  if (root) {
+    ASSERT_EQ(::setresuid(0, 0, 0), 0);
+  }
   EXPECT_EQ(of_others["state"], "running");
   std::ofstream(run / "card.md") << "# own";
   const json done = ok("GET", "/v1/training")["runs"][0];

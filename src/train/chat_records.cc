@@ -83,11 +83,9 @@ std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, Rec
   return read_lines<ChatRecord>(path, [kind](const nlohmann::json& json) { return parse(json, kind); });
 }
 
-std::vector<std::string> read_text_records(const std::filesystem::path& path, SeenIds& seen) {
-  return read_lines<std::string>(path, [&](const nlohmann::json& json) {
-    seen.add("post", id_in(json, "id"));
-    seen.add("author", id_in(json, "author"));
-    return json.at("text").get<std::string>();
+std::vector<TextRecord> read_text_records(const std::filesystem::path& path) {
+  return read_lines<TextRecord>(path, [](const nlohmann::json& json) {
+    return TextRecord{json.at("text").get<std::string>(), id_in(json, "id"), id_in(json, "author")};
   });
 }
 

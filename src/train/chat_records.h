@@ -14,7 +14,7 @@
 
 #include "train/contrastive.h"
 #include "train/finetune.h"
-#include "train/lineage.h"
+#include "train/text_examples.h"
 
 namespace starling {
 
@@ -32,8 +32,7 @@ enum class RecordKind { supervised, preference };
 // Throws IoError; DataError with file and line for a record that is not such.
 std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, RecordKind kind);
 
-// The ids and authors of those that have them, as posts do, go to `seen`. Throws as the former.
-std::vector<std::string> read_text_records(const std::filesystem::path& jsonl, SeenIds& seen);
+std::vector<TextRecord> read_text_records(const std::filesystem::path& jsonl);  // throws as the former
 
 std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& jsonl);  // throws as the former
 

@@ -15,6 +15,7 @@
 #include "core/random.h"
 #include "core/stop.h"
 #include "ops/profile.h"
+#include "store/control_db.h"
 #include "train/chat_records.h"
 #include "train/finetuned_model.h"
 #include "train/finite_differences.h"
@@ -220,11 +221,13 @@ std::vector<float> trained_values(Transformer& model) {
   return {values.as<float>(), values.as<float>() + values.elements()};
 }
 
-// The third checkpoint asks for a stop, in a process of its own: a stop cannot be taken back.
+// The third checkpoint asks for a stop, in a process of its own: a stop cannot be taken back. That begins the test
+// anew, so the folder's name is of the group of both.
 void expect_the_bits_of_an_uninterrupted_tuning(const std::function<Transformer()>& fresh) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("starling-tuning-" + std::to_string(::getpgrp()));
+      std::filesystem::temp_directory_path() /
+      fmt::format("starling-{}-{}", testing::UnitTest::GetInstance()->current_test_info()->name(), ::getpgrp());
   std::filesystem::remove_all(folder);
   FineTuneOptions options = tiny_options(3e-3, 2);
   options.checkpoint = {.folder = folder, .base = "b", .interval_s = 0};
@@ -331,28 +334,43 @@ TEST_F(ChatRecords, TextsAreTheFieldTextOfEachLine) {
                                          << "\n\n"
                                          << R"({"text":""})"
                                          << "\n";
-  SeenIds seen;
-  EXPECT_EQ(read_text_records(path_, seen), (std::vector<std::string>{"a post", ""}));
+  const std::vector<TextRecord> records = read_text_records(path_);
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].text, "a post");
+  EXPECT_EQ(records[1].text, "");
   std::ofstream(path_, std::ios::binary) << R"({"text":"x"})"
                                          << "\n"
                                          << R"({"texts":"y"})"
                                          << "\n";
-  EXPECT_THROW(read_text_records(path_, seen), DataError);
+  EXPECT_THROW(read_text_records(path_), DataError);
 }
 
-TEST_F(ChatRecords, PostsAmongTextsAreSeen) {
+TEST_F(ChatRecords, PostsAmongTextsAreSeenAndNoneThatMayNotBeLearned) {
   std::ofstream(path_) << R"({"id":"1","author":"ada","text":"a post"})"
                        << "\n"
                        << R"({"id":12,"author":null,"text":"of a platform with numbers"})"
                        << "\n"
                        << R"({"text":"of a book"})"
+                       << "\n"
+                       << R"({"id":"deleted","author":"eve","text":"gone"})"
+                       << "\n"
+                       << R"({"id":"2","author":"bob","text":"not for training"})"
                        << "\n";
-  SeenIds seen;
-  read_text_records(path_, seen);
-  EXPECT_EQ(seen.size(), 3u);
-  seen.save(path_);
+  const std::filesystem::path database = path_.string() + ".db";
+  {
+    ControlDb control(database);
+    control.add_tombstone({.kind = "post", .id = "deleted"});
+    control.add_opt_out("bob", "training");
+    SeenIds seen;
+    const std::vector<std::string> texts = {"a post", "of a platform with numbers", "of a book"};
+    EXPECT_EQ(allowed_texts(read_text_records(path_), control, seen), texts);
+    EXPECT_EQ(seen.size(), 3u);
+    EXPECT_THROW(allowed_texts({{"gone", "deleted", ""}}, control, seen), DataError);
+    seen.save(path_);
+  }
   for (const char* id : {"1", "12"}) EXPECT_TRUE(SeenIds::contains(path_, "post", id)) << id;
   EXPECT_TRUE(SeenIds::contains(path_, "author", "ada"));
+  for (const char* file : {"", "-wal", "-shm"}) std::filesystem::remove(database.string() + file);
 }
 
 // With bytes as tokens: every token but the begin mark is learned once, whatever the length of the pieces.

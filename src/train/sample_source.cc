@@ -10,11 +10,13 @@
 
 namespace starling {
 
+bool may_learn(const ControlDb& control, const std::string& post_id, const std::string& author) {
+  return !control.is_deleted(post_id, author) && !control.has_opted_out(author, "training");
+}
+
 std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db) {
-  return [db](const Sample& sample) {
-    const std::string author(sample.author);
-    return db->is_deleted(std::string(sample.post_id), author) || db->has_opted_out(author, "training");
-  };
+  return
+      [db](const Sample& sample) { return !may_learn(*db, std::string(sample.post_id), std::string(sample.author)); };
 }
 
 void require_tokenizer_of(const ShardReader& shards, const Workspace& workspace) {

@@ -23,7 +23,9 @@ inline SampleSource source_of(const ShardReader& shards, std::function<bool(cons
   return {shards.sample_count(), [&shards](uint64_t index) { return shards.sample(index); }, std::move(is_masked)};
 }
 
-// Deleted or opted out of training: looked up for every sample, so that a deletion during training counts at once.
+// Is the post not deleted, and did its author not opt out of training? Either id may be empty.
+bool may_learn(const ControlDb& control, const std::string& post_id, const std::string& author);
+// What may not be learned: looked up for every sample, so that a deletion during training counts at once.
 std::function<bool(const Sample&)> mask_of(const std::shared_ptr<ControlDb>& db);
 
 // Throws DataError unless the shards were made with the workspace's tokenizer; IoError when it has none.

@@ -1,5 +1,7 @@
 #include "train/text_examples.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "core/error.h"
@@ -24,6 +26,22 @@ std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t new
     seen.add("author", sample.author);
   }
   if (texts.empty()) throw DataError("the training shards hold no samples; ingest posts and run `starling prepare`");
+  return texts;
+}
+
+std::vector<std::string> allowed_texts(const std::vector<TextRecord>& records, const ControlDb& control,
+                                       SeenIds& seen) {
+  std::vector<std::string> texts;
+  for (const TextRecord& record : records) {
+    if (!may_learn(control, record.post_id, record.author)) continue;
+    texts.push_back(record.text);
+    seen.add("post", record.post_id);
+    seen.add("author", record.author);
+  }
+  if (texts.empty()) throw DataError("all records are of deleted posts, or of authors who opted out of training");
+  if (texts.size() < records.size())
+    spdlog::warn("{} of {} records are left out: deleted posts, or authors who opted out of training",
+                 records.size() - texts.size(), records.size());
   return texts;
 }
 

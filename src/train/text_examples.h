@@ -15,10 +15,20 @@
 
 namespace starling {
 
+class ControlDb;
+
 // The texts of the training shards as `starling prepare` left them, cleaned and without personal data, the newest
 // `newest` of them (0: all). Posts deleted or opted out since are left out. The ids of the others go to `seen`. Throws
 // IoError, DataError.
 std::vector<std::string> prepared_texts(const Workspace& workspace, uint64_t newest, SeenIds& seen);
+
+// A text given in a file; the ids are empty where it is no post.
+struct TextRecord {
+  std::string text, post_id, author;
+};
+// Their texts, without those of posts that are deleted or whose authors opted out of training: how many these are is a
+// warning. The ids of the others go to `seen`. Throws DataError when none is left.
+std::vector<std::string> allowed_texts(const std::vector<TextRecord>& records, const ControlDb& control, SeenIds& seen);
 
 struct TextMarks {
   std::vector<TokenId> opening;  // Tokenizer::opening_tokens()

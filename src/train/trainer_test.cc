@@ -151,6 +151,14 @@ TEST_F(TrainerTest, PostsCountedForTheStartAreSeenFromTheFirstStepOn) {
 }
 
 // What stands where the model folder should be stands for a kill just before it is written.
+TEST_F(TrainerTest, TheEndScoresAsManyLaterPostsAsItIsTold) {
+  const auto scored = [&](const char* setting) {
+    return train(workspace_, small_config({"train.steps=1", setting}), {}).validation_samples;
+  };
+  EXPECT_EQ(scored("train.final_evaluation_samples=3"), 3);
+  EXPECT_EQ(scored("train.final_evaluation_samples=0"), 20);
+}
+
 TEST_F(TrainerTest, ARunKilledBeforeItsModelIsWrittenIsNotTakenForTheOlderOne) {
   train(workspace_, small_config({"train.steps=2"}), {});
   fs::rename(workspace_.models(), workspace_.root / "older");
