@@ -17,6 +17,7 @@
 #include "core/time.h"
 #include "ops/adamw.h"
 #include "ops/elementwise.h"
+#include "tensor/device.h"
 #include "train/data_loader.h"
 #include "train/finetune_checkpoint.h"
 #include "train/objectives.h"
@@ -48,7 +49,7 @@ class Updater {
     if (optimizer_) model_.parameters().refresh_compute();
     else model_.lora()->refresh_compute();
   }
-  void zero() const { std::fill_n(gradients().as<float>(), gradients().elements(), 0.0f); }
+  void zero() const { set_zero(gradients()); }
 
   void step(int64_t step, double rate) {
     const double norm = std::sqrt(sum_of_squares(gradients()));
