@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "infer/import.h"
 
@@ -24,7 +25,11 @@ void check_name(const std::string& name) {
 
 void run_import(const ImportArguments& arguments, const GlobalOptions& options) {
   check_name(arguments.name);
-  const std::filesystem::path folder = options.open_workspace().model(arguments.name);
+  const Workspace workspace = options.open_workspace();
+  const std::filesystem::path folder = workspace.model(arguments.name);
+  std::filesystem::create_directories(workspace.runs());
+  // That of a training or tuning of this name too, which makes the same folder under models/.
+  const FileLock lock(workspace.runs() / ("." + arguments.name + ".lock"), "import " + arguments.name);
   const ImportReport report = import_model(arguments.path, folder, arguments.options);
   if (report.unknown_chat_template)
     spdlog::warn(

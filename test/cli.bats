@@ -304,6 +304,12 @@ END
   [[ "$output" == *"already holds this lock"*"finetune tuned"* ]]
 }
 
+@test "a model of one name is imported by one process" {
+  run flock "$workspace/runs/.other.lock" "$STARLING" --workspace "$workspace" import "$folder" --name other
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"already holds this lock"*"import other"* ]]
+}
+
 @test "an ingestion finishes a deletion that could not write the posts" {
   echo '{"id":"1","author":"ada","text":"an unmistakable platypus"}' > "$folder/posts.jsonl"
   "$STARLING" --workspace "$workspace" ingest "$folder/posts.jsonl" > /dev/null
