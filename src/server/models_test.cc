@@ -2,6 +2,7 @@
 #include "server/models.h"
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "core/error.h"
@@ -63,6 +64,16 @@ TEST_F(ModelsTest, OthersAreReachedByNameAndLoadedWhenTheyAreFirstUsed) {
   EXPECT_GT(pages(), before);
   EXPECT_EQ(complete("hidden").status, 404) << "a folder that the settings do not name";
   EXPECT_EQ(call("GET", "/v1/models/hidden").status, 404);
+}
+
+TEST_F(ModelsTest, EachSaysWhenItsFolderWasWritten) {
+  start_with({"own", "second"}, {"server.models=second"});
+  const std::chrono::sys_seconds written(std::chrono::seconds(1'700'000'000));
+  fs::last_write_time(models_ / "second/config.json", std::chrono::file_clock::from_sys(written));
+  EXPECT_EQ(ok("GET", "/v1/models/second")["created"], 1'700'000'000);
+  EXPECT_EQ(ok("GET", "/v1/models")["data"][1]["created"], 1'700'000'000);
+  fs::remove_all(models_ / "second");
+  EXPECT_EQ(ok("GET", "/v1/models/second")["created"], 0) << "it may be gone while the server has it";
 }
 
 TEST_F(ModelsTest, OneThatCannotBeLoadedIs503AndTheOthersGoOn) {

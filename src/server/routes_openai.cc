@@ -3,7 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -336,20 +339,32 @@ Response answer(CompletionCall call) {
   return response;
 }
 
-ordered_json model_json(const std::string& name) {
-  return {{"id", name}, {"object", "model"}, {"created", 0}, {"owned_by", "starling"}};
+// 0 when it is there no more: a server keeps what it has loaded.
+int64_t written_s(const std::filesystem::path& file) {
+  std::error_code missing;
+  const auto time = std::filesystem::last_write_time(file, missing);
+  if (missing) return 0;
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::file_clock::to_sys(time)).time_since_epoch().count();
+}
+
+// Of a model's files config.json is the one that no import links to where it comes from.
+ordered_json model_json(const Platform& platform, const std::string& name) {
+  return {{"id", name},
+          {"object", "model"},
+          {"created", written_s(platform.workspace.model(name) / "config.json")},
+          {"owned_by", "starling"}};
 }
 
 }  // namespace
 
 Response list_models(Platform& platform, const Request&) {
   ordered_json data = ordered_json::array();
-  for (const std::string& name : platform.models.names()) data.push_back(model_json(name));
+  for (const std::string& name : platform.models.names()) data.push_back(model_json(platform, name));
   return json_response(ordered_json{{"object", "list"}, {"data", std::move(data)}});
 }
 
 Response get_model(Platform& platform, const Request& request) {
-  return json_response(model_json(platform.models.find(request.parameters.at("model")).name()));
+  return json_response(model_json(platform, platform.models.find(request.parameters.at("model")).name()));
 }
 
 Response create_chat_completion(Platform& platform, const Request& request) {
