@@ -93,6 +93,19 @@ TEST_F(Files, TheLeastMemoryLimitOfTheControlGroupsThatHoldTheProcessCounts) {
   EXPECT_EQ(memory_limit_bytes(groups, folder_ / "none"), machine);
 }
 
+TEST_F(Files, OfAMemoryLimitIsLeftWhatTheProcessDoesNotHold) {
+  const fs::path groups = folder_ / "cgroup", own = folder_ / "own";
+  fs::create_directories(groups);
+  write_file_atomic(own, "0::/\n");
+  const int64_t machine = memory_left_bytes(groups, own);
+  EXPECT_GT(machine, 0);
+  EXPECT_LT(machine, memory_limit_bytes(groups, own));
+  write_file_atomic(groups / "memory.max", "33554432\n");
+  EXPECT_LT(memory_left_bytes(groups, own), 33554432);
+  const std::string held(1 << 25, 'x');
+  EXPECT_EQ(memory_left_bytes(groups, own), 0) << held.size();
+}
+
 TEST_F(Settings, LaterSourcesOverrideEarlierOnes) {
   write_file_atomic(folder_ / "s.toml", "[train]\nsteps = 7\nlearning_rate = 1\n");
   Config config(kKeys);

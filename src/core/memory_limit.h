@@ -13,4 +13,9 @@ namespace starling {
 int64_t memory_limit_bytes(const std::filesystem::path& cgroups = "/sys/fs/cgroup",
                            const std::filesystem::path& memberships = "/proc/self/cgroup");
 
+// What of it this process may still take without swapping: no more than the system could give now, nor than the limit
+// less what this process holds. What others in its control group hold is not seen. Never below 0.
+int64_t memory_left_bytes(const std::filesystem::path& cgroups = "/sys/fs/cgroup",
+                          const std::filesystem::path& memberships = "/proc/self/cgroup");
+
 }  // namespace starling

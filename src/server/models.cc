@@ -4,8 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <fstream>
 
+#include "core/memory_limit.h"
+#include "core/stop.h"
 #include "infer/weights.h"
 #include "server/http.h"
 #include "server/lazy_engine.h"
@@ -13,24 +14,14 @@
 namespace starling {
 namespace {
 
-// What the system could give to a program without swapping; 0 when it does not say. A container's own limit is not
-// seen.
-uint64_t available_memory_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (uint64_t kilobytes = 0; file >> name >> kilobytes && std::getline(file, unit);)
-    if (name == "MemAvailable:") return kilobytes * 1024;
-  return 0;
-}
-
 // The files are a measure, not the need: weights may shrink to 8 bits, and keys and values come on top. It keeps a
 // request from ending the server for want of memory where that is evident.
 void require_memory_for(const LazyEngine& engine) {
-  const uint64_t bytes = weight_file_bytes(engine.folder()), available = available_memory_bytes();
-  if (available > 0 && bytes > available)
+  const uint64_t bytes = weight_file_bytes(engine.folder()), left = static_cast<uint64_t>(memory_left_bytes());
+  if (bytes > left)
     throw HttpError(503, "model_unavailable",
                     fmt::format("the model `{}` has {:.1f} GB of weights, and {:.1f} GB of memory are left",
-                                engine.name(), static_cast<double>(bytes) / 1e9, static_cast<double>(available) / 1e9),
+                                engine.name(), static_cast<double>(bytes) / 1e9, static_cast<double>(left) / 1e9),
                     "model");
 }
 
