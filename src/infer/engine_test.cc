@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -11,6 +13,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/random.h"
+#include "core/stop.h"
 #include "infer/decoder.h"
 #include "infer/grammar_constraint.h"
 #include "infer/json_schema.h"
@@ -451,6 +454,21 @@ TEST(EngineLoad, NamesThePartThatIsMissingOrDamaged) {
   wider.num_kv_heads = 4;
   wider.save(model.folder() / "config.json");
   EXPECT_THAT(error_of(model.folder()), testing::HasSubstr("k_proj.weight has the shape [32, 64]"));
+}
+
+// In a process of its own, since a stop cannot be taken back.
+TEST(EngineLoad, EndsWithAStop) {
+  const TestModel model;
+  const auto load = [&] {
+    request_stop();
+    try {
+      Engine::load(model.folder());
+    } catch (const Error& error) {
+      std::fputs(error.what(), stderr);
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(load(), testing::ExitedWithCode(0), "stopped while the model was being loaded");
 }
 
 }  // namespace

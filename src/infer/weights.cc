@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/stop.h"
 #include "core/threads.h"
 #include "model/gguf_blocks.h"
 
@@ -63,6 +64,7 @@ class Loader {
   }
 
   std::unique_ptr<TensorReader> open(const std::string& name, const std::vector<int64_t>& shape) const {
+    if (stop_requested()) throw Error("stopped while the model was being loaded");
     std::unique_ptr<TensorReader> reader = source_.open(name);
     if (reader->shape() != shape) {
       throw DataError(fmt::format("tensor {} has the shape [{}], config.json asks for [{}]", name,

@@ -73,7 +73,8 @@ enum class WeightForm {
 };
 WeightForm weight_form(const std::string& name);  // "auto", "f32", "bf16", "int8", "int4"; else ConfigError
 
-// Shows progress. Throws DataError that names the tensor that is missing or has the wrong shape.
+// Shows progress. Throws DataError that names the tensor that is missing or has the wrong shape, Error when
+// stop_requested().
 LlamaWeights load_weights(const WeightSource& source, const ModelConfig& config, WeightForm form);
 
 }  // namespace starling

@@ -94,6 +94,7 @@ Models::Place Models::load(const Workspace& workspace, const std::string& name, 
   try {
     return engines_[name] = Engine::load(workspace.model(name), options);
   } catch (const Error& error) {
+    if (stop_requested()) throw;
     spdlog::error("model {}: {}", name, error.what());
     engines_.erase(name);
     problems_.push_back(fmt::format("the model `{}` cannot be loaded; the server's log says why", name));

@@ -21,7 +21,7 @@ namespace starling {
 class Models {
  public:
   Models(const Workspace& workspace,
-         const ServerOptions& options);  // loads the own model and the embedder
+         const ServerOptions& options);  // loads the own model and the embedder; throws Error when stop_requested()
   ~Models();
 
   // As long as these models are; the writer loads itself at each use.
