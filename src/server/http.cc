@@ -67,6 +67,7 @@ std::string error_body(const HttpError& error) {
 Response error_response(const HttpError& error) {
   Response response{.status = error.status, .body = error_body(error)};
   if (error.retry_after_s > 0) response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_s));
+  if (error.status == 415) response.headers.emplace_back("Accept-Encoding", "identity");
   if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }

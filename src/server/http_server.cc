@@ -71,6 +71,13 @@ bool hung_up(tcp::socket& socket) {
   return ::poll(&state, 1, 0) != 0;
 }
 
+// Bodies are taken as they are: a compressed one would be read as JSON that is damaged.
+std::optional<Response> refusal_of_coding(std::string_view coding) {
+  if (coding.empty() || beast::iequals(coding, "identity")) return std::nullopt;
+  return error_response(HttpError(415, "unsupported_encoding",
+                                  fmt::format("a body in Content-Encoding {} is not read; send it as it is", coding)));
+}
+
 bool gives(const Response& response, std::string_view name) {
   return std::ranges::any_of(response.headers, [&](const auto& header) { return beast::iequals(header.first, name); });
 }
@@ -261,6 +268,7 @@ asio::awaitable<bool> HttpServer::State::Connection::serve_one() {
     refused = error_response(error);
   }
   if (!refused) refused = co_await admit(dispatch, request);
+  if (!refused) refused = refusal_of_coding(head[http::field::content_encoding]);
   int status = refused ? refused->status : 0;
   bool keep_alive = !server_.stopping && parser.keep_alive() && !http_10_;
   if (!refused && !parser.is_done()) {

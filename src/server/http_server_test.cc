@@ -230,6 +230,20 @@ TEST_F(HttpServerTest, ARefusedRequestIsAnsweredBeforeItsBodyIsRead) {
   EXPECT_EQ(client.read_response().status, 401);
 }
 
+TEST_F(HttpServerTest, ACompressedBodyIs415) {
+  start();
+  const auto answer_to = [&](const std::string& coding) {
+    TestClient client(server_->port());
+    client.send("POST /echo HTTP/1.1\r\nContent-Encoding: " + coding + "\r\nContent-Length: 2\r\n\r\nxx");
+    return client.read_response();
+  };
+  const ClientResponse refused = answer_to("gzip");
+  EXPECT_EQ(refused.status, 415);
+  EXPECT_EQ(refused.headers.at("accept-encoding"), "identity");
+  EXPECT_THAT(refused.body, HasSubstr("Content-Encoding gzip"));
+  EXPECT_EQ(answer_to("identity").body, "xx");
+}
+
 TEST_F(HttpServerTest, AClientThatAsksMayItSendIsToldToContinue) {
   start();
   TestClient client(server_->port());
