@@ -154,9 +154,11 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   void close_if_idle() {
     if (idle_) stream_.close();
   }
+  // A request that has no answer yet gets one that says why; one that is answered in part is cut off.
   void abort() {
+    overdue_ = unanswered_;
     if (exchange_) exchange_->cancel();
-    stream_.close();
+    if (!overdue_) stream_.close();
     if (wake_) wake_->cancel();
   }
 
@@ -186,6 +188,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   asio::cancellation_signal stop_watching_;
   std::string request_id_;  // of the request that is read or answered
   bool idle_ = true, http_10_ = false;
+  bool unanswered_ = false, overdue_ = false;  // a worker has the request; it has it at the end of a stop
 };
 
 asio::awaitable<error_code> HttpServer::State::Connection::read_more() {
@@ -367,7 +370,10 @@ asio::awaitable<int> HttpServer::State::Connection::answer(const Dispatch& dispa
   }
   watch_for_disconnect();
   std::optional<Response> head;
+  unanswered_ = true;
   while (!*exchange_->cancelled() && !(head = exchange_->take_head())) co_await wait_for_worker();
+  unanswered_ = false;
+  if (overdue_) head = error_response(HttpError(503, "shutting_down", "the server is stopping; try again in a moment"));
   const int status = head ? head->status : kClientLeft;
   bool sent = false;
   if (head && head->stream) sent = co_await respond_streamed(*head, keep_alive);

@@ -64,8 +64,8 @@ class HttpServer {
   ~HttpServer();  // stops
 
   void start();
-  // Accepts no more, ends idle connections, gives requests under way `drain_s` seconds, then cancels them. Returns when
-  // every thread has ended. Idempotent.
+  // Accepts no more, ends idle connections, gives requests under way `drain_s` seconds, then cancels them: one that has
+  // no answer yet gets 503. Returns when every thread has ended. Idempotent.
   void stop();
 
   // Reads TLS's files again: connections that are accepted from now on get what they hold, older ones keep theirs.

@@ -333,13 +333,33 @@ TEST_F(HttpServerTest, AStopEndsIdleConnectionsAndLetsARequestUnderWayFinish) {
   stopping.join();
 }
 
-TEST_F(HttpServerTest, AStopCancelsWhatIsNotDoneAtItsDeadline) {
-  start({.drain_s = 0.1});
-  TestClient busy(server_->port());
+TEST_F(HttpServerTest, AStopCancelsWhatIsNotDoneAtItsDeadlineAndSaysSo) {
+  HttpOptions one_thread{.drain_s = 0.1};
+  one_thread.quick_threads = 1;
+  start(one_thread);
+  TestClient busy(server_->port()), queued(server_->port());
   busy.send("GET /block HTTP/1.1\r\n\r\n");
   ASSERT_TRUE(eventually([&] { return blocked_ == 1; }));
+  queued.send("GET /block HTTP/1.1\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return server_->queued(Lane::quick) == 1; }));
   server_->stop();
   EXPECT_EQ(cancelled_, 1);
+  for (TestClient* client : {&busy, &queued}) {
+    const ClientResponse answer = client->read_response();
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_EQ(nlohmann::json::parse(answer.body)["error"]["code"], "shutting_down");
+    EXPECT_TRUE(client->closed_by_server());
+  }
+  EXPECT_THAT(statuses_, testing::ElementsAre(503, 503));
+}
+
+TEST_F(HttpServerTest, AStopCutsAStreamOffAtItsDeadline) {
+  start({.drain_s = 0.1});
+  TestClient reader(server_->port());
+  reader.send("GET /endless HTTP/1.1\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return pieces_written_ > 0; }));
+  server_->stop();
+  EXPECT_THAT(statuses_, testing::ElementsAre(499));
 }
 
 TEST_F(HttpServerTest, APortInUseIsAnErrorThatSaysSo) {
