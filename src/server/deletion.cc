@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <shared_mutex>
+#include <utility>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -79,15 +80,18 @@ void DeletionWatch::look() {
   const bool settled = version == seen_version_;
   seen_version_ = version;
   if (version == purged_version_) return;
-  models_.forget_prefixes();  // at the next call too: an Ask may have read a post before it was hidden, and begin now
+  // At the next call too: an Ask may have read a post before it was hidden, and begin now.
+  if (version != forgotten_version_) models_.forget_prefixes();
   if (!settled) return;
+  const bool first_try = std::exchange(forgotten_version_, version) != version;
   const std::unique_lock lock(leftovers_mutex, std::try_to_lock);
   if (!lock) return;
   purged_version_ = version;
   try {
     purge_deleted(workspace_, posts_, control_, control_.unpurged());
   } catch (const IoError& error) {
-    spdlog::info("rows of deleted posts stay for now: {}", error.what());
+    purged_version_.reset();  // tried again at the next call
+    if (first_try) spdlog::info("rows of deleted posts stay for now: {}", error.what());
   }
 }
 

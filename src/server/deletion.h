@@ -40,8 +40,9 @@ class DeletionWatch {
                 const Models& models)
       : workspace_(workspace), control_(control), posts_(posts), search_(search), models_(models) {}
 
-  // Takes new deletions out of the index and the models' prefix caches now, and out of the raw posts at the next call:
-  // until then their own process may be at it. Cheap when there are none. Not thread-safe; throws Error.
+  // Takes new deletions out of the index and the models' prefix caches now, and out of the raw posts at the next call,
+  // since until then their own process may be at it, or at a later one while another process holds the posts. Cheap
+  // when there are none. Not thread-safe; throws Error.
   void look();
 
  private:
@@ -50,7 +51,7 @@ class DeletionWatch {
   PostStore& posts_;
   SearchService* search_;
   const Models& models_;
-  std::optional<uint64_t> seen_version_, purged_version_;  // of the tombstones
+  std::optional<uint64_t> seen_version_, forgotten_version_, purged_version_;  // of the tombstones
 };
 
 }  // namespace starling

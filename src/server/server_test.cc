@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <future>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -262,6 +263,26 @@ TEST_F(ServerTest, ADeletionOfAnotherProcessReachesTheIndexAndTheRawPosts) {
   EXPECT_EQ(platform.search->indexed_posts(), 1u);
   watch.look();
   EXPECT_EQ(platform.posts.size(), 1u);
+  EXPECT_TRUE(platform.control.unpurged().empty());
+}
+
+TEST_F(ServerTest, ADeletionIsTriedAgainUntilTheRawPostsAreFree) {
+  const Workspace workspace = Workspace::create(root_ / "workspace", "");
+  PostStore(workspace.posts()).append({.id = "1", .author = "ada", .text = "a laptop"});
+  start();
+  Platform& platform = server_->platform();
+  DeletionWatch watch(platform.workspace, platform.control, platform.posts, platform.search.get(), platform.models);
+  std::optional<FileLock> ingestion(std::in_place, workspace.posts() / ".lock", "ingest");
+  ControlDb(workspace.control_db()).add_tombstone({"post", "1", 0, "by another process"});
+  watch.look(), watch.look();
+  EXPECT_EQ(platform.posts.size(), 1u);
+  ok("POST", "/v1/completions",
+     {{"model", "own"}, {"prompt", "a post about laptops and linux and more posts"}, {"max_tokens", 20}});
+  watch.look();
+  EXPECT_GT(platform.models.own()->stats().pages_cached, 0) << "while it waits, the caches stay";
+  ingestion.reset();
+  watch.look();
+  EXPECT_EQ(platform.posts.size(), 0u);
   EXPECT_TRUE(platform.control.unpurged().empty());
 }
 
