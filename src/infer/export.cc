@@ -63,28 +63,33 @@ void write_tokenizer_config(const fs::path& folder, const fs::path& to, const Mo
 
 void write_huggingface(const fs::path& folder, const fs::path& to, const ModelConfig& config, GgufType type) {
   const std::unique_ptr<WeightSource> source = open_weights(folder, config);
-  std::vector<std::vector<std::byte>> data;
+  const std::vector<ParameterShape> shapes = parameter_shapes(config);
   std::vector<TensorToWrite> tensors;
-  for (const ParameterShape& parameter : parameter_shapes(config)) {
-    const std::unique_ptr<TensorReader> reader = source->open(parameter.name);
-    const auto cols = static_cast<size_t>(parameter.shape.back());
-    const int64_t rows = parameter.shape.size() > 1 ? parameter.shape[0] : 1;
-    const size_t row_bytes = cols * gguf_block(type).bytes;
-    std::vector<std::byte>& bytes = data.emplace_back(static_cast<size_t>(rows) * row_bytes);
-    std::vector<float> values(cols);
-    for (int64_t row = 0; row < rows; ++row) {
-      reader->read_row(row, values);
-      encode_gguf_blocks(type, values, std::span(bytes).subspan(static_cast<size_t>(row) * row_bytes, row_bytes));
-    }
-    tensors.push_back({parameter.name, gguf_block(type).name, parameter.shape, bytes.data(), bytes.size()});
+  for (const ParameterShape& parameter : shapes) {
+    size_t bytes = gguf_block(type).bytes;
+    for (const int64_t size : parameter.shape) bytes *= static_cast<size_t>(size);
+    tensors.push_back({parameter.name, gguf_block(type).name, parameter.shape, nullptr, bytes});
   }
   fs::create_directories(to);
+  Progress progress("Writing tensors", tensors.size(), "tensors");
+  const auto append_tensor = [&](size_t i, const AppendBytes& append) {
+    const std::vector<int64_t>& shape = shapes[i].shape;
+    const std::unique_ptr<TensorReader> reader = source->open(shapes[i].name);
+    std::vector<float> values(static_cast<size_t>(shape.back()));
+    std::vector<std::byte> bytes(values.size() * gguf_block(type).bytes);
+    for (int64_t row = 0; row < (shape.size() > 1 ? shape[0] : 1); ++row) {
+      reader->read_row(row, values);
+      encode_gguf_blocks(type, values, bytes);
+      append(bytes.data(), bytes.size());
+    }
+    progress.update(i + 1);
+  };
+  write_safetensors(to / "model.safetensors", tensors, {{"format", "pt"}}, append_tensor);
   config.save(to / "config.json", torch_name(type));
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", kChatTemplateFile}) fs::remove(to / name);
   for (const char* name : {"tokenizer.json", kChatTemplateFile})
     if (fs::exists(folder / name)) link_or_copy(folder / name, to / name);
   write_tokenizer_config(folder, to, config);
-  write_safetensors(to / "model.safetensors", tensors, {{"format", "pt"}});
 }
 
 std::string architecture(const ModelConfig& config) { return config.type == ModelType::qwen2 ? "qwen2" : "llama"; }

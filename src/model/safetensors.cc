@@ -159,12 +159,24 @@ const TensorInfo& SafetensorsFile::tensor(const std::string& name) const {
 
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata) {
+  write_safetensors(path, tensors, metadata,
+                    [&](size_t i, const AppendBytes& append) { append(tensors[i].data, tensors[i].bytes); });
+}
+
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
+                       const std::map<std::string, std::string>& metadata, const AppendTensor& append_tensor) {
   const std::string header = header_json(tensors, metadata);
   const uint64_t header_bytes = header.size();
   write_file_atomic(path, [&](const AppendBytes& append) {
     append(&header_bytes, sizeof header_bytes);
     append(header.data(), header.size());
-    for (const TensorToWrite& tensor : tensors) append(tensor.data, tensor.bytes);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      size_t appended = 0;
+      append_tensor(i, [&](const void* data, size_t size) { append(data, size), appended += size; });
+      if (appended != tensors[i].bytes)
+        throw ShapeError(
+            fmt::format("tensor {}: {} bytes were written of {}", tensors[i].name, appended, tensors[i].bytes));
+    }
   });
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -53,5 +54,11 @@ struct TensorToWrite {
 // ShapeError when bytes is not shape * dtype or a name comes twice.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata);
+
+// The same for tensors too large to hold at once: append_tensor(i, append) appends the bytes of tensors[i], whose
+// `data` is not read. Throws ShapeError, too, when it appends another number of bytes.
+using AppendTensor = std::function<void(size_t i, const AppendBytes& append)>;
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
+                       const std::map<std::string, std::string>& metadata, const AppendTensor& append_tensor);
 
 }  // namespace starling

@@ -111,6 +111,23 @@ TEST_F(SafetensorsTest, ABitFlipIsReadOrIsADataErrorAndSpansStayInside) {
   }
 }
 
+TEST_F(SafetensorsTest, TensorsMayBeMadeOneAfterTheOther) {
+  const float values[] = {1, 2, 3, 4};
+  std::vector<size_t> made;
+  const auto in_pieces = [&](size_t i, const AppendBytes& append) {
+    made.push_back(i);
+    append(values, 8);
+    append(values + 2, 8);
+  };
+  const std::vector<TensorToWrite> tensors{{"b", "F32", {4}, nullptr, 16}, {"a", "F32", {2, 2}, nullptr, 16}};
+  write_safetensors(path, tensors, {}, in_pieces);
+  EXPECT_THAT(made, testing::ElementsAre(0, 1));
+  const SafetensorsFile file(path);
+  for (const char* name : {"a", "b"}) EXPECT_EQ(std::memcmp(file.tensor(name).bytes.data(), values, 16), 0);
+  const auto half = [&](size_t, const AppendBytes& append) { append(values, 8); };
+  EXPECT_THROW(write_safetensors(path, tensors, {}, half), ShapeError);
+}
+
 TEST_F(SafetensorsTest, WritingBytesThatDoNotFitTheShapeIsAShapeError) {
   const float one = 1;
   const std::vector<TensorToWrite> wrong{{"a", "F32", {2}, &one, 4}};
