@@ -65,7 +65,7 @@ void add_import(Command root, const GlobalOptions& options) {
       .show_default();
   command.add_option("--sha256", import_options.sha256, "Refuse the file unless this is its SHA-256 (64 hex digits)");
   command.add_option("--tokenizer", import_options.tokenizer_json,
-                     "A tokenizer.json to use instead of the file's vocabulary");
+                     "A tokenizer.json, or ranks named ENCODING.tiktoken, to use instead of the file's vocabulary");
   command.add_flag("--replace", import_options.replace, "Replace a model of this name");
   command.footer(
       "Examples:\n"

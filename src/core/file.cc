@@ -44,6 +44,10 @@ void write_all(int fd, const char* data, size_t size, const std::string& path) {
 uint64_t file_size(int fd, const std::string& path) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) throw io_error(path, "stat");
+  if (S_ISDIR(status.st_mode)) {
+    errno = EISDIR;
+    throw io_error(path, "read");
+  }
   return static_cast<uint64_t>(status.st_size);
 }
 

@@ -11,7 +11,7 @@ namespace starling {
 struct ImportOptions {
   std::string format = "auto";           // auto, safetensors, gguf, llama2c
   std::string sha256;                    // of a single file; empty: not checked
-  std::filesystem::path tokenizer_json;  // used instead of the vocabulary in the file
+  std::filesystem::path tokenizer_json;  // used instead of the vocabulary in the file; or ENCODING.tiktoken
   bool replace = false;                  // an existing folder
 };
 

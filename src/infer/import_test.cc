@@ -19,6 +19,7 @@
 #include "model/gguf.h"
 #include "model/gguf_writer.h"
 #include "model/safetensors.h"
+#include "posts/base64.h"
 #include "tokenizer/byte_level_texts.h"
 
 namespace starling {
@@ -26,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
 
 // Appends values as GGUF and llama2.c keep them.
 struct Bytes {
@@ -135,6 +138,7 @@ struct ImportTest : testing::Test {
       return "imported";
     } catch (const Error& error) {
       EXPECT_TRUE(fs::is_empty(target.parent_path())) << "a failed import leaves nothing";
+      EXPECT_THAT(error.what(), Not(HasSubstr(".imported.new"))) << "nor names what is gone";
       return error.what();
     }
   }
@@ -548,7 +552,8 @@ TEST_F(ImportTest, WhatIsNotSupportedIsRefusedWithItsName) {
   EXPECT_THAT(error_of(small_gguf("gemma")), HasSubstr("\"gemma\"; only llama"));
   EXPECT_THAT(error_of(small_gguf(), {.sha256 = std::string(64, '0')}), HasSubstr("SHA-256 is"));
   EXPECT_THAT(error_of_path("/nonexistent"), HasSubstr("no such file"));
-  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = "/nonexistent.json"}), HasSubstr("/nonexistent.json: No such"));
+  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = "/nonexistent.json"}),
+              HasSubstr("/nonexistent.json: open: No such"));
   const std::string config = read_file(model.folder() / "config.json");
   const auto with = [&](const nlohmann::json& change) {
     nlohmann::json changed = nlohmann::json::parse(config);
@@ -573,6 +578,43 @@ TEST_F(ImportTest, AFolderWithoutWeightsOrTokenizerIsNamed) {
   fs::copy_file(model.folder() / "tokenizer.json", folder / "tokenizer.json");
   write_file_atomic(folder / "pytorch_model.bin", "weights");
   EXPECT_THAT(error_of_path(folder), HasSubstr("folder: no model*.safetensors here"));
+}
+
+TEST_F(ImportTest, AnErrorNamesTheFileThatWasGiven) {
+  const fs::path folder = model.folder() / "folder", tokenizer = model.folder() / "other.json";
+  fs::create_directories(folder);
+  for (const char* part : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
+      fs::copy_file(model.folder() / name, folder / name, fs::copy_options::overwrite_existing);
+    write_file_atomic(folder / part, "{}");
+    EXPECT_THAT(error_of_path(folder), StartsWith((folder / part).string() + ": "));
+    EXPECT_THAT(error_of_path(folder / "model.safetensors"), StartsWith((folder / part).string() + ": "));
+  }
+  write_file_atomic(tokenizer, "{}");
+  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = tokenizer}), StartsWith(tokenizer.string() + ": "));
+  fs::copy_file(model.folder() / "tokenizer.json", tokenizer, fs::copy_options::overwrite_existing);
+  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = tokenizer}),
+              StartsWith(source.string() + ": the tokenizer has 290 tokens, the model 262"));
+  EXPECT_THAT(error_of(small_gguf(), {.tokenizer_json = folder}),
+              StartsWith(folder.string() + ": read: Is a directory"));
+}
+
+TEST_F(ImportTest, RanksInTiktokensFormatBecomeATokenizerJson) {
+  ModelConfig config = small_config();
+  config.vocab_size = 50257;
+  const TestModel wide(config);
+  const fs::path ranks = model.folder() / "r50k_base.tiktoken";
+  std::string lines;
+  for (int rank = 0; rank < 256 + 50000; ++rank) {
+    const int pair = rank - 256;
+    const std::string bytes = pair < 0 ? std::string{static_cast<char>(rank)}
+                                       : std::string{static_cast<char>(pair / 256), static_cast<char>(pair % 256)};
+    lines += fmt::format("{} {}\n", base64_encode(bytes), rank);
+  }
+  write_file_atomic(ranks, lines);
+  import_model(wide.folder(), target, {.tokenizer_json = ranks});
+  const std::vector<TokenId> ab{256 + 256 * 'a' + 'b'};
+  EXPECT_EQ(Tokenizer::load(target / "tokenizer.json")->encode("ab"), ab);
 }
 
 TEST_F(ImportTest, APartOfASplitGgufIsNamed) {
