@@ -160,8 +160,7 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
   if (a.name.empty() || a.name.find('/') != std::string::npos || a.name.starts_with("."))
     throw ConfigError(fmt::format("--name \"{}\" must be a plain folder name", a.name));
   fs::create_directories(workspace.runs());
-  // That of a training of this name too, which makes the same folder under models/.
-  const FileLock lock(workspace.runs() / ("." + a.name + ".lock"), "finetune " + a.name);
+  const FileLock lock(workspace.model_lock(a.name), "finetune " + a.name);
   if (!fs::exists(base / "config.json"))
     throw IoError(fmt::format("{}: no such model; `starling import` or `starling train` makes one", base.string()));
   if (fs::exists(target) && !a.replace)

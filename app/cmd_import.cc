@@ -28,8 +28,7 @@ void run_import(const ImportArguments& arguments, const GlobalOptions& options) 
   const Workspace workspace = options.open_workspace();
   const std::filesystem::path folder = workspace.model(arguments.name);
   std::filesystem::create_directories(workspace.runs());
-  // That of a training or tuning of this name too, which makes the same folder under models/.
-  const FileLock lock(workspace.runs() / ("." + arguments.name + ".lock"), "import " + arguments.name);
+  const FileLock lock(workspace.model_lock(arguments.name), "import " + arguments.name);
   const ImportReport report = import_model(arguments.path, folder, arguments.options);
   if (report.unknown_chat_template)
     spdlog::warn(

@@ -21,6 +21,8 @@ struct Workspace {
   std::filesystem::path control_db() const { return root / "control.db"; }
   std::filesystem::path runs() const { return root / "runs"; }
   std::filesystem::path run(const std::string& name) const { return runs() / name; }
+  // Held by what makes a model of this name: training, tuning, import.
+  std::filesystem::path model_lock(const std::string& name) const { return runs() / ("." + name + ".lock"); }
 
   // The workspace at `folder`. Throws ConfigError, naming `starling init`, when it has no starling.toml.
   static Workspace open(const std::filesystem::path& folder);

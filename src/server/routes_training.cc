@@ -45,7 +45,7 @@ bool is_training(const fs::path& lock) {
 json read_run(const Workspace& workspace, const std::string& name) {
   const fs::path folder = workspace.run(name), card = folder / "card.md";
   const bool done = fs::exists(card);  // written last
-  const bool running = !done && is_training(workspace.runs() / ("." + name + ".lock"));
+  const bool running = !done && is_training(workspace.model_lock(name));
   return {{"name", name},
           {"state", done      ? "done"
                     : running ? "running"

@@ -537,7 +537,7 @@ TrainResult train_rank(const Workspace& workspace, Config config, const TrainReq
   std::optional<FileLock> lock;
   if (world.rank() == 0) {
     std::filesystem::create_directories(workspace.runs());
-    lock.emplace(workspace.runs() / ("." + request.name + ".lock"), "train " + request.name);
+    lock.emplace(workspace.model_lock(request.name), "train " + request.name);
     prepare_run(workspace, request, config);
     settle_products(config);
   }
