@@ -262,7 +262,18 @@ class Finder {
     return is(at, "$") && glued(at) && at > 0 && is_type(at - 1, ScanType::word) ? word(at - 1) : std::string_view();
   }
 
+  // "every two weeks" says how often, not how long.
   std::optional<Quantity> quantity_at(size_t first) const {
+    if (!is(first, kEvery)) return amount_at(first);
+    std::optional<Quantity> found = amount_at(first + 1);
+    if (!found || !found->dimension.ends_with("time") || !found->rate.empty()) return std::nullopt;
+    found->first = first;
+    found->rate = kEvery;
+    found->shown = shown(first, found->last);
+    return found;
+  }
+
+  std::optional<Quantity> amount_at(size_t first) const {
     Quantity found{.first = first};
     size_t at = first + bound_before(first, found.bound);
     if (at > first && (is(at, "the") || date_at(at))) return std::nullopt;

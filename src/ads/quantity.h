@@ -13,6 +13,8 @@ namespace starling {
 // How a number is meant: "12", "10-20", "up to 12", "from 12", "more than 12", "under 12", "about 12".
 enum class Bound { exact, range, up_to, from, over, under, about };
 
+inline constexpr std::string_view kEvery = "every";
+
 // `low` and `high` are in the base unit of `dimension` (see ads/units.h); equal unless a range.
 struct Quantity {
   size_t first = 0, last = 0;  // tokens it covers, its bound's words included
@@ -20,7 +22,7 @@ struct Quantity {
   double low = 0, high = 0;
   std::string dimension;  // "mass", "currency USD", ...; empty when no known unit follows
   std::string counted;    // without a known unit: the next word in the singular ("3 bags": "bag")
-  std::string rate;       // "month" in "12 USD per month"
+  std::string rate;       // "month" in "12 USD per month"; kEvery of "every two weeks"
   std::string shown;      // as written
 };
 

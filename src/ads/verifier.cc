@@ -15,17 +15,18 @@ namespace {
 
 using Tokens = std::vector<ScanToken>;
 
+struct Verdict {
+  std::string fact_id, reason;  // no reason: supported
+  bool proven() const { return reason.empty(); }
+};
+
 // What a part of a clause has to prove, at tokens [first, last].
 struct Item {
   ClaimKind kind = ClaimKind::plain;
   size_t first = 0, last = 0;
   const Quantity* quantity = nullptr;
   const DateMention* date = nullptr;
-};
-
-struct Verdict {
-  std::string fact_id, reason;  // no reason: supported
-  bool proven() const { return reason.empty(); }
+  Verdict verdict = {};
 };
 
 ClaimKind quantity_kind(const Quantity& quantity) {
@@ -43,6 +44,8 @@ std::string validity(const Fact& fact) {
 std::string describe(const Fact& fact) {
   return fmt::format("{} = {}{}{}", fact.id, fact.value, fact.unit.empty() ? "" : " ", fact.unit);
 }
+
+std::string per(const std::string& rate) { return rate.empty() ? rate : rate == kEvery ? "“every …”" : "per " + rate; }
 
 bool is_absolute_at(const Tokens& tokens, size_t at) {
   const std::string& word = tokens[at].text;
@@ -71,6 +74,7 @@ class Clause {
       if (tokens_[i].type == ScanType::word) words_.insert(singular(tokens_[i].text));
     }
     find_items(mentions);
+    for (Item& item : items_) item.verdict = item_verdict(item);  // in order: one may rest on those before it
   }
 
   std::vector<Claim> claims() const {
@@ -127,7 +131,7 @@ class Clause {
   Claim claim(size_t begin, size_t end, const Item& item) const {
     Claim out{.begin = tokens_[begin].begin, .end = tokens_[end - 1].end, .kind = item.kind};
     out.text = std::string(text_.substr(out.begin, out.end - out.begin));
-    Verdict verdict = item_verdict(item);
+    Verdict verdict = item.verdict;
     if (verdict.proven()) {
       const Verdict words = words_verdict(begin, end, item, out.kind);
       verdict.reason = words.reason;
@@ -162,10 +166,11 @@ class Clause {
     }
     // Behind "and" or "with" the clause goes on to something else.
     for (size_t at = quantity.last + 1; at < high; ++at) {
-      if (tokens_[at].text == "and" || tokens_[at].text == "with" || tokens_[at].text == "plus") high = at;
+      if (is_joint(at)) high = at;
     }
     const std::string before = quantity.first > low ? tokens_[quantity.first - 1].text : std::string();
     const bool looks_back = before == "of" || before == "is" || before == ":";
+    if (before == ":" && names_some_fact(quantity.last + 1, high) && is_told(quantity.first - 1)) low = quantity.first;
     std::string best;
     size_t best_distance = SIZE_MAX;
     for (size_t at = low; at < high; ++at) {
@@ -176,6 +181,23 @@ class Clause {
       if (distance < best_distance) best = singular(tokens_[at].text), best_distance = distance;
     }
     return best;
+  }
+  // "Free shipping: 3 years of warranty": the name before the colon is that of what an item before it has proven.
+  bool is_told(size_t colon) const {
+    size_t after = colon;
+    while (after > begin_ && !names_some_fact(after - 1, after)) --after;
+    if (after == begin_) return false;
+    const std::string name = singular(tokens_[after - 1].text);
+    return std::any_of(items_.begin(), items_.end(), [&](const Item& item) {
+      if (item.last >= colon || !item.verdict.proven()) return false;
+      return std::any_of(ledger_.facts().begin(), ledger_.facts().end(), [&](const AttestedFact& fact) {
+        return fact.fact->id == item.verdict.fact_id && fact.name_words.contains(name);
+      });
+    });
+  }
+  bool names_some_fact(size_t begin, size_t end) const {
+    while (begin < end && !names_some_fact(singular(tokens_[begin].text))) ++begin;
+    return begin < end;
   }
   bool names_some_fact(const std::string& word) const {
     if (ledger_.names_product(word)) return false;
@@ -218,8 +240,42 @@ class Clause {
       first = first && item.first >= claimed.first;
       if (item.first > claimed.last) end = std::min(end, item.first);
     }
-    const std::string behind = rate_between(claimed.last + 1, end);
+    std::string behind = rate_between(claimed.last + 1, end);
+    if (behind.empty() && has_interval_beside(claimed)) behind = kEvery;
     return behind.empty() && first ? rate_between(begin_, claimed.first) : behind;
+  }
+
+  bool is_joint(size_t at) const {
+    const std::string& word = tokens_[at].text;
+    return word == "and" || word == "with" || word == "plus";
+  }
+
+  // "250 g of coffee every two weeks", "every two weeks 250 g"; not "250 g and delivery every two weeks".
+  bool has_interval_beside(const Quantity& claimed) const {
+    const auto together = [this](size_t begin, size_t end) {
+      size_t joint = begin;
+      while (joint < end && !is_joint(joint)) ++joint;
+      return !names_some_fact(joint, end);
+    };
+    return std::any_of(items_.begin(), items_.end(), [&](const Item& item) {
+      if (item.quantity == nullptr || item.quantity->rate != kEvery) return false;
+      return item.first > claimed.last ? together(claimed.last + 1, item.first)
+                                       : together(item.last + 1, claimed.first);
+    });
+  }
+
+  // How often is said of the words beside it: of "delivery every two weeks" and "roasted every two weeks" one is true.
+  std::string other_word_beside(const Quantity& interval, const AttestedFact& fact) const {
+    const auto is_other = [&](size_t at) {
+      const std::string word = singular(tokens_[at].text);
+      return states(at) && !ledger_.names_product(word) && !fact.name_words.contains(word) &&
+             !fact.value_words.contains(word);
+    };
+    for (size_t at = interval.first; at-- > begin_ && !covered(at) && !is_joint(at);)
+      if (is_other(at)) return tokens_[at].raw;
+    for (size_t at = interval.last + 1; at < end_ && !covered(at) && !is_joint(at); ++at)
+      if (is_other(at)) return tokens_[at].raw;
+    return {};
   }
 
   // "75 % of 75 %" is neither.
@@ -250,15 +306,15 @@ class Clause {
     if (!fact.valid) return fmt::format("the fact {} is valid only {}", fact.fact->id, validity(*fact.fact));
     const std::string rate = rate_of(claimed);
     if (!rate.empty() && rate != fact.rate) {
-      return fmt::format("the fact {} is not per {}{}{}", fact.fact->id, rate, fact.rate.empty() ? "" : ", but per ",
-                         fact.rate);
+      return fmt::format("the fact {} is not {}{}{}", fact.fact->id, per(rate), fact.rate.empty() ? "" : ", but ",
+                         per(fact.rate));
     }
-    if (rate.empty() && !fact.rate.empty() && !words_.contains(fact.rate)) {
-      return fmt::format("the fact {} is per {}, which the ad leaves out", fact.fact->id, fact.rate);
+    if (rate.empty() && !fact.rate.empty() && (fact.rate == kEvery || !words_.contains(fact.rate))) {
+      return fmt::format("the fact {} is {}, which the ad leaves out", fact.fact->id, per(fact.rate));
     }
     if (!speaks_of(fact, attested, claimed))
       return fmt::format("the clause does not say that this is the {}", fact.fact->name);
-    const std::string about = nearest_name_word(claimed);
+    const std::string about = rate == kEvery ? other_word_beside(claimed, fact) : nearest_name_word(claimed);
     if (!about.empty() && !fact.name_words.contains(about) && !fact.value_words.contains(about)) {
       return fmt::format("this is the {}, not the {}", fact.fact->name, about);
     }
@@ -518,6 +574,27 @@ class Clause {
   std::vector<Item> items_;
 };
 
+bool is_break(const Tokens& tokens, size_t at) {
+  return at == tokens.size() || tokens[at].type == ScanType::stop || tokens[at].type == ScanType::comma;
+}
+
+// "16 GB memory and no fan": a denial to the clause's end is a clause of its own, so that it denies nothing before it.
+// Behind another denial "with" would turn it round: "no laptop with no fan".
+bool begins_denial(const Tokens& tokens, size_t begin, size_t at) {
+  const auto is = [&](size_t i, std::string_view word) { return i < tokens.size() && tokens[i].text == word; };
+  const auto is_joined_denial = [&](size_t i) { return is(i, "and") && (is(i + 1, "no") || is(i + 1, "without")); };
+  const bool with_no = is(at, "with") && is(at + 1, "no");
+  if (!with_no && !is_joined_denial(at)) return false;
+  const auto denies = [](const ScanToken& token) { return is_negation_word(token.text) || token.text == "free"; };
+  const auto first = tokens.begin() + static_cast<ptrdiff_t>(begin);
+  if (with_no && std::any_of(first, tokens.begin() + static_cast<ptrdiff_t>(at), denies)) return false;
+  size_t word = at + 2;
+  if (is(word, "a") || is(word, "an") || is(word, "any") || is(word, "the")) ++word;
+  size_t end = word;
+  while (end < tokens.size() && tokens[end].type == ScanType::word && !is_structural_word(tokens[end].text)) ++end;
+  return end > word && (is_break(tokens, end) || is_joined_denial(end));
+}
+
 bool inside_mention(const Mentions& mentions, size_t at) {
   const auto holds = [at](const auto& mention) { return at >= mention.first && at <= mention.last; };
   return std::any_of(mentions.quantities.begin(), mentions.quantities.end(), holds) ||
@@ -532,15 +609,16 @@ std::vector<Claim> verify_claims(const FactLedger& ledger, std::string_view head
   const Mentions mentions = find_mentions(tokens, text, ledger.brief().currency);
   std::vector<Claim> claims;
   for (size_t begin = 0; begin < tokens.size();) {
-    const auto is_break = [&](size_t at) {
-      return (tokens[at].type == ScanType::stop || tokens[at].type == ScanType::comma) && !inside_mention(mentions, at);
+    const auto ends_clause = [&](size_t at) {
+      return (is_break(tokens, at) || (at > begin && begins_denial(tokens, begin, at))) &&
+             !inside_mention(mentions, at);
     };
-    if (is_break(begin)) {
+    if (ends_clause(begin)) {
       ++begin;
       continue;
     }
-    size_t end = begin;
-    while (end < tokens.size() && !is_break(end)) ++end;
+    size_t end = begin + 1;
+    while (!ends_clause(end)) ++end;
     const std::vector<Claim> found = Clause(ledger, tokens, text, mentions, begin, end).claims();
     claims.insert(claims.end(), found.begin(), found.end());
     begin = end;

@@ -126,6 +126,12 @@ TEST(Verifier, AcceptsWhatTheFactsProve) {
       "16 GB memory and free shipping in Norway and Sweden.",
       "Free shipping in Norway and Sweden with 16 GB memory.",
       "A Debian Linux laptop of recycled aluminium and with open source firmware.",
+      "Up to 18 hours of battery life and no fan.",
+      "16 GB memory with no fan.",
+      "16 GB memory and without preinstalled trial software and no fan.",
+      "Free shipping in Norway and Sweden and no fan.",
+      "Free shipping in Norway and Sweden: 3 years of warranty.",
+      "Battery life up to 18 hours: 16 GB of memory.",
       "１６ GB memory.",  // full-width digits
       "١٦ GB memory.",    // Arabic-Indic digits
   };
@@ -259,6 +265,36 @@ TEST(Verifier, RejectsWhatNoFactProves) {
       "An open source processor.",  // words of two facts
       "A recycled battery.",
       "A Debian support plan.",
+      "32 GB memory and no fan.",  // what stands beside a denial
+      "18 hours of battery life and no fan.",
+      "512 GB and no fan.",
+      "16 GB memory and no fan noise.",
+      "16 GB memory and no software.",
+      "16 GB memory and no less.",
+      "16 GB memory and no storage.",
+      "No fan and 16 GB memory.",  // may deny both
+      "Never 16 GB memory and no fan.",
+      "Not 16 GB memory and no fan.",
+      "No fan with no preinstalled trial software.",
+      "Free shipping and no fan in Norway and Sweden.",
+      "Free shipping and no fan.",
+      "1299 USD and no preinstalled trial software per month.",
+      "16 GB memory or no fan.",
+      "16 GB memory and no 512 GB storage.",
+      "Only 16 GB memory and no 4 ports.",
+      "The best processor and no fan.",
+      "A fan and no preinstalled trial software.",
+      "Memory: 512 GB of storage.",  // a colon behind a name
+      "3 years of warranty and memory: 512 GB of storage.",
+      "3 years of warranty for memory: 512 GB of storage.",
+      "Storage and 16 GB memory: 512 GB.",
+      "Storage and 16 GB memory: 512 GB of memory.",
+      "Free shipping in Norway and Sweden: 512 GB of memory.",
+      "Free shipping in Norway and Sweden and memory: 512 GB of storage.",
+      "Free shipping: 3 years of warranty.",
+      "Free shipping in Norway and Sweden: 5 years of warranty.",
+      "Shipping in Norway and Sweden: free 16 GB memory.",
+      "3 years of warranty every two weeks.",
   };
   for (const char* body : kFalse) {
     const std::vector<Claim> claims = claims_of(body);
@@ -305,6 +341,72 @@ facts = [{id = "organic", name = "organic coffee", value = true},
   const FactLedger ledger(coffee, *parse_time("2026-06-01"));
   EXPECT_TRUE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic whole beans and delivery by mail.")));
   EXPECT_FALSE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic mail.")));
+}
+
+TEST(Verifier, HowOftenIsNotHowLong) {
+  const Brief coffee = brief_from_toml(R"(
+advertiser = "Harbour"
+payer = "Harbour Ltd"
+product = "Harbour coffee"
+landing_page = "https://harbour.example/"
+currency = "USD"
+budget = 10
+find_audiences = true
+facts = [{id = "delivery", name = "delivery", value = "every two weeks by mail"},
+         {id = "price", name = "price per bag", value = 12.90, unit = "USD"},
+         {id = "bag", name = "weight of a bag of coffee", value = 250, unit = "g"},
+         {id = "beans", name = "coffee beans", value = "whole beans, roasted the day before they are sent"},
+         {id = "shipping", name = "shipping", value = "free in the United Kingdom"},
+         {id = "trial", name = "trial", value = 14, unit = "days"},
+         {id = "warranty", name = "warranty of the grinder", value = 2, unit = "years"}]
+)",
+                                       "test.toml");
+  const FactLedger ledger(coffee, *parse_time("2026-06-01"));
+  for (const char* body : {
+           "Delivery every two weeks by mail.",
+           "Delivery every 2 weeks.",
+           "Every two weeks by mail.",
+           "Coffee by mail every 14 days.",
+           "A 250 g bag of coffee, every two weeks by mail.",
+           "A 250 g bag of coffee and delivery every two weeks by mail.",
+           "12.90 USD per bag and delivery every two weeks.",
+           "A trial of 14 days.",
+           "Warranty of the grinder: 2 years.",
+       }) {
+    const std::vector<Claim> claims = verify_claims(ledger, "Harbour coffee", body);
+    EXPECT_TRUE(all_supported(claims)) << body << "\n  " << reasons(claims);
+  }
+  for (const char* body : {
+           "Delivery in two weeks by mail.",
+           "Delivery: two weeks.",
+           "Delivery every three weeks by mail.",
+           "Delivery every week by mail.",
+           "Delivery every two days by mail.",
+           "Delivery every other week by mail.",
+           "Delivery every day by mail.",
+           "A trial every 14 days.",
+           "Warranty of the grinder every 2 years.",
+           "Every grinder has a warranty of 2 years.",
+           "250 g of coffee every two weeks by mail.",
+           "Every two weeks 250 g of coffee by mail.",
+           "Every two weeks by mail and 250 g of coffee.",
+           "12.90 USD every two weeks by mail.",
+           "Every two weeks by mail for 12.90 USD.",
+           "Price per bag 12.90 USD every two weeks by mail.",
+           "Roasted every two weeks by mail.",
+           "Whole beans roasted every two weeks, by mail.",
+           "Every two weeks roasted beans by mail.",
+           "Free shipping in the United Kingdom every two weeks.",
+           "Free delivery every two weeks by mail.",
+           "A grinder every two weeks by mail.",
+           "Every bag 12.90 USD and delivery in two weeks by mail.",
+           "Delivery by mail and two weeks every bag.",
+           "Delivery every bag and two weeks by mail.",
+           "Every delivery takes two weeks by mail.",
+       }) {
+    const std::vector<Claim> claims = verify_claims(ledger, "Harbour coffee", body);
+    EXPECT_FALSE(all_supported(claims)) << body << "\n  " << reasons(claims);
+  }
 }
 
 TEST(Verifier, HiddenCharactersAreNamed) {
