@@ -165,8 +165,11 @@ RecordKind bluesky_kind(element record) {
     return {RecordKind::kDeletion, "author", json_text_at(record, "did")};
   }
   if (json_text_at(record, "commit.collection") != "app.bsky.feed.post") return {RecordKind::kOther, {}, {}};
-  if (json_text_at(record, "commit.operation") == "delete") return {RecordKind::kDeletion, "post", bluesky_uri(record)};
-  return json_text_at(record, "commit.record.text").empty() ? RecordKind{RecordKind::kOther, {}, {}} : RecordKind{};
+  const std::string operation = json_text_at(record, "commit.operation");
+  if (operation == "delete") return {RecordKind::kDeletion, "post", bluesky_uri(record)};
+  std::string_view text;
+  const bool says = record["commit"]["record"]["text"].get(text) == simdjson::SUCCESS && !text.empty();
+  return says && operation != "update" ? RecordKind{} : RecordKind{RecordKind::kOther, {}, {}};
 }
 
 }  // namespace

@@ -186,6 +186,20 @@ TEST_F(PlatformPosts, BlueskyEventsArePostsAndDeletions) {
   EXPECT_EQ(stored().at(1).language, "");  // two are named: prepare detects it
 }
 
+TEST_F(PlatformPosts, BlueskyEditsAndTextsThatAreNoneAreNotPosts) {
+  const auto event = [](const char* operation, const char* key, const char* text) {
+    return std::string(R"({"did":"did:plc:al","time_us":1,"kind":"commit","commit":{"operation":")") + operation +
+           R"(","collection":"app.bsky.feed.post","rkey":")" + key + R"(","record":{"text":)" + text + "}}}\n";
+  };
+  const IngestReport report =
+      run(event("create", "1", "\"Wrens\"") + event("update", "1", "\"Robins\"") + event("update", "2", "\"Owls\"") +
+          event("create", "3", "42") + event("create", "4", "[\"Larks\"]") + event("create", "5", "\"\""));
+  EXPECT_EQ(report.added, 1u);
+  EXPECT_EQ(report.other, 5u);
+  EXPECT_EQ(report.known, 0u);
+  EXPECT_EQ(stored().at(0).text, "Wrens");
+}
+
 TEST_F(PlatformPosts, RedditRepliesNameTheirParents) {
   const IngestReport report = run(kReddit);
   EXPECT_EQ(report.added, 2u);
