@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <iterator>
 #include <map>
+#include <utility>
 
 #include "core/error.h"
 #include "core/stop.h"
@@ -22,7 +24,7 @@ constexpr std::string_view kScheme = "kafka://";
 constexpr const char* kSecretSettings[] = {"sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password",
                                            "sasl.oauthbearer.client.secret"};
 constexpr int kPatience_s = 30, kPatience_ms = kPatience_s * 1000;
-constexpr int kPoll_ms = 100;
+constexpr int kPoll_ms = 100, kAsk_ms = 2000;
 
 struct Source {
   std::string brokers, topic;
@@ -179,7 +181,8 @@ class KafkaRows : public RowReader {
     const std::unique_ptr<rd_kafka_topic_t, Destroy> topic(
         rd_kafka_topic_new(kafka_.get(), source_.topic.c_str(), nullptr));
     const rd_kafka_metadata_t* answer = nullptr;
-    check(rd_kafka_metadata(kafka_.get(), 0, topic.get(), &answer, kPatience_ms), "ask for");
+    check(ask(topic.get(), answer), "ask for");
+    if (answer == nullptr) return;
     const std::unique_ptr<const rd_kafka_metadata_t, Destroy> metadata(answer);
     check(metadata->topics[0].err, "ask for");
     const int count = metadata->topics[0].partition_cnt;
@@ -195,6 +198,20 @@ class KafkaRows : public RowReader {
       if (end > first) ahead_[partition] = end;
     }
     check(rd_kafka_assign(kafka_.get(), partitions.get()), "assign");
+  }
+
+  // No answer and no error where a stop ended the wait.
+  rd_kafka_resp_err_t ask(rd_kafka_topic_t* topic, const rd_kafka_metadata_t*& answer) {
+    bool told = false;
+    for (const double begin = monotonic_s(); !stop_requested();) {
+      const rd_kafka_resp_err_t error = rd_kafka_metadata(kafka_.get(), 0, topic, &answer, kAsk_ms);
+      const bool waits = error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__TIMED_OUT;
+      if (!waits || monotonic_s() - begin > kPatience_s) return error;
+      const std::unique_ptr<rd_kafka_message_t, Destroy> message(rd_kafka_consumer_poll(kafka_.get(), kPoll_ms));
+      const char* why = message ? rd_kafka_message_errstr(message.get()) : rd_kafka_err2str(error);
+      if (!std::exchange(told, true)) spdlog::warn("{}: no answer yet ({}); waits for {} s", url_, why, kPatience_s);
+    }
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
 
   void check(rd_kafka_resp_err_t error, const char* what) const {

@@ -99,6 +99,19 @@ TEST_F(Kafka, AStopBetweenMessagesIsAnInterruption) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+TEST_F(Kafka, AStopEndsTheWaitForABrokerThatDoesNotAnswer) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    request_stop();
+    PostStore store(folder_ / "posts");
+    const IngestReport report = ingest(store, folder_ / "posts", {"kafka://127.0.0.1:1/posts"}, IngestOptions());
+    ::_exit(report.interrupted && report.failed_files.empty() ? 0 : 1);
+  }
+  int status = 1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 TEST_F(Kafka, WhatWasReadButNotStoredComesAgain) {
   produce_posts(0, 30);
   {
