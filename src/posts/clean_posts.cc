@@ -16,6 +16,7 @@
 #include "posts/dedup.h"
 #include "posts/external_sort.h"
 #include "posts/feed.h"
+#include "posts/ingest.h"
 #include "posts/language.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
@@ -550,12 +551,6 @@ class Cleaner {
 };
 
 }  // namespace
-
-uint64_t count_setting(const Config& config, const std::string& name) {
-  const int64_t count = config.integer(name);
-  if (count < 0) throw ConfigError(fmt::format("{} must be 0 or more, not {}", name, count));
-  return static_cast<uint64_t>(count);
-}
 
 CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,
                          const std::filesystem::path& text_file, uint32_t parts, const PrepareProgress& progress,

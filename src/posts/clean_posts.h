@@ -34,8 +34,6 @@ struct CleanedPosts {
   }
 };
 
-uint64_t count_setting(const Config& config, const std::string& name);  // throws ConfigError where it is below 0
-
 // Writes the cleaned texts to `text_file` and counts in `report` what was read and dropped. With `parts`, takes what
 // that many clean_part() left instead of reading the posts.
 CleanedPosts clean_posts(const Workspace& workspace, const Config& config, const ControlDb& control,

@@ -17,12 +17,14 @@
 #include "core/threads.h"
 #include "posts/canary.h"
 #include "posts/clean_posts.h"
+#include "posts/ingest.h"
 #include "posts/ordered_pipeline.h"
 #include "posts/part_files.h"
 #include "posts/purge.h"
 #include "posts/row_progress.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
+#include "tokenizer/bpe_trainer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace starling {
@@ -78,9 +80,14 @@ struct PlantedCanary {
   auto operator<=>(const PlantedCanary&) const = default;
 };
 
-std::vector<PlantedCanary> plan_canaries(int64_t count, size_t train_posts) {
+int64_t canary_count(const Config& config) {
+  const int64_t count = config.integer("prepare.canaries");
   if (count < 0 || count > kMaxCanaries)
     throw ConfigError(fmt::format("prepare.canaries must be 0 to {}, not {}", kMaxCanaries, count));
+  return count;
+}
+
+std::vector<PlantedCanary> plan_canaries(int64_t count, size_t train_posts) {
   std::vector<PlantedCanary> plan;
   for (int64_t index = 0; index < count && train_posts > 0; ++index)
     for (int64_t copy = 0, copies = canary(index).copies; copy < copies; ++copy)
@@ -99,7 +106,10 @@ class Preparation {
         control_(control),
         progress_(progress),
         folder_(unfinished_folder(workspace)),
-        max_tokens_(std::max<size_t>(count_setting(config, "prepare.max_tokens"), 2)) {}
+        max_tokens_(std::max<size_t>(count_setting(config, "prepare.max_tokens"), 2)),
+        canaries_(canary_count(config)) {
+    if (!fs::exists(workspace.tokenizer())) check_vocab_size(config.integer("tokenizer.vocab_size"));
+  }
 
   // From the post store, or, when there are any, from parts.
   PrepareReport run(uint32_t parts) {
@@ -147,7 +157,7 @@ class Preparation {
       throw DataError(
           fmt::format("{}: has no {} token; move it away to train one", workspace_.tokenizer().string(), kEndToken));
     ShardWriter writer(folder_, {.vocab_size = tokenizer.vocab_size(), .tokenizer_sha256 = report_.tokenizer_sha256});
-    const std::vector<PlantedCanary> canaries = plan_canaries(config_.integer("prepare.canaries"), split);
+    const std::vector<PlantedCanary> canaries = plan_canaries(canaries_, split);
     auto next_canary = canaries.begin();
     struct Encoded {
       size_t first = 0;
@@ -225,6 +235,7 @@ class Preparation {
   const PrepareProgress& progress_;
   fs::path folder_;
   size_t max_tokens_;
+  int64_t canaries_;
   PrepareReport report_;
 };
 

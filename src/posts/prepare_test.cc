@@ -447,6 +447,18 @@ TEST_F(Prepare, ACountBelowZeroIsRefusedByItsName) {
   }
 }
 
+TEST_F(Prepare, SettingsAreRefusedBeforeTheWorkBegins) {
+  add_fillers(40);
+  PostStore(workspace_.posts()).append_segment(posts_);
+  const ControlDb control(workspace_.control_db());
+  for (const char* setting : {"prepare.canaries=10001", "prepare.canaries=-1", "tokenizer.vocab_size=100"}) {
+    bool began = false;
+    const auto note = [&](const std::string&, uint64_t, uint64_t) { began = true; };
+    EXPECT_THROW(prepare(workspace_, config({setting}), control, note), ConfigError) << setting;
+    EXPECT_FALSE(began) << setting;
+  }
+}
+
 TEST(Canaries, DifferInPrefixAndSecret) {
   std::set<std::string> prefixes, secrets;
   for (int64_t i = 0; i < 200; ++i) {

@@ -14,6 +14,7 @@ namespace starling {
 namespace {
 
 constexpr int64_t kLargestVocabulary = 1 << 24;
+constexpr const char* kSpecialTokens[] = {kPadToken, kBeginToken, kEndToken};
 constexpr size_t kLongestPiece = 1024;
 constexpr size_t kBatchBytes = 4 << 20;
 constexpr int64_t kTextsWorthAThread = 64;
@@ -67,17 +68,21 @@ void BpeTrainer::spill() {
   counts_.clear();
 }
 
+void check_vocab_size(int64_t vocab_size) {
+  constexpr int64_t kLeast = std::size(kSpecialTokens) + kByteTokens;
+  if (vocab_size < kLeast || vocab_size > kLargestVocabulary)
+    throw ConfigError(fmt::format("tokenizer.vocab_size = {} must be from {} (the bytes and the special tokens) to {}",
+                                  vocab_size, kLeast, kLargestVocabulary));
+}
+
 std::unique_ptr<Tokenizer> BpeTrainer::train(int64_t vocab_size) {
+  check_vocab_size(vocab_size);
   ByteLevelVocabulary vocabulary{.pattern = options_.pattern};
-  for (const char* text : {kPadToken, kBeginToken, kEndToken}) {
+  for (const char* text : kSpecialTokens) {
     vocabulary.special.push_back({.id = static_cast<TokenId>(vocabulary.tokens.size()), .text = text});
     vocabulary.tokens.emplace_back(text);
   }
   const auto first_byte = static_cast<TokenId>(vocabulary.tokens.size());
-  if (vocab_size < first_byte + kByteTokens || vocab_size > kLargestVocabulary) {
-    throw ConfigError(fmt::format("tokenizer.vocab_size = {} must be from {} (the bytes and the special tokens) to {}",
-                                  vocab_size, first_byte + kByteTokens, kLargestVocabulary));
-  }
   for (int byte = 0; byte < kByteTokens; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
   count_batch();
   if (!runs_.empty()) spill();

@@ -27,6 +27,8 @@ struct BpeTrainerOptions {
   std::filesystem::path spill_folder = std::filesystem::temp_directory_path();
 };
 
+void check_vocab_size(int64_t vocab_size);  // throws ConfigError for one that BpeTrainer::train() refuses
+
 class BpeTrainer {
  public:
   explicit BpeTrainer(BpeTrainerOptions options = {});
