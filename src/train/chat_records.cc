@@ -25,17 +25,50 @@ void check(const ChatRecord& record, RecordKind kind) {
     throw DataError("its messages must end before the answer, which is chosen and rejected");
 }
 
+const char* kind_of(const nlohmann::json& json) {
+  if (json.is_object()) return "an object";
+  if (json.is_array()) return "a list";
+  if (json.is_string()) return "a text";
+  if (json.is_boolean()) return "true or false";
+  return json.is_null() ? "null" : "a number";
+}
+
+const nlohmann::json& field(const nlohmann::json& json, const char* name) {
+  const auto found = json.find(name);
+  if (found == json.end()) throw DataError(fmt::format("it has no \"{}\"", name));
+  return *found;
+}
+
+std::string text_field(const nlohmann::json& json, const char* name) {
+  const nlohmann::json& text = field(json, name);
+  if (!text.is_string()) throw DataError(fmt::format("\"{}\" must be a text, not {}", name, kind_of(text)));
+  return text.get<std::string>();
+}
+
+void require_object(const nlohmann::json& json, const char* what) {
+  if (!json.is_object()) throw DataError(fmt::format("{} must be an object, not {}", what, kind_of(json)));
+}
+
+std::vector<ChatTurn> messages_of(const nlohmann::json& json) {
+  const nlohmann::json& messages = field(json, "messages");
+  if (!messages.is_array()) throw DataError(fmt::format("\"messages\" must be a list, not {}", kind_of(messages)));
+  std::vector<ChatTurn> turns;
+  for (const nlohmann::json& message : messages) {
+    require_object(message, "a message");
+    turns.push_back({text_field(message, "role"), text_field(message, "content")});
+  }
+  return turns;
+}
+
 ChatRecord parse(const nlohmann::json& json, RecordKind kind) {
   ChatRecord record;
-  if (json.contains("prompt")) record.messages.push_back({"user", json.at("prompt")});
-  else
-    for (const nlohmann::json& message : json.at("messages"))
-      record.messages.push_back({message.at("role"), message.at("content")});
+  if (json.contains("prompt")) record.messages.push_back({"user", text_field(json, "prompt")});
+  else record.messages = messages_of(json);
   if (kind == RecordKind::preference) {
-    record.chosen = json.at("chosen");
-    record.rejected = json.at("rejected");
+    record.chosen = text_field(json, "chosen");
+    record.rejected = text_field(json, "rejected");
   } else if (json.contains("completion")) {
-    record.messages.push_back({"assistant", json.at("completion")});
+    record.messages.push_back({"assistant", text_field(json, "completion")});
   }
   check(record, kind);
   return record;
@@ -52,9 +85,10 @@ std::vector<Record> read_lines(const std::filesystem::path& path,
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
-      records.push_back(parse_record(parse_json(line)));
-    } catch (const nlohmann::json::exception& error) {
-      throw DataError(fmt::format("{} line {}: not a record for fine-tuning: {}", path.string(), number, error.what()));
+      const nlohmann::json json = try_parse_json(line);
+      if (json.is_discarded()) throw DataError("it is not JSON");
+      require_object(json, "a record");
+      records.push_back(parse_record(json));
     } catch (const DataError& error) {
       throw DataError(fmt::format("{} line {}: {}", path.string(), number, error.what()));
     }
@@ -85,7 +119,7 @@ std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, Rec
 
 std::vector<TextRecord> read_text_records(const std::filesystem::path& path) {
   return read_lines<TextRecord>(path, [](const nlohmann::json& json) {
-    return TextRecord{json.at("text").get<std::string>(), id_in(json, "id"), id_in(json, "author")};
+    return TextRecord{text_field(json, "text"), id_in(json, "id"), id_in(json, "author")};
   });
 }
 
@@ -93,8 +127,8 @@ std::vector<RelatedTexts> read_related_texts(const std::filesystem::path& path) 
   uint64_t lines = 0;
   return read_lines<RelatedTexts>(path, [&](const nlohmann::json& json) {
     const uint64_t alone = hash64(fmt::format("line {}", ++lines));
-    return RelatedTexts{json.at("anchor"), json.at("positive"),
-                        json.contains("group") ? hash64("group " + json.at("group").get<std::string>()) : alone};
+    return RelatedTexts{text_field(json, "anchor"), text_field(json, "positive"),
+                        json.contains("group") ? hash64("group " + text_field(json, "group")) : alone};
   });
 }
 

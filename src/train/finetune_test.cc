@@ -447,6 +447,37 @@ TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {
   EXPECT_THROW(read_chat_records("/nowhere/records.jsonl", RecordKind::supervised), IoError);
 }
 
+TEST_F(ChatRecords, WhatIsMissingOrOfTheWrongKindIsSaidInPlainWords) {
+  const auto reason = [&](const std::string& line, const std::function<void()>& read_file) -> std::string {
+    std::ofstream(path_, std::ios::binary) << line;
+    try {
+      read_file();
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  const auto supervised = [&] { read_chat_records(path_, RecordKind::supervised); };
+  const auto preference = [&] { read_chat_records(path_, RecordKind::preference); };
+  const auto text = [&] { read_text_records(path_); };
+  const auto related = [&] { read_related_texts(path_); };
+  const std::string at = path_.string() + " line 1: ";
+  EXPECT_EQ(reason(R"({"completion":"x"})", supervised), at + "it has no \"messages\"");
+  EXPECT_EQ(reason(R"({"prompt":5})", supervised), at + "\"prompt\" must be a text, not a number");
+  EXPECT_EQ(reason(R"({"prompt":"q","completion":null})", supervised), at + "\"completion\" must be a text, not null");
+  EXPECT_EQ(reason(R"({"messages":"q"})", supervised), at + "\"messages\" must be a list, not a text");
+  EXPECT_EQ(reason(R"({"messages":["q"]})", supervised), at + "a message must be an object, not a text");
+  EXPECT_EQ(reason(R"({"messages":[{"role":"user"}]})", supervised), at + "it has no \"content\"");
+  EXPECT_EQ(reason("[1]", supervised), at + "a record must be an object, not a list");
+  EXPECT_EQ(reason(R"({"prompt":"q","chosen":"a"})", preference), at + "it has no \"rejected\"");
+  EXPECT_EQ(reason(R"({"id":"1","body":"a"})", text), at + "it has no \"text\"");
+  EXPECT_EQ(reason("true", text), at + "a record must be an object, not true or false");
+  EXPECT_EQ(reason(R"({"anchor":"a","positive":"b","group":7})", related),
+            at + "\"group\" must be a text, not a number");
+  for (const auto& read_file : {std::function<void()>(supervised), std::function<void()>(text)})
+    EXPECT_EQ(reason("{\"prompt\":", read_file), at + "it is not JSON");
+}
+
 TEST_F(ChatRecords, TruncatedAndFlippedFilesAreRecordsOrErrorsButNeverACrash) {
   for (const RecordKind kind : {RecordKind::supervised, RecordKind::preference}) {
     const std::string& text = kind == RecordKind::supervised ? supervised_ : preference_;
