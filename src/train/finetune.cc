@@ -126,6 +126,18 @@ Split split_items(const Objective& objective, uint32_t first, size_t count, cons
   return split;
 }
 
+// Preference: scores under the model as it was, a pass over all pairs; nothing for the other objectives.
+void begin_all(Objective& objective, const Split& split) {
+  Batches batches = batches_of(objective, split.train), held_out = batches_of(objective, split.held_out);
+  std::move(held_out.begin(), held_out.end(), std::back_inserter(batches));
+  Progress progress("score the pairs", batches.size(), "batches");
+  for (size_t i = 0; i < batches.size(); ++i) {
+    check_stop();
+    objective.begin(batches[i]);
+    progress.update(i + 1);
+  }
+}
+
 // The general set's items, one epoch of it after the other, as each epoch of the training takes its share of them.
 class ReplayItems {
  public:
@@ -223,11 +235,7 @@ FineTuneResult tune(Transformer& model, Objective& objective, const FineTuneOpti
     general = split_items(objective, static_cast<uint32_t>(objective.count()), objective.replay_count(), options);
   const Items judged = split.held_out.empty() ? split.train : split.held_out;
   const Items remembered = general.held_out.empty() ? general.train : general.held_out;
-  for (const std::vector<uint32_t>* items : {&split.train, &split.held_out})
-    for (const std::vector<uint32_t>& batch : batches_of(objective, *items)) {
-      check_stop();
-      objective.begin(batch);
-    }
+  begin_all(objective, split);
   FineTuneResult result{
       .examples = static_cast<int64_t>(split.train.size()),
       .held_out = static_cast<int64_t>(split.held_out.size()),
