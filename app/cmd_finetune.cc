@@ -15,8 +15,10 @@
 #include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
 #include "train/chat_records.h"
+#include "train/finetune_checkpoint.h"
 #include "train/finetuned_model.h"
 #include "train/text_examples.h"
+#include "train/trainer.h"
 
 namespace starling {
 namespace {
@@ -165,7 +167,12 @@ void run(const GlobalOptions& options, FinetuneArguments a) {
     throw IoError(fmt::format("{}: no such model; `starling import` or `starling train` makes one", base.string()));
   if (fs::exists(target) && !a.replace)
     throw ConfigError(fmt::format("{} exists: take another --name, or say --replace", target.string()));
-  const fs::path unfinished = workspace.run(a.name) / "checkpoints" / "finetune";
+  if (is_unfinished_run(workspace, a.name))
+    throw ConfigError(
+        fmt::format("a train of the name {0} is not finished: go on with train --name {0} --resume, take "
+                    "another --name, or delete {1}",
+                    a.name, workspace.run(a.name).string()));
+  const fs::path unfinished = tuning_folder(workspace, a.name);
   check_unfinished(a, unfinished);
   if (!a.trains() && a.adapter.empty())
     throw ConfigError(

@@ -24,6 +24,10 @@ std::array<std::pair<const char*, Tensor>, 3> named(const TuningState& state) {
 
 }  // namespace
 
+std::filesystem::path tuning_folder(const Workspace& workspace, const std::string& name) {
+  return workspace.run(name) / "checkpoints" / "finetune";
+}
+
 void save_tuning(const FineTuneCheckpoint& checkpoint, const TuningState& state, int64_t step,
                  const std::string& digest) {
   std::vector<TensorToWrite> tensors;

@@ -4,12 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
+#include "core/workspace.h"
 #include "tensor/tensor.h"
 #include "train/finetune.h"
 
 namespace starling {
+
+std::filesystem::path tuning_folder(const Workspace& workspace, const std::string& name);
 
 struct TuningState {
   Tensor values, first_moment, second_moment;  // f32

@@ -26,6 +26,7 @@
 #include "train/checkpoint.h"
 #include "train/data_parallel.h"
 #include "train/evaluate.h"
+#include "train/finetune_checkpoint.h"
 #include "train/model_card.h"
 #include "train/products.h"
 #include "train/run_log.h"
@@ -519,7 +520,12 @@ bool is_finished(const Workspace& workspace, const std::filesystem::path& run, c
 // The settings that a run has, on rank 0: a resumed run's are those saved with it, and one whose settings do not name
 // its products is of a time when all were oneDNN's.
 void prepare_run(const Workspace& workspace, const TrainRequest& request, Config& config) {
-  const std::filesystem::path run = workspace.run(request.name);
+  const std::filesystem::path run = workspace.run(request.name), tuning = tuning_folder(workspace, request.name);
+  if (std::filesystem::exists(tuning))
+    throw ConfigError(
+        fmt::format("a finetune of the name {} is not finished: go on with finetune --resume, take "
+                    "another --name, or delete {}",
+                    request.name, tuning.string()));
   if (request.resume) {
     if (is_finished(workspace, run, request.name))
       throw ConfigError(fmt::format("run {} is finished; train without --resume to start anew", request.name));
@@ -528,7 +534,7 @@ void prepare_run(const Workspace& workspace, const TrainRequest& request, Config
     config.load_file(run / "starling.toml");
     return;
   }
-  if (std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, request.name))
+  if (is_unfinished_run(workspace, request.name))
     throw ConfigError(fmt::format("run {} is not finished: go on with --resume, take another --name, or delete {}",
                                   request.name, run.string()));
 }
@@ -548,6 +554,11 @@ TrainResult train_rank(const Workspace& workspace, Config config, const TrainReq
 }
 
 }  // namespace
+
+bool is_unfinished_run(const Workspace& workspace, const std::string& name) {
+  const std::filesystem::path run = workspace.run(name);
+  return std::filesystem::exists(run / "checkpoints" / "latest") && !is_finished(workspace, run, name);
+}
 
 TrainResult train(const Workspace& workspace, const Config& config, const TrainRequest& request, Communicator& world) {
   if (request.name.empty() || request.name.starts_with(".") || request.name.find('/') != std::string::npos)

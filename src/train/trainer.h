@@ -31,8 +31,12 @@ struct TrainResult {
   bool stopped = false;                      // by request, with a checkpoint; the model folder is not written then
 };
 
+// Whether a training of this name has checkpoints to go on from.
+bool is_unfinished_run(const Workspace& workspace, const std::string& name);
+
 // The settings of a resumed run are those saved with it. Deletions and opt-outs of control.db are obeyed sample by
-// sample. Throws ConfigError when an unfinished run of that name exists and resume is not asked, IoError, DataError.
+// sample. Throws ConfigError when an unfinished run of that name exists and resume is not asked, or a fine-tuning of
+// that name was stopped; IoError, DataError.
 //
 // All ranks of `world` call it alike, and each trains on its rows of every global batch. What is read does not depend
 // on their number, and a checkpoint loads at any: the sums of gradients then differ in their rounding only. The same

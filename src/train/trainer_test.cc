@@ -423,6 +423,15 @@ TEST_F(TrainerTest, ARunGoesOnByItsLastPlanFromAnyCheckpoint) {
   }
 }
 
+TEST_F(TrainerTest, AStoppedFineTuningOfTheNameIsNotDeleted) {
+  const fs::path state = workspace_.run("own") / "checkpoints" / "finetune" / "state.safetensors";
+  fs::create_directories(state.parent_path());
+  write_file_atomic(state, "what was learned");
+  EXPECT_THROW(train(workspace_, small_config({"train.steps=3"}), {}), ConfigError);
+  EXPECT_THROW(train(workspace_, small_config({"train.steps=3"}), {.name = "own", .resume = true}), ConfigError);
+  EXPECT_TRUE(fs::exists(state));
+}
+
 TEST_F(TrainerTest, AnotherTokenizerAndAnUnfinishedRunAreRefused) {
   train(workspace_, small_config({"train.steps=3"}), {});
   fs::remove_all(workspace_.model("own"));  // as if it had been interrupted at the end
