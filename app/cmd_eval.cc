@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "infer/read_parameters.h"
 #include "ops/matmul.h"
+#include "posts/ingest.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
@@ -45,6 +46,7 @@ SplitScore score(const std::filesystem::path& folder, const SampleSource& posts,
 }
 
 Evaluation evaluate(const Workspace& workspace, const Config& config, const EvalArguments& arguments) {
+  const uint64_t newest = count_setting(config, "train.newest_samples");
   const std::filesystem::path folder = workspace.model(arguments.model);
   if (!std::filesystem::exists(folder / "config.json"))
     throw IoError(fmt::format("{}: no such model; run `starling train --name {}`", folder.string(), arguments.model));
@@ -55,8 +57,7 @@ Evaluation evaluate(const Workspace& workspace, const Config& config, const Eval
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(workspace.tokenizer());
   const auto mask = mask_of(std::make_shared<ControlDb>(workspace.control_db()));
   const SampleSource posts = spread_of(source_of(valid, mask), static_cast<uint64_t>(arguments.samples));
-  const SampleSource seen =
-      newest_of(source_of(train, mask), static_cast<uint64_t>(config.integer("train.newest_samples")));
+  const SampleSource seen = newest_of(source_of(train, mask), newest);
   return {arguments.model, score(folder, posts, valid.tokenizer_sha256(), *tokenizer),
           score_baselines(seen, posts, *tokenizer)};
 }

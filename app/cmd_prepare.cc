@@ -43,7 +43,7 @@ std::string span(const SplitCounts& split) {
                      format_day(split.last_time_s));
 }
 
-void print_table(const PrepareReport& report) {
+void print_table(const PrepareReport& report, int64_t asked_vocab_size) {
   print_row("posts read", report.posts, report.posts);
   for (size_t i = 0; i < kDropReasons; ++i)
     if (report.dropped[i] > 0) print_row("  dropped: " + spaced(kDropNames[i]), report.dropped[i], report.posts);
@@ -56,7 +56,13 @@ void print_table(const PrepareReport& report) {
   for (size_t i = 0; i < kPersonalDataKinds; ++i)
     marks += fmt::format(" {} {}", kPersonalDataMarks[i], report.personal_data[i]);
   fmt::print("personal data replaced:{}\n", marks);
-  fmt::print("tokenizer: {} tokens{}\n", report.vocab_size, report.tokenizer_trained ? ", trained now" : "");
+  std::string note = report.tokenizer_trained ? ", trained now" : "";
+  if (!report.tokenizer_trained && report.vocab_size != asked_vocab_size)
+    note = fmt::format(
+        ", kept as it was; tokenizer.vocab_size = {} counts where there is none, or for "
+        "`starling tokenizer train`",
+        asked_vocab_size);
+  fmt::print("tokenizer: {} tokens{}\n", report.vocab_size, note);
 }
 
 // "3/16"
@@ -94,7 +100,7 @@ void run_prepare(const GlobalOptions& options, const std::string& shard, uint32_
   }
   if (options.json) fmt::print("{}\n", to_json(report));
   else if (!shard.empty()) print_part(parse_part(shard), report);
-  else print_table(report);
+  else print_table(report, config.integer("tokenizer.vocab_size"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <charconv>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include "core/progress.h"
 #include "core/stop.h"
 #include "posts/post_store.h"
+#include "posts/shards.h"
 #include "store/control_db.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/tokenizer.h"
@@ -63,8 +65,19 @@ void visit_lines(const fs::path& file, const VisitText& visit) {
   for (std::string line; !stop_requested() && std::getline(in, line);) visit(line + '\n');
 }
 
+// What was made with the tokenizer that this one has replaced.
+void warn_of_other_shards(const Workspace& workspace) {
+  if (!fs::exists(workspace.shards() / "manifest.json")) return;
+  if (ShardReader(workspace.shards(), "train").tokenizer_sha256() == sha256_file_hex(workspace.tokenizer())) return;
+  spdlog::warn("{} are of the tokenizer before: run `starling prepare` again; a run that is not finished cannot go on",
+               workspace.shards().string());
+}
+
 void train(const TokenizerOptions& options, const GlobalOptions& global) {
   const fs::path output = tokenizer_file(options, global);
+  const int64_t vocab_size =
+      options.vocab_size > 0 ? options.vocab_size : global.config().integer("tokenizer.vocab_size");
+  check_vocab_size(vocab_size);
   uint64_t texts = 0, bytes = 0;
   BpeTrainer trainer;
   const auto count = [&](const std::string& text) {
@@ -76,10 +89,9 @@ void train(const TokenizerOptions& options, const GlobalOptions& global) {
   else visit_lines(options.text_file, count);
   if (texts == 0)
     throw DataError("there is no text to learn a vocabulary from; run `starling ingest` first or give --text-file");
-  const int64_t vocab_size =
-      options.vocab_size > 0 ? options.vocab_size : global.config().integer("tokenizer.vocab_size");
   const auto tokenizer = trainer.train(vocab_size);
   tokenizer->save(output);
+  if (options.file.empty()) warn_of_other_shards(global.open_workspace());
   if (global.json) {
     fmt::print("{}\n", to_text({{"tokenizer", output.string()},
                                 {"vocab_size", tokenizer->vocab_size()},

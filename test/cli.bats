@@ -39,6 +39,17 @@ teardown() { rm -rf "$folder"; }
   [ -f "$folder/other/starling.toml" ]
 }
 
+@test "init leaves the settings of a workspace that is there as they are, and says so" {
+  echo 'train.seed = 7' > "$workspace/starling.toml"
+  run "$STARLING" init "$workspace"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"was there"* ]]
+  run "$STARLING" --set train.seed=8 init "$workspace"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"$workspace/starling.toml"* ]]
+  [ "$(cat "$workspace/starling.toml")" = 'train.seed = 7' ]
+}
+
 @test "where nobody can read the error the exit code still tells it" {
   run bash -c '"$STARLING" --workspace "$1" prepare 2> /dev/full' _ "$folder"
   [ "$status" -eq 2 ]
@@ -56,6 +67,12 @@ teardown() { rm -rf "$folder"; }
     "--set prepare.validation_fraction=nan prepare"; do
     run "$STARLING" --workspace "$workspace" $flags
     [ "$status" -eq 2 ] || { echo "$flags: $status $output"; false; }
+  done
+  echo '{"id":"1","text":"a post","kind":"news"}' > "$folder/posts.jsonl"
+  for flags in "ingest.max_row_bytes=-1 ingest $folder/posts.jsonl" "ingest.segment_posts=-1 ingest $folder/posts.jsonl" \
+    "train.newest_samples=-1 eval" "prepare.max_template_posts=-1 eval posts --automation $folder/posts.jsonl --automation-field kind --text text"; do
+    run "$STARLING" --workspace "$workspace" --set $flags
+    [[ "$status" -eq 2 && "$output" == *"${flags%%=*}"* ]] || { echo "$flags: $status $output"; false; }
   done
   run "$STARLING" --workspace "$workspace" finetune x --name y --epochs 0
   [[ "${lines[0]}" == "--epochs: 0 is not above 0" ]]
@@ -169,6 +186,20 @@ make_small_model() {
   run "${tune[@]}"
   [ "$status" -eq 2 ]
   [[ "$output" == *"--resume"* ]]
+  run "$STARLING" --workspace "$workspace" "${small[@]}" train --name told
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"finetune"*"--resume"*"runs/told/checkpoints/finetune"* ]]
+  [ -f "$workspace/runs/told/checkpoints/finetune/state.safetensors" ]
+}
+
+@test "a training that is not finished is not replaced by a tuning of its name" {
+  make_small_model
+  cp -r "$workspace/models/own" "$workspace/models/base"
+  rm "$workspace/runs/own/card.md"  # as if it had been killed
+  echo '{"prompt":"what","completion":"that"}' > "$folder/answers.jsonl"
+  run "$STARLING" --workspace "$workspace" finetune "$folder/answers.jsonl" --base base --name own --replace
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"train --name own --resume"* ]]
 }
 
 @test "a model learns which texts belong together, from a file or the workspace's own posts, and embeds" {
@@ -234,6 +265,15 @@ END
   [[ "$output" == *"train.sequence_length 1024"*"model.max_positions"* ]]
   run "$STARLING" --workspace "$workspace" train --estimate --profile
   [ "$status" -eq 2 ]
+}
+
+@test "the tokenizer that is kept, and one that takes its place beside shards of the one before, are told of" {
+  make_small_model
+  run "$STARLING" --workspace "$workspace" --quiet "${small[@]}" --set tokenizer.vocab_size=600 prepare
+  [[ "$output" == *"tokenizer: "*"kept"*"tokenizer.vocab_size = 600"* ]]
+  run "$STARLING" --workspace "$workspace" --quiet tokenizer train --vocab-size 300
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"$workspace/shards"*"starling prepare"* ]]
 }
 
 @test "special tokens are encoded only where the caller names them" {
