@@ -53,9 +53,9 @@ void check_result(const Workspace& workspace, const PrepareReport& report, uint6
 uint64_t ingest_all(const Workspace& workspace, const Config& config, const PrepareBenchArguments& arguments) {
   PostStore store(workspace.posts());
   IngestOptions options;
-  options.rows = {RowFormat::kAuto, FieldMap(arguments.mappings), true, count_setting(config, "ingest.max_row_bytes"),
+  options.rows = {RowFormat::kAuto, FieldMap(arguments.mappings), true, config.count("ingest.max_row_bytes"),
                   std::string(64, '0')};
-  options.segment_posts = count_setting(config, "ingest.segment_posts");
+  options.segment_posts = config.count("ingest.segment_posts");
   const IngestReport report = ingest(store, workspace.posts(), list_sources(arguments.files, "*"), options);
   if (!report.failed_files.empty()) throw DataError(report.failed_files.front());
   if (report.added == 0) throw DataError("the files hold no posts; check --map");

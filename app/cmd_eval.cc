@@ -8,7 +8,6 @@
 #include "core/json.h"
 #include "infer/read_parameters.h"
 #include "ops/matmul.h"
-#include "posts/ingest.h"
 #include "posts/shards.h"
 #include "store/control_db.h"
 #include "tokenizer/tokenizer.h"
@@ -46,7 +45,7 @@ SplitScore score(const std::filesystem::path& folder, const SampleSource& posts,
 }
 
 Evaluation evaluate(const Workspace& workspace, const Config& config, const EvalArguments& arguments) {
-  const uint64_t newest = count_setting(config, "train.newest_samples");
+  const uint64_t newest = config.count("train.newest_samples");
   const std::filesystem::path folder = workspace.model(arguments.model);
   if (!std::filesystem::exists(folder / "config.json"))
     throw IoError(fmt::format("{}: no such model; run `starling train --name {}`", folder.string(), arguments.model));

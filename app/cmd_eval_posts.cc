@@ -61,7 +61,7 @@ void eval_spam(const EvalPostsArguments& arguments, const GlobalOptions& options
 
 void eval_automation(const EvalPostsArguments& arguments, const GlobalOptions& options, OrderedJson& json) {
   const Config config = options.config();
-  const auto most = count_setting(config, "prepare.max_template_posts");
+  const auto most = config.count("prepare.max_template_posts");
   const auto texts = read_labelled(arguments.automation, arguments.automation_field, arguments.text);
   const auto counts = count_automation(texts, config.number("prepare.spam_score"), most);
   if (!options.json)

@@ -68,7 +68,7 @@ FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Worksp
   const ModelConfig& config = model.config();
   const ChatEncoder encoder = encoder_of(base, config);
   if (a.objective == "preference")
-    return finetune(model, preference_pairs(read_chat_records(a.data, RecordKind::preference), encoder), a.options);
+    return finetune(model, preference_pairs(read_chat_records(a.data, ChatRecordKind::preference), encoder), a.options);
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(base / "tokenizer.json");
   const std::vector<TokenId> opening = tokenizer->opening_tokens(static_cast<TokenId>(config.bos_token));
   const int64_t longest = std::min(a.options.max_length, a.options.batch_tokens);
@@ -87,7 +87,7 @@ FineTuneResult tune(Transformer& model, const FinetuneArguments& a, const Worksp
   };
   if (!a.general.empty()) general = examples_in(a.general, a.general_share > 0 ? seen : scored);
   if (a.objective == "supervised")
-    examples = supervised_examples(read_chat_records(a.data, RecordKind::supervised), encoder);
+    examples = supervised_examples(read_chat_records(a.data, ChatRecordKind::supervised), encoder);
   else if (a.data.empty()) examples = examples_of(prepared_texts(workspace, static_cast<uint64_t>(a.newest), seen));
   else examples = examples_in(a.data, seen);
   return finetune(model, examples, a.options, {general, a.general_share});

@@ -79,8 +79,8 @@ void run_ingest(const IngestArguments& arguments, const GlobalOptions& options) 
   Progress progress("ingest", bytes / 1024, bytes > 0 ? "kB" : "rows");
   IngestOptions ingest_options;
   ingest_options.rows = {parse_row_format(arguments.format), FieldMap(arguments.mappings), arguments.derive_ids,
-                         count_setting(config, "ingest.max_row_bytes"), read_or_make_author_key(workspace.posts())};
-  ingest_options.segment_posts = count_setting(config, "ingest.segment_posts");
+                         config.count("ingest.max_row_bytes"), read_or_make_author_key(workspace.posts())};
+  ingest_options.segment_posts = config.count("ingest.segment_posts");
   ingest_options.is_deleted = [&](const Post& post) { return control.is_deleted(post.id, post.author); };
   ingest_options.names_deleted = [&](const std::vector<std::string>& ids) { return control.names_deleted(ids); };
   ingest_options.progress = [&](uint64_t consumed, uint64_t rows, uint64_t bad) {

@@ -134,6 +134,11 @@ const ConfigValue& Config::at(std::string_view name) const {
 
 bool Config::boolean(std::string_view name) const { return std::get<bool>(at(name)); }
 int64_t Config::integer(std::string_view name) const { return std::get<int64_t>(at(name)); }
+uint64_t Config::count(std::string_view name) const {
+  const int64_t value = integer(name);
+  if (value < 0) throw ConfigError(fmt::format("{} must be 0 or more, not {}", name, value));
+  return static_cast<uint64_t>(value);
+}
 double Config::number(std::string_view name) const { return std::get<double>(at(name)); }
 const std::string& Config::text(std::string_view name) const { return std::get<std::string>(at(name)); }
 

@@ -31,6 +31,7 @@ class Config {
 
   bool boolean(std::string_view name) const;
   int64_t integer(std::string_view name) const;
+  uint64_t count(std::string_view name) const;  // an integer; throws ConfigError where it is below 0
   double number(std::string_view name) const;
   const std::string& text(std::string_view name) const;
 

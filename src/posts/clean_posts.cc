@@ -60,16 +60,16 @@ static_assert(sizeof(Record) == 80);  // the files of parts hold them
 
 struct Rules {
   explicit Rules(const Config& config)
-      : min_chars(count_setting(config, "prepare.min_chars")),
+      : min_chars(config.count("prepare.min_chars")),
         languages("," + config.text("prepare.languages") + ","),
         spam_threshold(config.number("prepare.spam_score")),
         similarity(config.number("prepare.near_duplicate_similarity")),
         strip_quotes(config.boolean("prepare.strip_quotes")),
         personal_data(config.boolean("prepare.replace_personal_data")),
-        max_feed_posts(count_setting(config, "prepare.max_feed_posts")),
-        max_template_posts(count_setting(config, "prepare.max_template_posts")),
-        max_posts_per_author(count_setting(config, "prepare.max_posts_per_author")),
-        memory_bytes(count_setting(config, "prepare.memory_mb") << 20) {
+        max_feed_posts(config.count("prepare.max_feed_posts")),
+        max_template_posts(config.count("prepare.max_template_posts")),
+        max_posts_per_author(config.count("prepare.max_posts_per_author")),
+        memory_bytes(config.count("prepare.memory_mb") << 20) {
     std::erase(languages, ' ');
   }
   // All that examine() depends on.

@@ -51,6 +51,4 @@ IngestReport ingest(PostStore& store, const std::filesystem::path& posts_folder,
 // The settings `ingest.*` and `prepare.*`.
 std::vector<ConfigKey> posts_config_keys();
 
-uint64_t count_setting(const Config& config, const std::string& name);  // throws ConfigError where it is below 0
-
 }  // namespace starling

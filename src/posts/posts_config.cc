@@ -1,6 +1,3 @@
-#include <fmt/format.h>
-
-#include "core/error.h"
 #include "posts/ingest.h"
 
 namespace starling {
@@ -30,12 +27,6 @@ std::vector<ConfigKey> posts_config_keys() {
        "memorises; 0: none"},
       {"prepare.replace_personal_data", true, "replace e-mail, phone, IP, card and IBAN by marks"},
   };
-}
-
-uint64_t count_setting(const Config& config, const std::string& name) {
-  const int64_t count = config.integer(name);
-  if (count < 0) throw ConfigError(fmt::format("{} must be 0 or more, not {}", name, count));
-  return static_cast<uint64_t>(count);
 }
 
 }  // namespace starling

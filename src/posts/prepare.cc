@@ -106,7 +106,7 @@ class Preparation {
         control_(control),
         progress_(progress),
         folder_(unfinished_folder(workspace)),
-        max_tokens_(std::max<size_t>(count_setting(config, "prepare.max_tokens"), 2)),
+        max_tokens_(std::max<size_t>(config.count("prepare.max_tokens"), 2)),
         canaries_(canary_count(config)) {
     if (!fs::exists(workspace.tokenizer())) check_vocab_size(config.integer("tokenizer.vocab_size"));
   }

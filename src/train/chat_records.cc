@@ -11,7 +11,7 @@
 namespace starling {
 namespace {
 
-void check(const ChatRecord& record, RecordKind kind) {
+void check(const ChatRecord& record, ChatRecordKind kind) {
   if (record.messages.empty()) throw DataError("it has no messages");
   bool answered = false;
   for (const ChatTurn& turn : record.messages) {
@@ -20,8 +20,8 @@ void check(const ChatRecord& record, RecordKind kind) {
     answered |= turn.role == "assistant";
   }
   if (record.messages.front().role == "assistant") throw DataError("it begins with the assistant's message");
-  if (kind == RecordKind::supervised && !answered) throw DataError("the assistant says nothing in it");
-  if (kind == RecordKind::preference && record.messages.back().role == "assistant")
+  if (kind == ChatRecordKind::supervised && !answered) throw DataError("the assistant says nothing in it");
+  if (kind == ChatRecordKind::preference && record.messages.back().role == "assistant")
     throw DataError("its messages must end before the answer, which is chosen and rejected");
 }
 
@@ -60,11 +60,11 @@ std::vector<ChatTurn> messages_of(const nlohmann::json& json) {
   return turns;
 }
 
-ChatRecord parse(const nlohmann::json& json, RecordKind kind) {
+ChatRecord parse(const nlohmann::json& json, ChatRecordKind kind) {
   ChatRecord record;
   if (json.contains("prompt")) record.messages.push_back({"user", text_field(json, "prompt")});
   else record.messages = messages_of(json);
-  if (kind == RecordKind::preference) {
+  if (kind == ChatRecordKind::preference) {
     record.chosen = text_field(json, "chosen");
     record.rejected = text_field(json, "rejected");
   } else if (json.contains("completion")) {
@@ -113,7 +113,7 @@ FineTuneExample example_of(std::vector<TokenId> prompt, const std::vector<TokenI
 
 }  // namespace
 
-std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, RecordKind kind) {
+std::vector<ChatRecord> read_chat_records(const std::filesystem::path& path, ChatRecordKind kind) {
   return read_lines<ChatRecord>(path, [kind](const nlohmann::json& json) { return parse(json, kind); });
 }
 

@@ -27,10 +27,10 @@ struct ChatRecord {
   std::string chosen, rejected;  // preference only
 };
 
-enum class RecordKind { supervised, preference };
+enum class ChatRecordKind { supervised, preference };
 
 // Throws IoError; DataError with file and line for a record that is not such.
-std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, RecordKind kind);
+std::vector<ChatRecord> read_chat_records(const std::filesystem::path& jsonl, ChatRecordKind kind);
 
 std::vector<TextRecord> read_text_records(const std::filesystem::path& jsonl);  // throws as the former
 

@@ -297,7 +297,7 @@ TEST(FinetunedModel, ItsConfigSaysTheTypeOfItsWeights) {
 class ChatRecords : public testing::Test {
  protected:
   ~ChatRecords() override { std::filesystem::remove(path_); }
-  std::vector<ChatRecord> read(const std::string& text, RecordKind kind) const {
+  std::vector<ChatRecord> read(const std::string& text, ChatRecordKind kind) const {
     std::ofstream(path_, std::ios::binary) << text;
     return read_chat_records(path_, kind);
   }
@@ -318,12 +318,12 @@ TEST_F(ChatRecords, EveryAnswerOfARecordIsAnExampleWithWhatCameBefore) {
       [](const std::string& answer) {
         return std::vector<TokenId>{answer[0], kEnd};
       }};
-  const auto examples = supervised_examples(read(supervised_, RecordKind::supervised), encoder);
+  const auto examples = supervised_examples(read(supervised_, ChatRecordKind::supervised), encoder);
   ASSERT_EQ(examples.size(), 3);
   EXPECT_EQ(examples[0].tokens, (std::vector<TokenId>{9, 9, 'b', kEnd}));
   EXPECT_EQ(examples[1].tokens, (std::vector<TokenId>{9, 9, 9, 9, 'd', kEnd}));
   EXPECT_EQ(examples[2].answer_tokens, 2);
-  const auto pairs = preference_pairs(read(preference_, RecordKind::preference), encoder);
+  const auto pairs = preference_pairs(read(preference_, ChatRecordKind::preference), encoder);
   ASSERT_EQ(pairs.size(), 1);
   EXPECT_EQ(pairs[0].chosen.tokens, (std::vector<TokenId>{9, 9, 'y', kEnd}));
   EXPECT_EQ(pairs[0].rejected.tokens, (std::vector<TokenId>{9, 9, 'n', kEnd}));
@@ -436,15 +436,15 @@ TEST_F(ChatRecords, AWrongRecordIsNamedByItsLine) {
                            R"({"messages":[{"role":"robot","content":"a"}]})", R"({"prompt":5,"completion":"x"})",
                            R"({"messages":[{"role":"assistant","content":"a"}]})"}) {
     try {
-      read(supervised_ + line + "\n", RecordKind::supervised);
+      read(supervised_ + line + "\n", ChatRecordKind::supervised);
       ADD_FAILURE() << line;
     } catch (const DataError& error) {
       EXPECT_NE(std::string(error.what()).find("line 4"), std::string::npos) << error.what();
     }
   }
-  EXPECT_THROW(read(supervised_, RecordKind::preference), DataError);
-  EXPECT_THROW(read("", RecordKind::supervised), DataError);
-  EXPECT_THROW(read_chat_records("/nowhere/records.jsonl", RecordKind::supervised), IoError);
+  EXPECT_THROW(read(supervised_, ChatRecordKind::preference), DataError);
+  EXPECT_THROW(read("", ChatRecordKind::supervised), DataError);
+  EXPECT_THROW(read_chat_records("/nowhere/records.jsonl", ChatRecordKind::supervised), IoError);
 }
 
 TEST_F(ChatRecords, WhatIsMissingOrOfTheWrongKindIsSaidInPlainWords) {
@@ -457,8 +457,8 @@ TEST_F(ChatRecords, WhatIsMissingOrOfTheWrongKindIsSaidInPlainWords) {
     }
     return "no error";
   };
-  const auto supervised = [&] { read_chat_records(path_, RecordKind::supervised); };
-  const auto preference = [&] { read_chat_records(path_, RecordKind::preference); };
+  const auto supervised = [&] { read_chat_records(path_, ChatRecordKind::supervised); };
+  const auto preference = [&] { read_chat_records(path_, ChatRecordKind::preference); };
   const auto text = [&] { read_text_records(path_); };
   const auto related = [&] { read_related_texts(path_); };
   const std::string at = path_.string() + " line 1: ";
@@ -479,8 +479,8 @@ TEST_F(ChatRecords, WhatIsMissingOrOfTheWrongKindIsSaidInPlainWords) {
 }
 
 TEST_F(ChatRecords, TruncatedAndFlippedFilesAreRecordsOrErrorsButNeverACrash) {
-  for (const RecordKind kind : {RecordKind::supervised, RecordKind::preference}) {
-    const std::string& text = kind == RecordKind::supervised ? supervised_ : preference_;
+  for (const ChatRecordKind kind : {ChatRecordKind::supervised, ChatRecordKind::preference}) {
+    const std::string& text = kind == ChatRecordKind::supervised ? supervised_ : preference_;
     const auto try_with = [&](const std::string& content) {
       try {
         read(content, kind);
