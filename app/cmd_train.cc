@@ -36,7 +36,7 @@ void print_result(const TrainResult& r, bool json) {
         {"epochs_begun", r.epochs_begun},
         {"loss", r.loss},
         {"validation_bits_per_byte",
-         r.validation_bits_per_byte > 0 ? nlohmann::ordered_json(r.validation_bits_per_byte) : nullptr},
+         r.validation_samples > 0 ? nlohmann::ordered_json(r.validation_bits_per_byte) : nullptr},
         {"validation_samples", r.validation_samples},
         {"seconds", r.seconds},
         {"tokens_per_s", r.tokens_per_s},

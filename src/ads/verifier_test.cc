@@ -324,8 +324,8 @@ facts = [{id = "price", name = "price", value = 99, unit = "CAD"},
     EXPECT_FALSE(proven(body)) << body;
 }
 
-TEST(Verifier, FactsAboutTheProductItselfMayBeSaidTogether) {
-  const Brief coffee = brief_from_toml(R"(
+Brief coffee_brief(const std::string& facts) {
+  return brief_from_toml(R"(
 advertiser = "Harbour"
 payer = "Harbour Ltd"
 product = "Harbour coffee"
@@ -333,34 +333,29 @@ landing_page = "https://harbour.example/"
 currency = "USD"
 budget = 10
 find_audiences = true
-facts = [{id = "organic", name = "organic coffee", value = true},
-         {id = "beans", name = "coffee beans", value = "whole"},
-         {id = "delivery", name = "delivery", value = "by mail"}]
-)",
-                                       "test.toml");
+facts = [)" + facts + "]\n",
+                         "test.toml");
+}
+
+TEST(Verifier, FactsAboutTheProductItselfMayBeSaidTogether) {
+  const Brief coffee = coffee_brief(R"(
+    {id = "organic", name = "organic coffee", value = true},
+    {id = "beans", name = "coffee beans", value = "whole"},
+    {id = "delivery", name = "delivery", value = "by mail"})");
   const FactLedger ledger(coffee, *parse_time("2026-06-01"));
   EXPECT_TRUE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic whole beans and delivery by mail.")));
   EXPECT_FALSE(all_supported(verify_claims(ledger, "Harbour coffee", "Organic mail.")));
 }
 
 TEST(Verifier, HowOftenIsNotHowLong) {
-  const Brief coffee = brief_from_toml(R"(
-advertiser = "Harbour"
-payer = "Harbour Ltd"
-product = "Harbour coffee"
-landing_page = "https://harbour.example/"
-currency = "USD"
-budget = 10
-find_audiences = true
-facts = [{id = "delivery", name = "delivery", value = "every two weeks by mail"},
-         {id = "price", name = "price per bag", value = 12.90, unit = "USD"},
-         {id = "bag", name = "weight of a bag of coffee", value = 250, unit = "g"},
-         {id = "beans", name = "coffee beans", value = "whole beans, roasted the day before they are sent"},
-         {id = "shipping", name = "shipping", value = "free in the United Kingdom"},
-         {id = "trial", name = "trial", value = 14, unit = "days"},
-         {id = "warranty", name = "warranty of the grinder", value = 2, unit = "years"}]
-)",
-                                       "test.toml");
+  const Brief coffee = coffee_brief(R"(
+    {id = "delivery", name = "delivery", value = "every two weeks by mail"},
+    {id = "price", name = "price per bag", value = 12.90, unit = "USD"},
+    {id = "bag", name = "weight of a bag of coffee", value = 250, unit = "g"},
+    {id = "beans", name = "coffee beans", value = "whole beans, roasted the day before they are sent"},
+    {id = "shipping", name = "shipping", value = "free in the United Kingdom"},
+    {id = "trial", name = "trial", value = 14, unit = "days"},
+    {id = "warranty", name = "warranty of the grinder", value = 2, unit = "years"})");
   const FactLedger ledger(coffee, *parse_time("2026-06-01"));
   for (const char* body : {
            "Delivery every two weeks by mail.",
